@@ -1,0 +1,138 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target of the house is built with these: language mode 6 (from the tools version), the upcoming
+/// features on, warnings as errors.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+]
+let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+
+let package = Package(
+    name: "trading",
+    products: [
+        .executable(name: "trading", targets: ["trading"]),
+        .executable(name: "trading-coordinator", targets: ["trading-coordinator"]),
+        .executable(name: "trading-agent", targets: ["trading-agent"]),
+        .executable(name: "trading-shim", targets: ["trading-shim"]),
+        .executable(name: "trading-demo", targets: ["trading-demo"]),
+        .executable(name: "trading-bench", targets: ["trading-bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0", traits: []),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
+    targets: [
+        // What decides: no imports at all.
+        .target(name: "FleetCore", swiftSettings: strict),
+        .target(
+            name: "FleetInventory",
+            dependencies: ["FleetCore", .product(name: "Yams", package: "Yams")],
+            swiftSettings: strict),
+
+        // The kernel, libcrypto and SQLite.
+        .target(name: "CLinux"),
+        .target(name: "LinuxHost", dependencies: ["CLinux", "FleetCore"], swiftSettings: strict),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .target(name: "FleetTrust", dependencies: ["COpenSSL", "FleetCore"], swiftSettings: strict),
+
+        // The chained record of what was done.
+        .target(name: "FleetJournal", dependencies: ["FleetCore", "FleetTrust", "LinuxHost"], swiftSettings: strict),
+
+        // What carries.
+        .target(
+            name: "FleetWire",
+            dependencies: ["FleetCore", "FleetTrust", "LinuxHost", tls, protobuf, log] + nio,
+            exclude: ["Proto"],
+            swiftSettings: strict),
+        .target(
+            name: "FleetProbes", dependencies: ["FleetCore", "FleetWire", "LinuxHost", "CSQLite"], swiftSettings: strict),
+        .target(
+            name: "FleetAPI", dependencies: ["FleetCore", "FleetWire", protobuf], exclude: ["Proto"],
+            swiftSettings: strict),
+
+        // The shells.
+        .target(
+            name: "FleetAgent",
+            dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetProbes", "FleetAPI", "FleetJournal", "LinuxHost", http, protobuf, log] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "FleetCoordinator",
+            dependencies: ["FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", protobuf, log] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "FleetServer",
+            dependencies: ["FleetCoordinator", "FleetAPI", "FleetWire", "LinuxHost", hummingbird, log, tls] + nio,
+            swiftSettings: strict),
+        .target(
+            name: "FleetClient",
+            dependencies: ["FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "LinuxHost", http, tls, log] + nio,
+            swiftSettings: strict),
+
+        // The programs.
+        .executableTarget(
+            name: "trading",
+            dependencies: ["FleetClient", "FleetInventory", "FleetTrust", "FleetJournal", "FleetAPI", "FleetCore", "FleetWire", "LinuxHost", arguments],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "trading-coordinator",
+            dependencies: ["FleetCoordinator", "FleetServer", "FleetInventory", "FleetTrust", "FleetWire", arguments, log] + nio,
+            swiftSettings: strict),
+        .executableTarget(
+            name: "trading-agent",
+            dependencies: ["FleetAgent", "FleetWire", "FleetTrust", "LinuxHost", log] + nio,
+            swiftSettings: strict),
+        .executableTarget(
+            name: "trading-shim",
+            cSettings: [.unsafeFlags(["-Os"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+        .executableTarget(
+            name: "trading-demo",
+            dependencies: ["FleetCore", "LinuxHost", "FleetProbes", "CSQLite", arguments],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "trading-bench",
+            dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetInventory", "LinuxHost", "CLinux", arguments, tls] + nio,
+            swiftSettings: strict),
+
+        // Tests. Those that block threads or start processes run in targets of their own (deploy/test).
+        .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore"], swiftSettings: strict),
+        .testTarget(name: "FleetInventoryTests", dependencies: ["FleetInventory", "FleetCore"], swiftSettings: strict),
+        .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost"], swiftSettings: strict),
+        .testTarget(
+            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim"], swiftSettings: strict),
+        .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
+        .testTarget(
+            name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, log] + nio, swiftSettings: strict),
+        .testTarget(
+            name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FleetTests",
+            dependencies: [
+                "FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "FleetJournal", "FleetClient", "FleetInventory", "LinuxHost", "trading",
+                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo",
+            ],
+            swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,34 @@
+// System calls and structures that Swift's Glibc module does not offer. Every function returns what the call returns and
+// leaves errno alone; descriptors are close-on-exec.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// pidfd_open(2); -1 and errno.
+int clinux_pidfd_open(pid_t pid);
+/// pidfd_send_signal(2) without a siginfo.
+int clinux_pidfd_send_signal(int pidfd, int number);
+
+enum { CLINUX_CPUS_MAX = 1024 };
+/// sched_setaffinity(2) with a mask of CLINUX_CPUS_MAX bits; `task` 0 is the calling thread.
+int clinux_set_affinity(pid_t task, const uint8_t *mask, size_t bytes);
+/// sched_getaffinity(2); the number of bytes written, or -1.
+int clinux_get_affinity(pid_t task, uint8_t *mask, size_t bytes);
+
+/// SO_PEERCRED of a connected Unix socket (unix(7)).
+int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid);
+/// A Unix stream socket, non-blocking, connected to or bound at `path`; -1 and errno (ENAMETOOLONG past sun_path).
+int clinux_unix_connect(const char *path);
+/// `mode` is set before the name exists, so that there is no instant at which anybody may connect.
+int clinux_unix_listen(const char *path, mode_t mode, int backlog);
+
+/// flock(2); a function here because Swift sees the structure of that name.
+int clinux_flock(int fd, int operation);
+/// prctl(2) PR_SET_CHILD_SUBREAPER.
+int clinux_become_subreaper(void);
+pid_t clinux_gettid(void);
+/// Names the calling thread, at most 15 bytes.
+int clinux_name_thread(const char *name);

@@ -1,0 +1,18 @@
+package import SwiftProtobuf
+
+/// The one JSON form of the API: field names as in api.proto, 64-bit integers as numbers, unknown fields ignored on input
+/// (an older side must understand a newer one).
+package enum APIJSON {
+    package static func encode(_ message: some Message) throws -> [UInt8] {
+        var options = JSONEncodingOptions()
+        options.preserveProtoFieldNames = true
+        options.alwaysPrintInt64sAsNumbers = true
+        return try message.jsonUTF8Bytes(options: options)
+    }
+
+    package static func decode<M: Message>(_ type: M.Type, from bytes: [UInt8]) throws -> M {
+        var options = JSONDecodingOptions()
+        options.ignoreUnknownFields = true
+        return try M(jsonUTF8Bytes: bytes, options: options)
+    }
+}

@@ -1,0 +1,26 @@
+/// Every path of the API. Coordinators answer all of them; a relay the ones marked R; an agent, for its own host, those
+/// marked A.
+package enum Route {
+    // POST
+    package static let stop = "/api/v1/stop"  // A  RunRequest -> RunAccepted
+    package static let start = "/api/v1/start"  // A
+    package static let restart = "/api/v1/restart"  // A
+    package static let quiesce = "/api/v1/quiesce"  // A
+    package static let resume = "/api/v1/resume"  // A
+    package static let hold = "/api/v1/hold"  // A  HoldRequest -> Done
+    package static let emergencyStop = "/api/v1/emergency-stop"  // R A  EmergencyRequest -> EmergencyAnswer
+    package static let emergencyRelease = "/api/v1/emergency-stop/release"  // R A  LatchRelease -> Done
+    // Aliases of stop, start and restart of everything: POST with an optional RunRequest body.
+    package static let pipelineStop = "/api/pipeline/stop"
+    package static let pipelineStart = "/api/pipeline/start"
+    package static let pipelineRestart = "/api/pipeline/restart"
+    // GET
+    package static let status = "/api/v1/status"  // R A  FleetStatus
+    package static let runs = "/api/v1/runs"  // A  RunList
+    package static let logs = "/api/v1/logs"  // A  ?service=NAME (repeated, or "all")&host=H&lines=N&follow=1 -> server-sent LogEntry
+    package static let audit = "/api/v1/audit"  // A  ?host=H (absent: the coordinator's own)&limit=N -> AuditPage
+
+    /// GET: Run. Below it `/events` (server-sent RunEvent, ends with kind "ended"), and POST `/abort`, `/retry`,
+    /// `/override`, `/attest` (Override -> Done).
+    package static func run(_ id: UInt64) -> String { "\(runs)/\(id)" }
+}

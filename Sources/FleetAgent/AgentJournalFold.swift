@@ -1,0 +1,84 @@
+internal import FleetCore
+internal import FleetJournal
+internal import FleetWire
+
+/// What the journal says this agent was doing when it last wrote: the agent's state is a fold of its file.
+struct AgentJournalFold: Equatable, Sendable {
+    struct Worker: Equatable, Sendable {
+        var generation: UInt64 = 0
+        /// Of the last launch that was intended.
+        var launch = ""
+        /// False once that launch was recorded as ended or as never having run.
+        var open = false
+        var ready = false
+        var stopping = false
+        var quiesced = false
+        var restarts = 0
+        /// As `WorkerExit.words` wrote it.
+        var exit = ""
+    }
+
+    private(set) var workers: [String: Worker] = [:]
+    /// Records of operations that came by order, oldest operation first; at most `operationsKept`.
+    private(set) var operations: [String: [WireRecordCitation]] = [:]
+    private(set) var bootID: String?
+    private(set) var lastRun: UInt64 = 0
+    private var operationOrder: [String] = []
+
+    static let operationsKept = 1_024
+
+    init(_ records: some Sequence<JournalEntry> = []) {
+        for record in records { take(record) }
+    }
+
+    private mutating func take(_ entry: JournalEntry) {
+        let record = entry.record
+        func field(_ key: String) -> String? { record.fields.first { $0.0 == key }?.1 }
+        if let operation = field("op") { remember(operation, entry) }
+        guard let event = AuditEvent(rawValue: record.event) else { return }
+        if event == .agentStart {
+            bootID = field("boot_id") ?? bootID
+            return
+        }
+        if event == .startupStart || event == .shutdownStart || event == .quiesceStart || event == .resumeStart {
+            lastRun = max(lastRun, record.run ?? 0)
+        }
+        guard !record.worker.isEmpty else { return }
+        let service = WorkerName(record.worker)?.service.raw ?? record.worker
+        var worker = workers[service] ?? Worker()
+        if let generation = field("generation").flatMap({ UInt64($0) }) { worker.generation = max(worker.generation, generation) }
+        switch event {
+        case .workerStart, .workerRestart:
+            worker.launch = field("launch") ?? ""
+            worker.open = true
+            worker.ready = false
+            worker.stopping = false
+            worker.quiesced = false
+            worker.restarts = event == .workerRestart ? worker.restarts + 1 : 0
+        case .workerReady: worker.ready = true
+        case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold: worker.stopping = true
+        case .holdRelease: worker.stopping = field("kill") == "true"
+        case .workerQuiesced: worker.quiesced = true
+        case .workerResumed: worker.quiesced = false
+        case .workerExit, .workerStop, .workerLaunchFailed:
+            worker.open = false
+            worker.stopping = false
+            if let exit = field("exit") { worker.exit = exit }
+        default: break
+        }
+        workers[service] = worker
+    }
+
+    private mutating func remember(_ operation: String, _ entry: JournalEntry) {
+        if operations[operation] == nil {
+            operationOrder.append(operation)
+            if operationOrder.count > Self.operationsKept { operations[operationOrder.removeFirst()] = nil }
+        }
+        var citation = WireRecordCitation()
+        citation.sequence = entry.record.sequence
+        citation.hash = entry.hash
+        citation.event = entry.record.event
+        citation.unixUs = entry.record.unixMicroseconds
+        operations[operation, default: []].append(citation)
+    }
+}

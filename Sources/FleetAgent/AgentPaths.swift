@@ -1,0 +1,23 @@
+/// Where an agent keeps what: STATE survives a reboot, RUN is a tmpfs that does not.
+struct AgentPaths: Equatable, Sendable {
+    let state: String
+    let run: String
+
+    var journal: String { state + "/journal" }
+    var part: String { state + "/part.pb" }
+    var epochs: String { state + "/epochs" }
+    var stateLatches: String { state + "/latch" }
+    var runLatches: String { run + "/latch" }
+    var logs: String { state + "/logs" }
+    var localSocket: String { run + "/agent.sock" }
+    var runLock: String { run + "/agent.lock" }
+    var stateLock: String { state + "/agent.lock" }
+
+    func workerState(_ service: String) -> String { state + "/workers/" + service }
+    func standardOutput(_ service: String) -> String { "\(logs)/\(service).out" }
+    func standardError(_ service: String) -> String { "\(logs)/\(service).err" }
+    func pidFile(_ service: String) -> String { "\(run)/\(service).pid" }
+    func launches(_ service: String) -> String { "\(run)/w/\(service)" }
+    func slot(_ service: String) -> String { launches(service) + "/slot" }
+    func spec(_ service: String) -> String { launches(service) + "/spec" }
+}

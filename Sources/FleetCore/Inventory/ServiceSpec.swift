@@ -1,0 +1,200 @@
+/// One declared service with every default worked in. `$host` in argv, env, paths and URLs is not yet substituted where it
+/// differs per host: `substituted(for:)` does that.
+package struct ServiceSpec: Equatable, Sendable {
+    package var name: ServiceName
+    package var tier: TierName
+    /// Executed in front of `run`.
+    package var wrapper: [String]
+    package var run: [String]
+    package var hosts: [HostName]
+    /// Services that must be running before this one starts and that stop after it.
+    package var needs: [ServiceName]
+    package var cpus: CPUPlacement
+    package var env: [String: String]
+    /// Environment name -> file that the agent's host holds.
+    package var secrets: [String: String]
+    package var workdir: String?
+    package var user: String?
+    package var group: String?
+    package var ready: ReadySpec
+    package var stop: StopSpec
+    package var quiesce: ActionSpec?
+    package var resume: ActionSpec?
+    /// Asked before this service's tier may stop; by name.
+    package var gates: [GateSpec]
+    package var counters: [CounterSpec]
+    package var restart: RestartSpec
+    package var stateFiles: [String]
+    package var aliases: [String]
+    package var logFiles: [String]
+    package var startAfterBoot: Bool
+    package var holdNote: String?
+
+    package init(
+        name: ServiceName, tier: TierName, run: [String], wrapper: [String] = [], hosts: [HostName],
+        needs: [ServiceName] = [], cpus: CPUPlacement = CPUPlacement(), env: [String: String] = [:],
+        secrets: [String: String] = [:], workdir: String? = nil, user: String? = nil, group: String? = nil,
+        ready: ReadySpec = .delay(.zero), stop: StopSpec = StopSpec(), quiesce: ActionSpec? = nil,
+        resume: ActionSpec? = nil, gates: [GateSpec] = [], counters: [CounterSpec] = [],
+        restart: RestartSpec = RestartSpec(), stateFiles: [String] = [], aliases: [String] = [], logFiles: [String] = [],
+        startAfterBoot: Bool = false, holdNote: String? = nil
+    ) {
+        self.name = name
+        self.tier = tier
+        self.run = run
+        self.wrapper = wrapper
+        self.hosts = hosts
+        self.needs = needs
+        self.cpus = cpus
+        self.env = env
+        self.secrets = secrets
+        self.workdir = workdir
+        self.user = user
+        self.group = group
+        self.ready = ready
+        self.stop = stop
+        self.quiesce = quiesce
+        self.resume = resume
+        self.gates = gates
+        self.counters = counters
+        self.restart = restart
+        self.stateFiles = stateFiles
+        self.aliases = aliases
+        self.logFiles = logFiles
+        self.startAfterBoot = startAfterBoot
+        self.holdNote = holdNote
+    }
+}
+
+package struct CPUPlacement: Equatable, Sendable {
+    /// CPUs that no other service on the host may claim.
+    package var exclusive: CPUList?
+    /// Also runs on the host's shared pool.
+    package var helpers: Bool
+
+    package init(exclusive: CPUList? = nil, helpers: Bool = false) {
+        self.exclusive = exclusive
+        self.helpers = helpers
+    }
+}
+
+package enum ReadySpec: Equatable, Sendable {
+    /// sd_notify READY=1, within this long.
+    case notify(within: Duration)
+    /// Counts as ready once it has run this long.
+    case delay(Duration)
+}
+
+package struct StopSpec: Equatable, Sendable {
+    package enum Then: String, Sendable { case kill, hold }
+
+    /// A signal's name without SIG.
+    package var signal: String
+    package var grace: Duration
+    /// How far the worker may stretch its grace (EXTEND_TIMEOUT_USEC), from the first signal.
+    package var extendTo: Duration
+    package var then: Then
+
+    package init(signal: String = "TERM", grace: Duration = .seconds(10), extendTo: Duration = .seconds(30), then: Then = .kill) {
+        self.signal = signal
+        self.grace = grace
+        self.extendTo = extendTo
+        self.then = then
+    }
+}
+
+/// quiesce or resume: how it is asked for and how it shows.
+package struct ActionSpec: Equatable, Sendable {
+    package enum How: Equatable, Sendable {
+        case signal(String)
+        case http(method: String, url: String)
+    }
+
+    package enum Done: Equatable, Sendable {
+        /// `KEY=VALUE` as the worker says it to its notify socket.
+        case notify(String)
+        case http(HTTPProbeSpec)
+    }
+
+    package var how: How
+    /// nil: done when the call has answered 2xx or the signal has gone out.
+    package var done: Done?
+    package var within: Duration
+
+    package init(how: How, done: Done?, within: Duration) {
+        self.how = how
+        self.done = done
+        self.within = within
+    }
+}
+
+/// One value of a JSON document behind a loopback URL.
+package struct HTTPProbeSpec: Equatable, Sendable {
+    package var url: String
+    /// RFC 6901
+    package var pointer: String
+    /// JSON text that the value must equal; empty where only the value is wanted.
+    package var equals: String
+    package var maxAge: Duration
+
+    package init(url: String, pointer: String, equals: String = "", maxAge: Duration = .seconds(2)) {
+        self.url = url
+        self.pointer = pointer
+        self.equals = equals
+        self.maxAge = maxAge
+    }
+}
+
+package struct GateSpec: Equatable, Sendable {
+    package var name: String
+    package var probe: HTTPProbeSpec
+    /// Asked on the host where this service runs; nil: the declaring service's own.
+    package var at: ServiceName?
+    /// How long it may stay false before the run says BLOCKED.
+    package var wait: Duration
+
+    package init(name: String, probe: HTTPProbeSpec, at: ServiceName? = nil, wait: Duration = .seconds(30)) {
+        self.name = name
+        self.probe = probe
+        self.at = at
+        self.wait = wait
+    }
+}
+
+package struct CounterSpec: Equatable, Sendable {
+    package enum How: Equatable, Sendable {
+        /// The key that the worker says to its notify socket.
+        case notify(String)
+        case http(HTTPProbeSpec)
+    }
+
+    package var name: String
+    package var how: How
+
+    package init(name: String, how: How) {
+        self.name = name
+        self.how = how
+    }
+}
+
+package struct RestartSpec: Equatable, Sendable {
+    package enum Policy: String, Sendable {
+        case never
+        case onFailure = "on-failure"
+        case always
+    }
+
+    package var policy: Policy
+    package var delay: Duration
+    package var limitStarts: Int
+    package var limitWithin: Duration
+
+    package init(
+        policy: Policy = .onFailure, delay: Duration = .seconds(5), limitStarts: Int = 3, limitWithin: Duration = .seconds(60)
+    ) {
+        self.policy = policy
+        self.delay = delay
+        self.limitStarts = limitStarts
+        self.limitWithin = limitWithin
+    }
+}

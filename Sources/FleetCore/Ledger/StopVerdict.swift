@@ -1,0 +1,32 @@
+/// What a stop has shown, and why it is not more.
+package struct StopVerdict: Equatable, Sendable {
+    package var verdict: Verdict
+    /// One sentence each, the worst first; empty only when proven.
+    package var because: [String]
+
+    /// Judges a stop by its evidence. `ending` is how the run ended; nil: it went to its end.
+    package static func judge(plan: Plan, evidence: RunEvidence, ledger: [LedgerLine], ending: String?) -> StopVerdict {
+        var found: [(Verdict, String)] = []
+        if let ending { found.append((.unproven, "the run did not end: \(ending)")) }
+        for host in evidence.attestedOff.sorted() { found.append((.unproven, "\(host) was attested powered off by a person, not measured")) }
+        for worker in plan.workers {
+            guard let stop = evidence.stops[worker] else {
+                found.append((.unproven, "\(worker) was not shown stopped"))
+                continue
+            }
+            if stop.attested { continue }
+            if !stop.treeEmpty { found.append((.unproven, "\(worker)'s process tree was not shown empty")) }
+            if stop.killed { found.append((.unproven, "\(worker) was killed: it could not finish")) }
+            if let exit = stop.exit, !exit.isClean, !stop.killed {
+                found.append((.unproven, "\(worker) ended with \(exit.words)\(stop.status.isEmpty ? "" : ", saying \"\(stop.status)\"")"))
+            }
+        }
+        for override in evidence.overrides { found.append((.unproven, override)) }
+        for line in ledger where line.verdict != .proven {
+            found.append((line.verdict, "\(line.stream) -> \(line.consumer): \(line.note)"))
+        }
+        let worst = found.map(\.0).max() ?? .proven
+        let sorted = found.filter { $0.0 == .contradicted }.map(\.1) + found.filter { $0.0 != .contradicted }.map(\.1)
+        return StopVerdict(verdict: worst, because: sorted)
+    }
+}

@@ -1,0 +1,97 @@
+/// What an operator named: everything, or the union of tiers, hosts, services and workers.
+package struct OperationScope: Equatable, Sendable {
+    package var all: Bool
+    package var tiers: [TierName]
+    package var hosts: [HostName]
+    /// `service` or `service@host`, as typed.
+    package var services: [String]
+    /// Hosts left out by name: an operator knows that they can't be reached.
+    package var excludedHosts: [HostName]
+
+    package init(
+        all: Bool = false, tiers: [TierName] = [], hosts: [HostName] = [], services: [String] = [], excludedHosts: [HostName] = []
+    ) {
+        self.all = all
+        self.tiers = tiers
+        self.hosts = hosts
+        self.services = services
+        self.excludedHosts = excludedHosts
+    }
+
+    /// The workers it names, in inventory order; a name that the inventory does not have is a refusal that lists what
+    /// there is.
+    package func workers(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
+        for tier in tiers where !inventory.tiers.contains(where: { $0.name == tier }) {
+            throw Self.unknown("tier", tier.raw, inventory.tiers.map(\.name.raw))
+        }
+        for host in hosts + excludedHosts where inventory.host(host) == nil {
+            throw Self.unknown("host", host.raw, inventory.hosts.map(\.name.raw))
+        }
+        var named: Set<WorkerName> = []
+        for text in services {
+            if let worker = WorkerName(text), inventory.workers.contains(worker) {
+                named.insert(worker)
+            } else if let service = inventory.service(ServiceName(text)) {
+                named.formUnion(service.hosts.map { WorkerName(service.name, on: $0) })
+            } else {
+                throw Self.unknown(text.contains("@") ? "worker" : "service", text, inventory.services.map(\.name.raw))
+            }
+        }
+        guard all || !tiers.isEmpty || !hosts.isEmpty || !services.isEmpty else {
+            throw PlanRefusal(slug: "bad-request", what: "REFUSED  nothing was named", why: "", then: "Name a service, --tier, --host, or --all")
+        }
+        return inventory.workers.filter { worker in
+            let tier = inventory.service(worker.service)?.tier
+            return !excludedHosts.contains(worker.host)
+                && (all || named.contains(worker) || hosts.contains(worker.host) || tier.map(tiers.contains) == true)
+        }
+    }
+
+    private static func unknown(_ kind: String, _ name: String, _ known: [String]) -> PlanRefusal {
+        PlanRefusal(
+            slug: kind == "worker" ? "unknown-service" : "unknown-\(kind)", what: "REFUSED  no \(kind) is called \(name)",
+            why: "The inventory has: \(known.joined(separator: ", "))", then: "Nothing was done. trading status shows what there is")
+    }
+}
+
+/// What the planner knows of a worker now.
+package struct ObservedWorker: Equatable, Sendable {
+    package enum State: String, Sendable {
+        case unknown, stopped, starting, running, stopping, held, failed, backoff
+    }
+
+    package var state: State
+    package var quiesced: Bool
+
+    package init(state: State, quiesced: Bool = false) {
+        self.state = state
+        self.quiesced = quiesced
+    }
+
+    /// Whether a process may exist.
+    package var mayRun: Bool {
+        switch state {
+        case .stopped, .failed, .backoff: false
+        case .unknown, .starting, .running, .stopping, .held: true
+        }
+    }
+}
+
+/// The fleet as the planner sees it at one moment.
+package struct ObservedFleet: Equatable, Sendable {
+    package var workers: [WorkerName: ObservedWorker]
+    /// Hosts that are reporting now.
+    package var reporting: Set<HostName>
+    /// For hosts that are not: since when, for people.
+    package var silence: [HostName: String]
+
+    package init(workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:]) {
+        self.workers = workers
+        self.reporting = reporting
+        self.silence = silence
+    }
+
+    package func state(_ worker: WorkerName) -> ObservedWorker {
+        reporting.contains(worker.host) ? workers[worker] ?? ObservedWorker(state: .unknown) : ObservedWorker(state: .unknown)
+    }
+}

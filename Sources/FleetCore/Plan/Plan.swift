@@ -1,0 +1,101 @@
+/// The steps of one fleet operation with nothing left to choose (DESIGN: "Operations are plans").
+package struct Plan: Equatable, Sendable {
+    package var kind: RunKind
+    package var steps: [PlanStep]
+    /// Every worker that the plan acts on, in inventory order.
+    package var workers: [WorkerName]
+    /// What a person should know before: what is left alone, what depends on what stops.
+    package var notes: [String]
+    package var inventoryDigest: String
+
+    package init(kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String) {
+        self.kind = kind
+        self.steps = steps
+        self.workers = workers
+        self.notes = notes
+        self.inventoryDigest = inventoryDigest
+    }
+
+    /// The text that the plan's digest covers: inventory, set and steps, not measurements.
+    package var canonical: String {
+        (["plan \(kind.rawValue)", "inventory \(inventoryDigest)"] + steps.map { "\($0.number) \($0.label): \($0.what)" }).joined(separator: "\n")
+    }
+}
+
+package enum RunKind: String, Sendable, CaseIterable {
+    case stop, start, restart, quiesce, resume
+}
+
+package struct PlanStep: Equatable, Sendable {
+    /// From 1.
+    package var number: Int
+    /// check, capture, quiesce, gate, a tier's name, verify, …
+    package var label: String
+    /// For people.
+    package var text: String
+    package var what: What
+
+    package enum What: Equatable, Sendable {
+        /// Every host of the plan answers.
+        case check
+        /// Read what flows before anything changes.
+        case capture
+        case quiesce([WorkerName])
+        case gate([GateQuestion])
+        /// First signals of these go out together; the step ends when every one is proven gone.
+        case stop(TierName, [WorkerName])
+        /// Nothing is left of the stream for this consumer; its producers are gone.
+        case drained(StreamName, ServiceName)
+        /// Ask again: is every process of these gone?
+        case verify([WorkerName])
+        /// Two equal readings of every stream, then the balance.
+        case ledger
+        case snapshot([WorkerName])
+        /// Read the streams that stand still; the counts of the coming run are deltas from here.
+        case baseline
+        case start(TierName, [WorkerName])
+        case resume([WorkerName])
+    }
+
+    package init(number: Int, label: String, text: String, what: What) {
+        self.number = number
+        self.label = label
+        self.text = text
+        self.what = what
+    }
+}
+
+/// A gate and where to ask for it.
+package struct GateQuestion: Hashable, Sendable, CustomStringConvertible {
+    package var owner: ServiceName
+    package var gate: String
+    package var host: HostName
+    package var wait: Duration
+    /// JSON text the value must equal, for people.
+    package var wants: String
+
+    package init(owner: ServiceName, gate: String, host: HostName, wait: Duration, wants: String) {
+        self.owner = owner
+        self.gate = gate
+        self.host = host
+        self.wait = wait
+        self.wants = wants
+    }
+
+    package var description: String { "\(gate) of \(owner) asked on \(host)" }
+}
+
+/// Why a plan could not be made.
+package struct PlanRefusal: Error, Equatable, Sendable {
+    package let slug: String
+    package let what: String
+    package let why: String
+    package let then: String
+
+    package init(slug: String, what: String, why: String, then: String) {
+        self.slug = slug
+        self.what = what
+        self.why = why
+        self.then = then
+    }
+}

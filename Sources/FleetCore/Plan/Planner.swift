@@ -1,0 +1,205 @@
+/// Computes plans from the inventory and the present state. It chooses everything here, so that a run has nothing to choose.
+package struct Planner: Sendable {
+    package let inventory: Inventory
+    package let fleet: ObservedFleet
+
+    package init(inventory: Inventory, fleet: ObservedFleet) {
+        self.inventory = inventory
+        self.fleet = fleet
+    }
+
+    package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
+        let workers = try scope.workers(in: inventory)
+        let silent = Set(workers.map(\.host)).subtracting(fleet.reporting).sorted()
+        if let host = silent.first {
+            let affected = workers.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
+            throw PlanRefusal(
+                slug: "host-unknown",
+                what: "REFUSED  \(kind.rawValue): \(host) \(fleet.silence[host] ?? "has not answered")",
+                why: "\(affected) may be running there. Nothing was done."
+                    + (silent.count > 1 ? " Also silent: \(silent.dropFirst().map(\.raw).joined(separator: ", "))" : ""),
+                then: "When it is back, order again; without it: add --exclude-host \(host) (its workers are then not covered)")
+        }
+        var steps = StepList()
+        var notes = scope.excludedHosts.map { "\($0) is excluded by name: its workers are not covered" }
+        steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
+        let acting: [WorkerName]
+        switch kind {
+        case .stop: acting = addStop(workers, to: &steps, &notes)
+        case .start: acting = addStart(workers, running: [], to: &steps, &notes)
+        case .restart:
+            acting = addStop(workers, to: &steps, &notes)
+            _ = addStart(workers, running: acting, to: &steps, &notes)
+        case .quiesce: acting = addQuiesce(workers, gates: false, to: &steps)
+        case .resume:
+            acting = workers.filter { fleet.state($0).state == .running && inventory.service($0.service)?.resume != nil }
+            for tier in inventory.tiers.reversed() {
+                let these = acting.filter { tierOf($0) == tier.name }
+                if !these.isEmpty { steps.add("resume", Self.list(these), .resume(these)) }
+            }
+        }
+        return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest)
+    }
+
+    // MARK: Stop
+
+    private func addStop(_ workers: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
+        let acting = workers.filter { fleet.state($0).state != .stopped }
+        for worker in workers where fleet.state(worker).state == .stopped { notes.append("\(worker) was stopped before") }
+        noteDependents(of: acting, &notes)
+        steps.add("capture", "counts, processes", .capture)
+        _ = addQuiesce(acting, gates: true, to: &steps)
+        var stopped: Set<ServiceName> = []
+        var pendingDrains = drains(acting)
+        for tier in inventory.tiers {
+            let these = acting.filter { tierOf($0) == tier.name }
+            for layer in layers(these.map(\.service)) {
+                for drain in pendingDrains where layer.contains(drain.consumer) && drain.producers.isSubset(of: stopped) {
+                    steps.add("gate", "stream \(drain.stream) drained by \(drain.consumer)", .drained(drain.stream, drain.consumer))
+                }
+                pendingDrains.removeAll { layer.contains($0.consumer) }
+                let layerWorkers = these.filter { layer.contains($0.service) }
+                steps.add(tier.name.raw, stopText(layerWorkers), .stop(tier.name, layerWorkers))
+                stopped.formUnion(layer)
+            }
+        }
+        if !acting.isEmpty {
+            steps.add("verify", "every process tree empty", .verify(acting))
+            steps.add("ledger", "two equal readings of every stream, then the balance", .ledger)
+            steps.add("snapshot", "state files, counters, exits", .snapshot(acting))
+        }
+        return acting
+    }
+
+    private func noteDependents(of acting: [WorkerName], _ notes: inout [String]) {
+        let stopping = Set(acting.map(\.service))
+        for service in inventory.services where !stopping.contains(service.name) {
+            let running = service.hosts.filter { fleet.state(WorkerName(service.name, on: $0)).mayRun }
+            guard !running.isEmpty else { continue }
+            let needed = service.needs.filter(stopping.contains)
+            let fed = inventory.streams.filter { stream in
+                stream.to.contains { $0.service == service.name } && stream.from.contains(where: stopping.contains)
+            }
+            if !needed.isEmpty {
+                notes.append("\(service.name) needs \(needed.map(\.raw).joined(separator: ", ")) and is left running")
+            } else if !fed.isEmpty {
+                notes.append("\(service.name) reads \(fed.map(\.name.raw).joined(separator: ", ")) and is left running")
+            }
+        }
+    }
+
+    private func addQuiesce(_ workers: [WorkerName], gates: Bool, to steps: inout StepList) -> [WorkerName] {
+        var acting: [WorkerName] = []
+        for tier in inventory.tiers {
+            let running = workers.filter { tierOf($0) == tier.name && [.running, .starting].contains(fleet.state($0).state) }
+            let these = running.filter { inventory.service($0.service)?.quiesce != nil && fleet.state($0).state == .running }
+            if !these.isEmpty {
+                steps.add("quiesce", Self.list(these), .quiesce(these))
+                acting += these
+            }
+            guard gates else { continue }
+            let questions = running.flatMap { worker in gateQuestions(worker) }
+            if !questions.isEmpty {
+                let words = questions.map { "\($0.gate) = \($0.wants)" }
+                steps.add("gate", words.joined(separator: ", "), .gate(questions))
+            }
+        }
+        return acting
+    }
+
+    private func gateQuestions(_ worker: WorkerName) -> [GateQuestion] {
+        guard let service = inventory.service(worker.service) else { return [] }
+        return service.gates.flatMap { gate -> [GateQuestion] in
+            let hosts = gate.at.flatMap { inventory.service($0)?.hosts } ?? [worker.host]
+            return hosts.map {
+                GateQuestion(owner: service.name, gate: gate.name, host: $0, wait: gate.wait, wants: gate.probe.equals)
+            }
+        }
+    }
+
+    private struct Drain {
+        let stream: StreamName
+        let consumer: ServiceName
+        let producers: Set<ServiceName>
+    }
+
+    /// The drains to wait for: both ends are stopped by this plan.
+    private func drains(_ acting: [WorkerName]) -> [Drain] {
+        let stopping = Set(acting.map(\.service))
+        return inventory.streams.flatMap { stream in
+            stream.to.filter { $0.policy == .drain && stopping.contains($0.service) }.compactMap { consumer in
+                let producers = Set(stream.from).intersection(stopping)
+                return producers.isEmpty ? nil : Drain(stream: stream.name, consumer: consumer.service, producers: producers)
+            }
+        }
+    }
+
+    /// Services of one tier in stop order, what may stop together in one layer: a `buffer` consumer before its producer, a
+    /// `drain` consumer after it, what needs another before it.
+    package func layers(_ services: [ServiceName]) -> [Set<ServiceName>] {
+        var left = Set(services)
+        var before: [ServiceName: Set<ServiceName>] = [:]  // what must have stopped before the key
+        for stream in inventory.streams {
+            for consumer in stream.to where left.contains(consumer.service) {
+                for producer in stream.from where left.contains(producer) && producer != consumer.service {
+                    switch consumer.policy {
+                    case .buffer: before[producer, default: []].insert(consumer.service)
+                    case .drain: before[consumer.service, default: []].insert(producer)
+                    case .discard: break
+                    }
+                }
+            }
+        }
+        for service in inventory.services where left.contains(service.name) {
+            for needed in service.needs where left.contains(needed) { before[needed, default: []].insert(service.name) }
+        }
+        var layers: [Set<ServiceName>] = []
+        while !left.isEmpty {
+            let ready = left.filter { (before[$0] ?? []).isDisjoint(with: left) }
+            precondition(!ready.isEmpty, "the inventory was checked for cycles, yet \(left) wait for each other")
+            layers.append(ready)
+            left.subtract(ready)
+        }
+        return layers
+    }
+
+    // MARK: Start
+
+    private func addStart(_ workers: [WorkerName], running: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
+        let toStart = workers.filter { worker in
+            running.contains(worker) || [.stopped, .failed, .backoff].contains(fleet.state(worker).state)
+        }
+        if running.isEmpty {
+            for worker in workers where !toStart.contains(worker) { notes.append("\(worker) is \(fleet.state(worker).state.rawValue) already") }
+        }
+        guard !toStart.isEmpty else { return [] }
+        steps.add("baseline", "counts of the streams that stand still", .baseline)
+        for tier in inventory.tiers.reversed() {
+            let these = toStart.filter { tierOf($0) == tier.name }
+            for layer in layers(these.map(\.service)).reversed() {
+                let layerWorkers = these.filter { layer.contains($0.service) }
+                steps.add(tier.name.raw, "start \(Self.list(layerWorkers)), wait for ready", .start(tier.name, layerWorkers))
+            }
+        }
+        return toStart
+    }
+
+    // MARK: Words
+
+    private func tierOf(_ worker: WorkerName) -> TierName? { inventory.service(worker.service)?.tier }
+
+    private func stopText(_ workers: [WorkerName]) -> String {
+        let stops = Set(workers.compactMap { inventory.service($0.service)?.stop }.map { "\($0.signal) \($0.grace.words), then \($0.then.rawValue)" })
+        return Self.list(workers) + "  " + stops.sorted().joined(separator: " | ")
+    }
+
+    static func list(_ workers: [WorkerName]) -> String { workers.map(\.description).joined(separator: " + ") }
+
+    private struct StepList {
+        var steps: [PlanStep] = []
+
+        mutating func add(_ label: String, _ text: String, _ what: PlanStep.What) {
+            steps.append(PlanStep(number: steps.count + 1, label: label, text: text, what: what))
+        }
+    }
+}

@@ -1,0 +1,111 @@
+/// What a run has learned, from which its certificate is made.
+package struct RunEvidence: Equatable, Sendable {
+    package struct Mark: Equatable, Sendable {
+        package var label: String
+        package var what: String
+        package var began: Moment?
+        package var ended: Moment
+        package var proven: Bool
+    }
+
+    package struct Tier: Equatable, Sendable {
+        package var name: TierName
+        package var began: Moment
+        package var ended: Moment?
+        package var proven = false
+    }
+
+    package struct Stopped: Equatable, Sendable {
+        package var worker: WorkerName
+        package var treeEmpty: Bool
+        package var killed: Bool
+        /// A person's word, not a measurement.
+        package var attested: Bool
+        package var exit: WorkerExit?
+        package var status: String
+        package var signalledUnixMicroseconds: UInt64
+        package var goneUnixMicroseconds: UInt64
+        package var citations: [String]
+    }
+
+    package var marks: [Mark] = []
+    package var tierOrder: [Tier] = []
+    package var stops: [WorkerName: Stopped] = [:]
+    package var stopsInTier: [TierName: [WorkerName]] = [:]
+    package var held: Set<WorkerName> = []
+    package var gates: [GateQuestion: String] = [:]
+    package var overrides: [String] = []
+    package var attestedOff: Set<HostName> = []
+    package var before: [StreamReading] = []
+    package var after: [StreamReading] = []
+    /// Two equal readings were had.
+    package var settled = false
+    package var readingProblems: [String] = []
+    /// The counters of live workers, as last read by snapshots and drains.
+    package var snapshots: [WorkerName: [String: Int64]] = [:]
+    private var tierInProgress: TierName?
+
+    package init() {}
+
+    mutating func tierBegan(_ tier: TierName, _ now: Moment) {
+        tierInProgress = tier
+        if !tierOrder.contains(where: { $0.name == tier }) { tierOrder.append(Tier(name: tier, began: now)) }
+    }
+
+    /// Returns whether every worker of the tier is shown gone by measurement.
+    mutating func tierEnded(_ tier: TierName, _ now: Moment) -> Bool {
+        guard let index = tierOrder.firstIndex(where: { $0.name == tier }) else { return false }
+        tierOrder[index].ended = now
+        tierOrder[index].proven = (stopsInTier[tier] ?? []).allSatisfy { stops[$0].map { $0.treeEmpty && !$0.attested } ?? false }
+        return tierOrder[index].proven
+    }
+
+    mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done, _ now: Moment) {
+        stops[worker] = Stopped(
+            worker: worker, treeEmpty: done.treeEmpty, killed: done.killed, attested: false, exit: done.exit, status: done.status,
+            signalledUnixMicroseconds: done.signalledUnixMicroseconds, goneUnixMicroseconds: done.goneUnixMicroseconds, citations: done.citations)
+        if let tierInProgress { stopsInTier[tierInProgress, default: []].append(worker) }
+    }
+
+    mutating func attested(_ worker: WorkerName, _ now: Moment) {
+        stops[worker] = Stopped(
+            worker: worker, treeEmpty: false, killed: false, attested: true, exit: nil, status: "", signalledUnixMicroseconds: 0,
+            goneUnixMicroseconds: 0, citations: [])
+        if let tierInProgress { stopsInTier[tierInProgress, default: []].append(worker) }
+    }
+
+    mutating func verified(_ worker: WorkerName, _ done: RunReply.Done) {
+        stops[worker]?.treeEmpty = done.treeEmpty
+    }
+
+    /// What the producers of a stream said they produced, in their last words before a clean end; nil when one of them
+    /// did not say.
+    package func producedFinally(_ stream: StreamSpec, _ inventory: Inventory) -> Int64? {
+        guard let counter = stream.produced else { return nil }
+        var sum: Int64 = 0
+        for producer in stream.from {
+            guard let service = inventory.service(producer), let spec = service.counters.first(where: { $0.name == counter }) else { return nil }
+            for host in service.hosts {
+                guard let exit = stops[WorkerName(producer, on: host)]?.exit, exit.isClean, case .notify(let key) = spec.how,
+                    let value = exit.notified[key].flatMap({ Int64($0) })
+                else { return nil }
+                sum += value
+            }
+        }
+        return sum
+    }
+
+    /// A counter of a service over its hosts: from its last words, else as last read while it lived.
+    package func counter(_ name: String, of service: ServiceName, _ inventory: Inventory) -> Int64? {
+        guard let spec = inventory.service(service), let counter = spec.counters.first(where: { $0.name == name }) else { return nil }
+        var sum: Int64 = 0
+        for host in spec.hosts {
+            let worker = WorkerName(service, on: host)
+            var value: Int64?
+            if case .notify(let key) = counter.how { value = stops[worker]?.exit?.notified[key].flatMap { Int64($0) } }
+            guard let found = value ?? snapshots[worker]?[name] else { return nil }
+            sum += found
+        }
+        return sum
+    }
+}

@@ -1,0 +1,99 @@
+/// The parts of a service's declaration that decide about its life.
+package struct WorkerPolicy: Equatable, Sendable {
+    package var ready: ReadySpec
+    package var stop: StopSpec
+    package var quiesce: ActionSpec?
+    package var resume: ActionSpec?
+    package var restart: RestartSpec
+
+    package init(
+        ready: ReadySpec = .delay(.zero), stop: StopSpec = StopSpec(), quiesce: ActionSpec? = nil, resume: ActionSpec? = nil,
+        restart: RestartSpec = RestartSpec()
+    ) {
+        self.ready = ready
+        self.stop = stop
+        self.quiesce = quiesce
+        self.resume = resume
+        self.restart = restart
+    }
+}
+
+/// One launch of a worker: 16 lower-case hex digits, random.
+package struct LaunchID: Name {
+    package let raw: String
+    package init(_ raw: String) { self.raw = raw }
+}
+
+/// Who asked a worker for what, and with which knowledge of it.
+package struct Order: Equatable, Sendable {
+    /// Unique per operation: a repeat of the same id is the same order.
+    package var operation: String
+    /// start, stop, quiesce, resume, hold
+    package var verb: String
+    package var by: String
+    package var reason: String
+    /// The run it belongs to; nil: none.
+    package var run: UInt64?
+    /// nil: any.
+    package var expectedGeneration: UInt64?
+
+    package init(operation: String, verb: String, by: String, reason: String, run: UInt64? = nil, expectedGeneration: UInt64? = nil) {
+        self.operation = operation
+        self.verb = verb
+        self.by = by
+        self.reason = reason
+        self.run = run
+        self.expectedGeneration = expectedGeneration
+    }
+}
+
+/// How a launch ended, as its shim kept it.
+package struct WorkerExit: Equatable, Sendable {
+    package enum How: Equatable, Sendable {
+        case exited(Int32)
+        case signalled(Int32, core: Bool)
+        /// The shim was lost before it could keep it.
+        case unknown
+    }
+
+    package var how: How
+    package var killedByLatch: String?
+    /// The last value of each X_ key.
+    package var notified: [String: String]
+    /// STOPPING=1 was said.
+    package var saidStopping: Bool
+    /// The worker's last STATUS.
+    package var status: String
+    package var at: BootTime
+
+    package init(
+        how: How, killedByLatch: String? = nil, notified: [String: String] = [:], saidStopping: Bool = false, status: String = "",
+        at: BootTime
+    ) {
+        self.how = how
+        self.killedByLatch = killedByLatch
+        self.notified = notified
+        self.saidStopping = saidStopping
+        self.status = status
+        self.at = at
+    }
+
+    package var isClean: Bool { how == .exited(0) }
+
+    package var words: String {
+        switch how {
+        case .exited(let code): "exit \(code)"
+        case .signalled(let signal, let core): "signal \(signal)\(core ? ", core dumped" : "")"
+        case .unknown: "exit status unknown"
+        }
+    }
+
+    /// For the audit.
+    package var fields: [WorkerMachine.Field] {
+        var fields = [WorkerMachine.Field("exit", words)]
+        if !status.isEmpty { fields.append(WorkerMachine.Field("status", status)) }
+        if let killedByLatch { fields.append(WorkerMachine.Field("latch", killedByLatch)) }
+        for (key, value) in notified.sorted(by: { $0.key < $1.key }) { fields.append(WorkerMachine.Field(key, value)) }
+        return fields
+    }
+}

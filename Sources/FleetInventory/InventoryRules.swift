@@ -1,0 +1,178 @@
+import FleetCore
+
+/// The rules between declarations: CPUs claimed twice, orders that contradict each other, aliases that clash.
+struct InventoryRules {
+    let faults: Faults
+    /// In stop order.
+    let tiers: [TierName]
+    let hosts: [LocatedHost]
+    let services: [LocatedService]
+    let streams: [LocatedStream]
+
+    func check() {
+        checkAliases()
+        for host in hosts { checkCPUs(of: host) }
+        checkNeedsAcrossTiers()
+        checkStreamsAcrossTiers()
+        checkCycles()
+    }
+
+    private func rank(_ service: ServiceName) -> Int? {
+        guard let tier = services.first(where: { $0.spec.name == service })?.tier else { return nil }
+        return tiers.firstIndex(of: tier)
+    }
+
+    // MARK: Aliases
+
+    private func checkAliases() {
+        var owners = Dictionary(services.map { ($0.spec.name.raw, $0.spec.name.raw) }, uniquingKeysWith: { first, _ in first })
+        for service in services {
+            if service.spec.name.raw == "all" {
+                faults.add(service.position, "a service called all, which stands for every service", "write another name")
+            }
+            for alias in service.aliases {
+                if alias.text == "all" {
+                    faults.add(alias.position, "the alias all stands for every service", "write another one")
+                } else if !isValidName(alias.text) {
+                    faults.add(alias.position, "the alias '\(alias.text)' is not a name", "write letters, digits, -, _ or .")
+                } else if let owner = owners[alias.text] {
+                    faults.add(alias.position, "the alias \(alias.text) already stands for \(owner)", "write another one")
+                } else {
+                    owners[alias.text] = service.spec.name.raw
+                }
+            }
+        }
+    }
+
+    // MARK: CPUs
+
+    private func checkCPUs(of host: LocatedHost) {
+        let name = host.spec.name
+        if let shared = host.spec.shared, let housekeeping = host.spec.housekeeping {
+            let both = shared.intersection(housekeeping)
+            if !both.isEmpty {
+                faults.add(
+                    host.sharedPosition, "CPU \(both) of \(name) is both in shared and in housekeeping", "write CPUs that are not \(both)")
+            }
+        }
+        var claims: [(cpus: CPUList, who: String, line: Int?)] = []
+        if let housekeeping = host.spec.housekeeping { claims.append((housekeeping, "its housekeeping", nil)) }
+        if let shared = host.spec.shared { claims.append((shared, "its shared pool", nil)) }
+        // A service whose CPUs are its own comes before one that inherited them, so that the fault stands where the cure is.
+        for service in services {
+            if let position = service.helpers[name], host.spec.shared == nil {
+                faults.add(position, "helpers: shared, but \(name) has no shared pool", "write shared: 2-3 in the host \(name)")
+            }
+            guard let (cpus, position) = service.exclusive[name] else { continue }
+            let place = services.contains { other in
+                other.spec.name != service.spec.name && other.exclusive[name]?.position == position
+            } && position < service.position ? service.position : position
+            for claim in claims {
+                let both = cpus.intersection(claim.cpus)
+                guard !both.isEmpty else { continue }
+                let line = claim.line.map { " (line \($0))" } ?? ""
+                faults.add(
+                    place, "CPU \(both) of \(name) is claimed by \(service.spec.name) and by \(claim.who)\(line)",
+                    "write CPUs for \(service.spec.name) that are not \(both)")
+            }
+            claims.append((cpus, service.spec.name.raw, position.line))
+        }
+    }
+
+    // MARK: Order
+
+    /// What is needed runs before and stops after: it can't be in a tier that stops earlier.
+    private func checkNeedsAcrossTiers() {
+        for service in services {
+            guard let own = rank(service.spec.name) else { continue }
+            for need in service.needs {
+                guard let needed = rank(need.service), needed < own else { continue }
+                faults.add(
+                    need.position,
+                    "\(service.spec.name) needs \(need.service), whose tier \(tiers[needed]) stops before \(tiers[own]) and starts after it",
+                    "remove it: the tiers already order the two")
+            }
+        }
+    }
+
+    /// Across tiers the tiers' order wins: a consumer that stops before its producer can only leave the rest in a buffer.
+    private func checkStreamsAcrossTiers() {
+        for stream in streams {
+            for (consumer, place) in zip(stream.spec.to, stream.consumers) where consumer.policy != .buffer {
+                guard let consumerRank = rank(consumer.service) else { continue }
+                for producer in stream.spec.from {
+                    guard let producerRank = rank(producer), producerRank > consumerRank else { continue }
+                    let instead =
+                        stream.spec.via == .direct
+                        ? "write via: {redis: HOST/KEY} and on_stop: buffer, or move one of them to another tier" : "write buffer"
+                    faults.add(
+                        place.position,
+                        "\(consumer.service) can't \(consumer.policy.rawValue) \(stream.spec.name): its tier \(tiers[consumerRank]) stops before "
+                            + "\(producer)'s tier \(tiers[producerRank])",
+                        instead)
+                    break
+                }
+            }
+        }
+    }
+
+    /// Within a tier `buffer`, `drain` and `needs` say which of two services stops first; together they must not go in a circle.
+    private func checkCycles() {
+        struct Edge {
+            var before: ServiceName
+            var after: ServiceName
+            var why: String
+            var position: SourcePosition
+        }
+        var edges: [Edge] = []
+        func add(_ before: ServiceName, _ after: ServiceName, _ why: String, _ position: SourcePosition) {
+            guard let rank = rank(before), rank == self.rank(after) else { return }
+            edges.append(Edge(before: before, after: after, why: why, position: position))
+        }
+        for service in services {
+            for need in service.needs {
+                add(service.spec.name, need.service, "\(service.spec.name) needs \(need.service)", need.position)
+            }
+        }
+        for stream in streams {
+            for (consumer, place) in zip(stream.spec.to, stream.consumers) {
+                for producer in stream.spec.from {
+                    if producer == consumer.service {
+                        faults.add(place.position, "\(producer) consumes its own stream \(stream.spec.name)", "remove it from one side")
+                        continue
+                    }
+                    switch consumer.policy {
+                    case .buffer: add(consumer.service, producer, "\(consumer.service) buffers \(stream.spec.name)", place.position)
+                    case .drain: add(producer, consumer.service, "\(consumer.service) drains \(stream.spec.name)", place.position)
+                    case .discard: break
+                    }
+                }
+            }
+        }
+        /// The shortest way from one service to another along the edges.
+        func path(from start: ServiceName, to end: ServiceName) -> [Edge]? {
+            var reached: [ServiceName: [Edge]] = [start: []]
+            var queue = [start]
+            while !queue.isEmpty {
+                let service = queue.removeFirst()
+                let soFar = reached[service] ?? []
+                if service == end { return soFar }
+                for edge in edges where edge.before == service && reached[edge.after] == nil {
+                    reached[edge.after] = soFar + [edge]
+                    queue.append(edge.after)
+                }
+            }
+            return nil
+        }
+        var reported: Set<Set<ServiceName>> = []
+        for edge in edges {
+            guard let back = path(from: edge.after, to: edge.before) else { continue }
+            let cycle = [edge] + back
+            guard reported.insert(Set(cycle.map(\.before))).inserted else { continue }
+            let last = cycle.map(\.position).max() ?? edge.position
+            faults.add(
+                last, "the stop order goes in a circle: \(cycle.map(\.why).joined(separator: ", "))",
+                "remove one of the needs, or write another on_stop")
+        }
+    }
+}

@@ -1,0 +1,235 @@
+import FleetCore
+
+/// Reads one service's tree, defaults and all, into a `ServiceSpec`.
+struct ServiceDecoder {
+    static let keys = [
+        "tier", "like", "run", "wrapper", "release", "hosts", "on", "needs", "cpus", "env", "secrets", "workdir", "user", "group",
+        "ready", "stop", "quiesce", "resume", "gates", "gate_wait", "counters", "restart", "state_files", "aliases", "logs",
+        "after_boot", "on_hold",
+    ]
+    /// What `defaults` and `defaults.tier.TIER` may hold.
+    static let defaultKeys = [
+        "wrapper", "env", "secrets", "workdir", "user", "group", "ready", "stop", "gate_wait", "restart", "after_boot", "on_hold",
+    ]
+    /// What `on.HOST` may hold.
+    static let hostKeys = ["run", "wrapper", "env", "secrets", "workdir", "cpus"]
+    /// Keys of the format that this version would not act on: refused rather than passed over.
+    static let later: Set<String> = [
+        "scheduler", "limits", "core", "cgroup", "threads", "capabilities", "health", "sockets", "exclusive", "hugepages",
+    ]
+    /// The tier whose workers are held, never killed on a timer, unless it says otherwise.
+    static let executionTier = "execution"
+
+    let reader: SchemaReader
+    let names: DeclaredNames
+    /// `path` and `version` of each release in order.
+    let releases: [String: [String: String]]
+
+    var faults: Faults { reader.faults }
+
+    /// The spec with what could be read; what could not has been reported.
+    func decode(_ name: String, at position: SourcePosition, _ tree: YAMLTree) -> LocatedService? {
+        let tree = withoutOrderPortCheck(tree)
+        guard let map = reader.map(tree, at: position, "the service", keys: Self.keys, later: Self.later) else { return nil }
+        let tier = map.required("tier", names.tiers.first ?? "market-data")
+            .flatMap { reader.reference($0, "tier", to: "tier", in: names.tiers) }
+        var substitution = Substitution(faults: faults)
+        if let release = map["release"] {
+            substitution.hasRelease = true
+            if let release = reader.reference(release, "release", to: "release", in: names.releases) {
+                substitution.values = releases[release] ?? [:]
+            }
+        }
+        var spec = ServiceSpec(
+            name: ServiceName(name), tier: TierName(tier ?? ""), run: run(map, substitution), hosts: hosts(map))
+        execution(map, substitution, &spec)
+        spec.ready = map["ready"].flatMap(ready) ?? spec.ready
+        spec.stop = stop(map["stop"], tier: tier)
+        spec.restart = map["restart"].map { restart($0) } ?? spec.restart
+        let actions = ActionDecoder(reader: reader, names: names, substitution: substitution)
+        spec.quiesce = map["quiesce"].flatMap { actions.action($0, "quiesce") }
+        spec.resume = map["resume"].flatMap { actions.action($0, "resume") }
+        let wait = map["gate_wait"].flatMap { reader.duration($0, "gate_wait") } ?? .seconds(30)
+        spec.gates = map["gates"].map { actions.gates($0, wait: wait) } ?? []
+        spec.counters = map["counters"].map { actions.counters($0) } ?? []
+        spec.stateFiles = paths(map["state_files"], "state_files", substitution)
+        if let logs = map["logs"], let logs = reader.map(logs, "logs", keys: ["files"], later: ["stdout", "stderr"]) {
+            spec.logFiles = paths(logs["files"], "logs.files", substitution)
+        }
+        spec.startAfterBoot =
+            map["after_boot"].flatMap { reader.oneOf($0, "after_boot", ["stay-down", "start"]) } == "start"
+        if let hold = map["on_hold"], let hold = reader.map(hold, "on_hold", keys: ["note"], later: ["page"]) {
+            spec.holdNote = hold["note"].flatMap { reader.text($0, "note") }
+        }
+        var located = LocatedService(spec: spec, tier: tier.map { TierName($0) }, position: position)
+        references(map, &located)
+        return located
+    }
+
+    /// What starts it and where it runs; what `on.HOST` may change but for `run` and `cpus`.
+    private func execution(_ map: SchemaReader.Map, _ substitution: Substitution, _ spec: inout ServiceSpec) {
+        spec.wrapper = map["wrapper"].map { arguments($0, "wrapper", substitution) } ?? []
+        spec.env = map["env"].map { environment($0, substitution) } ?? [:]
+        spec.secrets = map["secrets"].map { secrets($0, substitution) } ?? [:]
+        spec.workdir = map["workdir"].flatMap { path($0, "workdir", substitution) }
+        spec.user = map["user"].flatMap { reader.name($0, "user") }
+        spec.group = map["group"].flatMap { reader.name($0, "group") }
+        spec.cpus = map["cpus"].flatMap(cpus) ?? CPUPlacement()
+    }
+
+    // MARK: What it runs
+
+    private func run(_ map: SchemaReader.Map, _ substitution: Substitution) -> [String] {
+        guard let tree = map.required("run", "[/path/to/program, argument]") else { return [] }
+        if case .list(let items) = tree.content, items.isEmpty {
+            faults.add(tree.position, "run is empty", "write [/path/to/program, argument]")
+            return []
+        }
+        let run = arguments(tree, "run", substitution)
+        if let first = run.first, first.isEmpty || (first.contains("/") && !first.hasPrefix("/")) {
+            faults.add(
+                tree.position, first.isEmpty ? "run starts with an empty text" : "run starts with \(first), a relative path",
+                "write an absolute path, or a bare program name that the agent looks up in its own program directories")
+        }
+        return run
+    }
+
+    private func arguments(_ tree: YAMLTree, _ name: String, _ substitution: Substitution) -> [String] {
+        (reader.texts(tree, name, unique: false) ?? []).map { substitution.apply($0.text, at: $0.position) }
+    }
+
+    private func environment(_ tree: YAMLTree, _ substitution: Substitution) -> [String: String] {
+        var environment: [String: String] = [:]
+        for entry in reader.entries(tree, "env") ?? [] where variable(entry) {
+            guard let text = reader.text(entry.value, "env.\(entry.key)") else { continue }
+            environment[entry.key] = substitution.apply(text, at: entry.value.position)
+        }
+        return environment
+    }
+
+    private func secrets(_ tree: YAMLTree, _ substitution: Substitution) -> [String: String] {
+        var secrets: [String: String] = [:]
+        for entry in reader.entries(tree, "secrets") ?? [] where variable(entry) {
+            guard let path = path(entry.value, "secrets.\(entry.key)", substitution) else { continue }
+            secrets[entry.key] = path
+        }
+        return secrets
+    }
+
+    /// POSIX.1-2017, 8.1: a name is letters, digits and _, no digit first.
+    private func variable(_ entry: YAMLTree.Entry) -> Bool {
+        let name = entry.key.utf8
+        let valid = name.allSatisfy { (65...90).contains($0) || (97...122).contains($0) || (48...57).contains($0) || $0 == 95 }
+        if valid, let first = name.first, !(48...57).contains(first) {
+            if entry.key != "NOTIFY_SOCKET" { return true }
+            faults.add(entry.keyPosition, "NOTIFY_SOCKET is set by the shim", "remove it")
+            return false
+        }
+        faults.add(entry.keyPosition, "'\(entry.key)' is no name for an environment variable", "write letters, digits and _, no digit first")
+        return false
+    }
+
+    private func path(_ tree: YAMLTree, _ name: String, _ substitution: Substitution) -> String? {
+        reader.path(tree, name).map { substitution.apply($0, at: tree.position) }
+    }
+
+    private func paths(_ tree: YAMLTree?, _ name: String, _ substitution: Substitution) -> [String] {
+        guard let tree else { return [] }
+        return (reader.texts(tree, name) ?? []).compactMap { item in
+            reader.path(item.text, at: item.position, name).map { substitution.apply($0, at: item.position) }
+        }
+    }
+
+    // MARK: Where it runs
+
+    private func hosts(_ map: SchemaReader.Map) -> [HostName] {
+        guard let tree = map.required("hosts", "[\(names.hosts.first ?? "md-1")]"), let items = reader.texts(tree, "hosts") else { return [] }
+        if items.isEmpty { faults.add(tree.position, "hosts is empty", "write [\(names.hosts.first ?? "md-1")]") }
+        return items.compactMap { item in
+            reader.reference(item.text, at: item.position, "hosts", to: "host", in: names.hosts).map { HostName($0) }
+        }
+    }
+
+    private func cpus(_ tree: YAMLTree) -> CPUPlacement? {
+        guard let map = reader.map(tree, "cpus", keys: ["exclusive", "helpers"], later: ["node"]) else { return nil }
+        return CPUPlacement(
+            exclusive: map["exclusive"].flatMap { reader.cpus($0, "cpus.exclusive") },
+            helpers: map["helpers"].flatMap { reader.oneOf($0, "cpus.helpers", ["shared"]) } != nil)
+    }
+
+    private func references(_ map: SchemaReader.Map, _ located: inout LocatedService) {
+        if let tree = map["needs"], let items = reader.texts(tree, "needs") {
+            for item in items {
+                guard let name = reader.reference(item.text, at: item.position, "needs", to: "service", in: names.services) else { continue }
+                located.needs.append((ServiceName(name), item.position))
+            }
+            located.spec.needs = located.needs.map(\.service)
+        }
+        if let tree = map["aliases"], let items = reader.texts(tree, "aliases") {
+            located.aliases = items
+            located.spec.aliases = items.map(\.text)
+        }
+    }
+
+    /// Says more about the one health check that is refused for good, in place of "not supported".
+    private func withoutOrderPortCheck(_ tree: YAMLTree) -> YAMLTree {
+        guard case .scalar(Self.executionTier, _)? = tree["tier"]?.content, let tcp = tree["health"]?.entry("tcp") else { return tree }
+        faults.add(
+            tcp.keyPosition, "a tcp health check in the execution tier: connecting to an order port is not harmless",
+            "write ready: {notify: 60s} and let the worker speak for itself")
+        return tree.without(["health"])
+    }
+
+    // MARK: How it starts, stops and restarts
+
+    private func ready(_ tree: YAMLTree) -> ReadySpec? {
+        guard let map = reader.map(tree, "ready", keys: ["notify", "delay"], later: ["port"]) else { return nil }
+        switch (map["notify"], map["delay"]) {
+        case (let notify?, nil): return reader.duration(notify, "ready.notify", atLeast: .milliseconds(1)).map { .notify(within: $0) }
+        case (nil, let delay?): return reader.duration(delay, "ready.delay").map { .delay($0) }
+        case (nil, nil):
+            if map.tree.entries?.isEmpty == true { faults.add(tree.position, "ready says no way", "write {notify: 60s} or {delay: 2s}") }
+            return nil
+        case (_?, let delay?):
+            faults.add(delay.position, "ready says two ways", "write either notify or delay")
+            return nil
+        }
+    }
+
+    private func stop(_ tree: YAMLTree?, tier: String?) -> StopSpec {
+        var spec = StopSpec()
+        spec.then = tier == Self.executionTier ? .hold : .kill
+        guard let tree, let map = reader.map(tree, "stop", keys: ["signal", "grace", "extend_to", "then"]) else { return spec }
+        spec.signal = map["signal"].flatMap { reader.signal($0, "stop.signal") } ?? spec.signal
+        spec.grace = map["grace"].flatMap { reader.duration($0, "stop.grace") } ?? spec.grace
+        spec.then = map["then"].flatMap { reader.oneOf($0, "stop.then", ["kill", "hold"]) }.flatMap { StopSpec.Then(rawValue: $0) } ?? spec.then
+        if let tree = map["extend_to"] {
+            if let extendTo = reader.duration(tree, "stop.extend_to") {
+                spec.extendTo = extendTo
+                if extendTo < spec.grace {
+                    faults.add(
+                        tree.position, "stop.extend_to is shorter than the grace of \(SchemaReader.text(of: spec.grace))",
+                        "write \(SchemaReader.text(of: spec.grace)) or more: both count from the first signal")
+                }
+            }
+        } else {
+            spec.extendTo = Swift.max(spec.extendTo, spec.grace)
+        }
+        return spec
+    }
+
+    private func restart(_ tree: YAMLTree) -> RestartSpec {
+        var spec = RestartSpec()
+        guard let map = reader.map(tree, "restart", keys: ["policy", "delay", "limit"]) else { return spec }
+        spec.policy =
+            map["policy"].flatMap { reader.oneOf($0, "restart.policy", ["never", "on-failure", "always"]) }
+            .flatMap { RestartSpec.Policy(rawValue: $0) } ?? spec.policy
+        spec.delay = map["delay"].flatMap { reader.duration($0, "restart.delay") } ?? spec.delay
+        if let limit = map["limit"], let limit = reader.map(limit, "restart.limit", keys: ["starts", "within"]) {
+            spec.limitStarts = limit["starts"].flatMap { reader.count($0, "restart.limit.starts", 1...1000) } ?? spec.limitStarts
+            spec.limitWithin =
+                limit["within"].flatMap { reader.duration($0, "restart.limit.within", atLeast: .seconds(1)) } ?? spec.limitWithin
+        }
+        return spec
+    }
+}

@@ -1,0 +1,254 @@
+import COpenSSL
+package import FleetCore
+
+/// The fleet's own certificate authority: a directory with `ca.pem`, `ca.key` (0600), `crl.pem` and `index`.
+///
+/// It issues ECDSA P-256 identities and revokes them. Each change is all or nothing, and holds the directory's lock
+/// meanwhile, so that two of them at once can't lose one another's entry.
+package struct CertificateAuthority: Sendable {
+    package let directory: String
+    package let fleet: FleetName
+    private let certificate: Certificate
+    private let key: PrivateKey
+
+    /// Where an issued identity was written.
+    package struct Issued: Equatable, Sendable {
+        package let identity: FleetIdentity
+        package let certificatePath: String
+        package let keyPath: String
+        package let notAfterUnix: Int64
+    }
+
+    package struct Revoked: Equatable, Sendable {
+        /// `agent-md-1`
+        package let name: String
+        /// How many of its certificates the list now names that it didn't before.
+        package let certificates: Int
+        package let revocationListPath: String
+    }
+
+    package static let authorityDays = 3_650
+    package static let identityDays = 365
+    package static let revocationListDays = 30
+
+    /// Clocks of hosts differ a little: what is issued now must be valid on one that runs behind.
+    private static let backdatedSeconds: Int64 = 300
+    private static let daySeconds: Int64 = 86_400
+
+    /// Makes a new authority with an empty revocation list. Without `force` refuses a directory that has one: every
+    /// certificate of the old one would be foreign.
+    package static func create(
+        directory: String, fleet: FleetName, force: Bool, days: Int = authorityDays,
+        revocationListDays: Int = revocationListDays
+    ) throws(TrustError) -> CertificateAuthority {
+        let uri = "spiffe://\(fleet)"
+        guard isValidName(fleet.raw) else {
+            throw TrustError(
+                "make a certificate authority for the fleet", "\"\(fleet)\"", "the name isn't allowed",
+                advice: "use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit")
+        }
+        try requireDays(days, "the certificate authority")
+        try requireDays(revocationListDays, "the revocation list")
+        try CredentialFile.makeDirectory(directory)
+        return try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) -> CertificateAuthority in
+            if !force {
+                for path in [Path.certificate(directory), Path.key(directory), Path.list(directory), Path.index(directory)]
+                where CredentialFile.exists(path) {
+                    throw TrustError(
+                        "make a certificate authority in", directory, "\(path) exists",
+                        advice: "choose another directory, or --force to replace it (every certificate it issued is then foreign)")
+                }
+            }
+            let now = ASN1Time.nowUnix
+            let key = try PrivateKey.generate()
+            // A random part: two authorities of one fleet name must not be mistaken for each other.
+            let template = CertificateTemplate(
+                commonName: "trading fleet \(fleet) CA \(Random.hex(4))", uri: uri, isAuthority: true,
+                notBeforeUnix: now - backdatedSeconds, notAfterUnix: now + Int64(days) * daySeconds)
+            let certificate = try template.sign(subject: key, issuer: nil)
+            let list = try RevocationList.make(
+                entries: [], number: 1, issuer: certificate, key: key, lastUpdateUnix: now - backdatedSeconds,
+                nextUpdateUnix: now + Int64(revocationListDays) * daySeconds)
+            try CredentialFile.write(
+                [
+                    .init(path: Path.key(directory), bytes: key.pem, mode: 0o600),
+                    .init(path: Path.certificate(directory), bytes: certificate.pem, mode: 0o644),
+                    .init(path: Path.list(directory), bytes: list.pem, mode: 0o644),
+                    .init(path: Path.index(directory), bytes: [], mode: 0o644),
+                ], in: directory)
+            return CertificateAuthority(directory: directory, fleet: fleet, certificate: certificate, key: key)
+        }
+    }
+
+    /// Opens the authority in `directory`.
+    package init(directory: String) throws(TrustError) {
+        let path = Path.certificate(directory)
+        guard CredentialFile.exists(path) else {
+            throw TrustError(
+                "open the certificate authority in", directory, "there is no \(path)",
+                advice: "`trading certs init` makes one")
+        }
+        let certificate = try Certificate.all(pem: try CredentialFile.read(path), object: path)[0]
+        guard let fleet = certificate.authorityFleet else {
+            throw TrustError(
+                "open the certificate authority in", directory, "\(path) doesn't name a fleet (spiffe://FLEET)",
+                advice: "issue from the PKI it belongs to, or make a new one with `trading certs init`")
+        }
+        let keyPath = Path.key(directory)
+        let key = try PrivateKey(pem: try CredentialFile.read(keyPath), object: keyPath)
+        guard X509_check_private_key(certificate.x509, key.key) == 1 else {
+            _ = LibCrypto.drainErrors()
+            throw TrustError("open the certificate authority in", directory, "ca.key isn't the key of ca.pem", advice: "restore both")
+        }
+        self.init(directory: directory, fleet: fleet, certificate: certificate, key: key)
+    }
+
+    private init(directory: String, fleet: FleetName, certificate: Certificate, key: PrivateKey) {
+        self.directory = directory
+        self.fleet = fleet
+        self.certificate = certificate
+        self.key = key
+    }
+
+    /// Writes `ROLE-NAME.pem` and `ROLE-NAME.key` (0600), valid for `days` from now. Without `force` refuses to replace
+    /// them; what `force` replaces stays valid until it expires or is revoked.
+    package func issue(
+        _ role: FleetIdentity.Role, name: String, days: Int = identityDays, force: Bool = false
+    ) throws(TrustError) -> Issued {
+        try Self.requireDays(days, "\(role.rawValue) \(name)")
+        let now = ASN1Time.nowUnix
+        return try issue(
+            role, name: name, notBeforeUnix: now - Self.backdatedSeconds,
+            notAfterUnix: now + Int64(days) * Self.daySeconds, force: force)
+    }
+
+    /// As above, with exact bounds in seconds since 1970.
+    package func issue(
+        _ role: FleetIdentity.Role, name: String, notBeforeUnix: Int64, notAfterUnix: Int64, force: Bool = false
+    ) throws(TrustError) -> Issued {
+        guard let identity = FleetIdentity(role: role, name: name, fleet: fleet) else {
+            throw TrustError(
+                "issue a certificate for the \(role.rawValue)", "\"\(name)\"", "the name isn't allowed",
+                advice: "use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit")
+        }
+        let certificatePath = "\(directory)/\(identity.fileName).pem"
+        let keyPath = "\(directory)/\(identity.fileName).key"
+        return try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) -> Issued in
+            if !force {
+                for path in [certificatePath, keyPath] where CredentialFile.exists(path) {
+                    throw TrustError(
+                        "issue a certificate for", identity.uri, "\(path) exists",
+                        advice: "--force replaces it; the old one stays valid until it expires or is revoked")
+                }
+            }
+            var index = try readIndex()
+            let subjectKey = try PrivateKey.generate()
+            let template = CertificateTemplate(
+                commonName: identity.fileName, uri: identity.uri, isAuthority: false, notBeforeUnix: notBeforeUnix,
+                notAfterUnix: notAfterUnix)
+            let issued = try template.sign(subject: subjectKey, issuer: (certificate, key))
+            index.append(
+                .init(
+                    serialHex: issued.serialHex, revokedUnix: nil, notAfterUnix: notAfterUnix,
+                    fileName: identity.fileName, fingerprint: issued.fingerprint))
+            // The index first: a certificate that exists can then always be revoked by name.
+            try CredentialFile.write(
+                [
+                    .init(path: Path.index(directory), bytes: index.bytes, mode: 0o644),
+                    .init(path: keyPath, bytes: subjectKey.pem, mode: 0o600),
+                    .init(path: certificatePath, bytes: issued.pem, mode: 0o644),
+                ], in: directory)
+            return Issued(
+                identity: identity, certificatePath: certificatePath, keyPath: keyPath, notAfterUnix: notAfterUnix)
+        }
+    }
+
+    /// Revokes every certificate ever issued to `name`: `md-1`, `agent-md-1` or `agent/md-1`; `md-1` alone must be of one
+    /// role only. Writes `crl.pem`; what was revoked before stays so, and its list is renewed.
+    package func revoke(_ name: String, listDays: Int = revocationListDays) throws(TrustError) -> Revoked {
+        try Self.requireDays(listDays, "the revocation list")
+        return try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) -> Revoked in
+            var index = try readIndex()
+            let fileName = try Self.resolve(name, in: index)
+            let now = ASN1Time.nowUnix
+            let count = index.revoke(fileName: fileName, atUnix: now)
+            try writeList(
+                index, lastUpdateUnix: now - Self.backdatedSeconds, nextUpdateUnix: now + Int64(listDays) * Self.daySeconds)
+            return Revoked(name: fileName, certificates: count, revocationListPath: Path.list(directory))
+        }
+    }
+
+    /// Signs the same list again, with new dates.
+    package func renewRevocationList(days: Int = revocationListDays) throws(TrustError) {
+        try Self.requireDays(days, "the revocation list")
+        let now = ASN1Time.nowUnix
+        try renewRevocationList(
+            lastUpdateUnix: now - Self.backdatedSeconds, nextUpdateUnix: now + Int64(days) * Self.daySeconds)
+    }
+
+    /// As above, with exact dates in seconds since 1970.
+    package func renewRevocationList(lastUpdateUnix: Int64, nextUpdateUnix: Int64) throws(TrustError) {
+        try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) in
+            try writeList(try readIndex(), lastUpdateUnix: lastUpdateUnix, nextUpdateUnix: nextUpdateUnix)
+        }
+    }
+
+    package var certificatePath: String { Path.certificate(directory) }
+    package var revocationListPath: String { Path.list(directory) }
+
+    private enum Path {
+        static func certificate(_ directory: String) -> String { "\(directory)/ca.pem" }
+        static func key(_ directory: String) -> String { "\(directory)/ca.key" }
+        static func list(_ directory: String) -> String { "\(directory)/crl.pem" }
+        static func index(_ directory: String) -> String { "\(directory)/index" }
+        static func lock(_ directory: String) -> String { "\(directory)/.lock" }
+    }
+
+    private func readIndex() throws(TrustError) -> CertificateIndex {
+        let path = Path.index(directory)
+        return try CertificateIndex(bytes: try CredentialFile.read(path), object: path)
+    }
+
+    private func writeList(_ index: CertificateIndex, lastUpdateUnix: Int64, nextUpdateUnix: Int64) throws(TrustError) {
+        let path = Path.list(directory)
+        let before = try RevocationList.all(pem: try CredentialFile.read(path), object: path)
+        let entries = index.entries.compactMap { entry in
+            entry.revokedUnix.map { RevocationList.Entry(serialHex: entry.serialHex, revokedUnix: $0) }
+        }
+        let list = try RevocationList.make(
+            entries: entries, number: (before.compactMap(\.number).max() ?? 0) + 1, issuer: certificate, key: key,
+            lastUpdateUnix: lastUpdateUnix, nextUpdateUnix: nextUpdateUnix)
+        // The list first: should the machine stop between the two, the certificate is refused and can be revoked again.
+        try CredentialFile.write(
+            [
+                .init(path: path, bytes: list.pem, mode: 0o644),
+                .init(path: Path.index(directory), bytes: index.bytes, mode: 0o644),
+            ], in: directory)
+    }
+
+    private static func resolve(_ name: String, in index: CertificateIndex) throws(TrustError) -> String {
+        let known = Set(index.entries.map(\.fileName))
+        let exact = name.replacing("/", with: "-")
+        if known.contains(exact) { return exact }
+        let matching = FleetIdentity.Role.allCases.map { "\($0.rawValue)-\(name)" }.filter(known.contains)
+        switch matching.count {
+        case 1: return matching[0]
+        case 0:
+            let names = known.sorted().joined(separator: ", ")
+            throw TrustError(
+                "revoke", "\"\(name)\"", "no certificate was issued under that name",
+                advice: names.isEmpty ? "nothing was issued yet" : "issued are: \(names)")
+        default:
+            throw TrustError(
+                "revoke", "\"\(name)\"", "several identities have that name",
+                advice: "write one of: \(matching.joined(separator: ", "))")
+        }
+    }
+
+    private static func requireDays(_ days: Int, _ object: String) throws(TrustError) {
+        // X.509 dates end in 9999; a hundred years is already a mistake.
+        guard (1...36_500).contains(days) else {
+            throw TrustError("issue", object, "\(days) days isn't a validity", advice: "use 1 to 36500 days")
+        }
+    }
+}
