@@ -96,7 +96,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "trading-coordinator",
-            dependencies: ["FleetCoordinator", "FleetServer", "FleetInventory", "FleetTrust", "FleetWire", arguments, log] + nio,
+            dependencies: ["FleetCore", "FleetCoordinator", "FleetServer", "FleetInventory", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", arguments, log] + nio,
             swiftSettings: strict),
         .executableTarget(
             name: "trading-agent",
@@ -127,6 +127,8 @@ let package = Package(
         .testTarget(
             name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite"],
             swiftSettings: strict),
+        .testTarget(
+            name: "FleetClientTests", dependencies: ["FleetClient", "FleetAPI", "FleetWire", "FleetCore"], swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [

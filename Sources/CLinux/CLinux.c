@@ -2,6 +2,7 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -72,6 +73,8 @@ int clinux_unix_listen(const char *path, mode_t mode, int backlog) {
     return fd;
 }
 
+int clinux_open_directory_path(const char *path) { return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC); }
+int clinux_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC | O_NONBLOCK); }
 int clinux_flock(int fd, int operation) { return flock(fd, operation); }
 int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }

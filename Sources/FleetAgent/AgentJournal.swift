@@ -46,8 +46,8 @@ final class AgentJournal: @unchecked Sendable {
     func append(_ drafts: [Draft], then: @escaping @Sendable (Result<[WireRecordCitation], Refused>) -> Void) {
         let records = drafts.map { draft in
             AuditRecord(
-                event: draft.event.rawValue, host: host, worker: draft.worker, operatorIdentity: draft.by, reason: draft.reason, run: draft.run,
-                fields: draft.fields.map { ($0.key, $0.value) })
+                draft.event.rawValue, host: host, worker: draft.worker.isEmpty ? nil : draft.worker, by: draft.by.isEmpty ? nil : draft.by,
+                reason: draft.reason.isEmpty ? nil : draft.reason, run: draft.run, fields: draft.fields.map { ($0.key, $0.value) })
         }
         let events = drafts.map(\.event.rawValue)
         journal.append(records) { [loop, self] result in

@@ -27,29 +27,28 @@ struct AgentJournalFold: Equatable, Sendable {
 
     static let operationsKept = 1_024
 
-    init(_ records: some Sequence<JournalEntry> = []) {
-        for record in records { take(record) }
+    /// `hash` tells a record's hash by its sequence; empty where it can't be told.
+    init(_ records: some Sequence<AuditRecord> = [], hash: (UInt64) -> String = { _ in "" }) {
+        for record in records { take(record, hash) }
     }
 
-    private mutating func take(_ entry: JournalEntry) {
-        let record = entry.record
-        func field(_ key: String) -> String? { record.fields.first { $0.0 == key }?.1 }
-        if let operation = field("op") { remember(operation, entry) }
-        guard let event = AuditEvent(rawValue: record.event) else { return }
+    private mutating func take(_ record: AuditRecord, _ hash: (UInt64) -> String) {
+        if let operation = record["op"] { remember(operation, record, hash(record.sequence)) }
+        guard let event = record.known else { return }
         if event == .agentStart {
-            bootID = field("boot_id") ?? bootID
+            bootID = record["boot_id"] ?? bootID
             return
         }
         if event == .startupStart || event == .shutdownStart || event == .quiesceStart || event == .resumeStart {
             lastRun = max(lastRun, record.run ?? 0)
         }
-        guard !record.worker.isEmpty else { return }
-        let service = WorkerName(record.worker)?.service.raw ?? record.worker
+        guard let name = record.worker else { return }
+        let service = WorkerName(name)?.service.raw ?? name
         var worker = workers[service] ?? Worker()
-        if let generation = field("generation").flatMap({ UInt64($0) }) { worker.generation = max(worker.generation, generation) }
+        if let generation = record["generation"].flatMap({ UInt64($0) }) { worker.generation = max(worker.generation, generation) }
         switch event {
         case .workerStart, .workerRestart:
-            worker.launch = field("launch") ?? ""
+            worker.launch = record["launch"] ?? ""
             worker.open = true
             worker.ready = false
             worker.stopping = false
@@ -57,28 +56,28 @@ struct AgentJournalFold: Equatable, Sendable {
             worker.restarts = event == .workerRestart ? worker.restarts + 1 : 0
         case .workerReady: worker.ready = true
         case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold: worker.stopping = true
-        case .holdRelease: worker.stopping = field("kill") == "true"
+        case .holdRelease: worker.stopping = record["kill"] == "true"
         case .workerQuiesced: worker.quiesced = true
         case .workerResumed: worker.quiesced = false
         case .workerExit, .workerStop, .workerLaunchFailed:
             worker.open = false
             worker.stopping = false
-            if let exit = field("exit") { worker.exit = exit }
+            if let exit = record["exit"] { worker.exit = exit }
         default: break
         }
         workers[service] = worker
     }
 
-    private mutating func remember(_ operation: String, _ entry: JournalEntry) {
+    private mutating func remember(_ operation: String, _ record: AuditRecord, _ hash: String) {
         if operations[operation] == nil {
             operationOrder.append(operation)
             if operationOrder.count > Self.operationsKept { operations[operationOrder.removeFirst()] = nil }
         }
         var citation = WireRecordCitation()
-        citation.sequence = entry.record.sequence
-        citation.hash = entry.hash
-        citation.event = entry.record.event
-        citation.unixUs = entry.record.unixMicroseconds
+        citation.sequence = record.sequence
+        citation.hash = hash
+        citation.event = record.event
+        citation.unixUs = record.unixMicroseconds
         operations[operation, default: []].append(citation)
     }
 }

@@ -17,7 +17,4 @@ struct AgentPaths: Equatable, Sendable {
     func standardOutput(_ service: String) -> String { "\(logs)/\(service).out" }
     func standardError(_ service: String) -> String { "\(logs)/\(service).err" }
     func pidFile(_ service: String) -> String { "\(run)/\(service).pid" }
-    func launches(_ service: String) -> String { "\(run)/w/\(service)" }
-    func slot(_ service: String) -> String { launches(service) + "/slot" }
-    func spec(_ service: String) -> String { launches(service) + "/spec" }
 }

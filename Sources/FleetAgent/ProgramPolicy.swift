@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxHost
 
 /// What the host's own settings let an inventory run here (law 10).
 struct ProgramPolicy: Equatable, Sendable {
@@ -6,10 +7,11 @@ struct ProgramPolicy: Equatable, Sendable {
     let allowedDirectories: [String]
     let allowedUsers: [String]
 
-    struct Account: Equatable, Sendable {
-        /// nil: the agent's own.
+    /// Who a worker runs as; empty: the agent's own.
+    struct RunAs: Equatable, Sendable {
         var user: UInt32?
         var group: UInt32?
+        var groups: [UInt32] = []
     }
 
     struct Refusal: Error, CustomStringConvertible {
@@ -47,32 +49,32 @@ struct ProgramPolicy: Equatable, Sendable {
     }
 
     /// User and group as numbers, or why the worker may not run as them. Names come from the host's own files.
-    func account(user: String, group: String) throws(Refusal) -> Account {
-        var account = Account()
+    func runAs(user: String, group: String) throws -> RunAs {
+        var runAs = RunAs()
         let own = geteuid()
         if !user.isEmpty {
-            guard let entry = getpwnam(user) else {
+            guard let account = try Account.named(user) else {
                 throw Refusal(description: "there is no user \"\(user)\" on this host. Create it, or correct the inventory")
             }
-            let (uid, gid) = (entry.pointee.pw_uid, entry.pointee.pw_gid)
-            if uid != own {
+            if account.user != own {
                 guard own == 0 else {
                     throw Refusal(description: "the agent runs as uid \(own) and can't start workers as \(user). Run it as root, or drop `user`")
                 }
                 guard allowedUsers.contains(user) else {
                     throw Refusal(description: "this host doesn't let workers run as \(user). Add --allow-user \(user) to the agent's settings")
                 }
-                account.user = uid
-                account.group = gid
+                runAs.user = account.user
+                runAs.group = account.group
+                runAs.groups = account.groups
             }
         }
         if !group.isEmpty {
-            guard let entry = getgrnam(group) else {
+            guard let number = try Account.group(named: group) else {
                 throw Refusal(description: "there is no group \"\(group)\" on this host. Create it, or correct the inventory")
             }
-            account.group = entry.pointee.gr_gid
+            runAs.group = number
         }
-        return account
+        return runAs
     }
 
     private static func realPath(_ path: String) -> String? {

@@ -33,7 +33,7 @@ final class WorkThread: Sendable {
             { raw in
                 guard let raw else { return nil }
                 let this = Unmanaged<WorkThread>.fromOpaque(raw).takeRetainedValue()
-                pthread_setname_np(pthread_self(), this.name)
+                nameThisThread(this.name)
                 this.run()
                 return nil
             }, box.toOpaque())

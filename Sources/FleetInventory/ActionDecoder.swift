@@ -27,7 +27,7 @@ struct ActionDecoder {
         return ActionSpec(how: how, done: done, within: within)
     }
 
-    /// `POST http://127.0.0.1:8081/quiesce`
+    /// Such as `POST http://127.0.0.1:8081/quiesce`.
     private func call(_ tree: YAMLTree, _ name: String) -> ActionSpec.How? {
         guard let text = reader.text(tree, name) else { return nil }
         guard let space = text.firstIndex(of: " ") else {
@@ -57,7 +57,7 @@ struct ActionDecoder {
         }
     }
 
-    /// `X_QUIESCED=1`
+    /// Such as `X_QUIESCED=1`.
     private func notified(_ tree: YAMLTree, _ name: String) -> String? {
         guard let text = reader.text(tree, name) else { return nil }
         guard let equals = text.firstIndex(of: "=") else {

@@ -1,13 +1,17 @@
 package import FleetCore
 import Glibc
 
-/// Reads `fleet.yaml`. The format is described in inventory/demo/fleet.yaml.
+/// Reads `fleet.yaml`.
+///
+/// The format is described in inventory/demo/fleet.yaml.
 package enum InventoryLoader {
     /// Larger files are refused: a fleet of a thousand hosts takes a tenth of it.
     package static let bytesMax = 4 << 20
 
-    /// Reads and checks one file. `digest` gets the file's bytes and returns their SHA-256 in lower-case hex (FleetTrust's
-    /// `Digest.sha256Hex`; this module does without libcrypto).
+    /// Reads and checks one file.
+    ///
+    /// `digest` gets the file's bytes and returns their SHA-256 in lower-case hex (FleetTrust's `Digest.sha256Hex`;
+    /// this module does without libcrypto).
     ///
     /// - Throws: every fault of the file at once; one fault at 1:1 when it can't be read.
     package static func load(_ path: String, digest: (_ bytes: [UInt8]) -> String) throws(InventoryErrors) -> Inventory {
@@ -20,7 +24,9 @@ package enum InventoryLoader {
         return inventory
     }
 
-    /// Checks a text. `file` is only for the messages; the inventory's digest stays empty.
+    /// Checks a text.
+    ///
+    /// `file` is only for the messages; the inventory's digest stays empty.
     package static func load(text: String, file: String) throws(InventoryErrors) -> Inventory {
         let faults = Faults(file: file)
         let tree = YAMLTree.parse(text, faults: faults)

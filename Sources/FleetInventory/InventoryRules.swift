@@ -64,9 +64,10 @@ struct InventoryRules {
                 faults.add(position, "helpers: shared, but \(name) has no shared pool", "write shared: 2-3 in the host \(name)")
             }
             guard let (cpus, position) = service.exclusive[name] else { continue }
-            let place = services.contains { other in
-                other.spec.name != service.spec.name && other.exclusive[name]?.position == position
-            } && position < service.position ? service.position : position
+            let place =
+                services.contains { other in
+                    other.spec.name != service.spec.name && other.exclusive[name]?.position == position
+                } && position < service.position ? service.position : position
             for claim in claims {
                 let both = cpus.intersection(claim.cpus)
                 guard !both.isEmpty else { continue }

@@ -4,7 +4,9 @@ import FleetCore
 struct SchemaReader {
     let faults: Faults
 
-    /// A map whose keys are known. Unknown keys are faults; `later` ones are of the format but not of this version.
+    /// A map whose keys are known.
+    ///
+    /// Unknown keys are faults; `later` ones are of the format but not of this version.
     struct Map {
         var tree: YAMLTree
         /// Where its own key stands: what is missing in it is reported there.
@@ -28,6 +30,9 @@ struct SchemaReader {
         for entry in entries where !keys.contains(entry.key) {
             if later.contains(entry.key) {
                 faults.add(entry.keyPosition, "\(entry.key) in \(name) is not supported by this version", "remove it")
+            } else if case .scalar("", plain: true) = entry.value.content, !entry.key.contains(where: \.isLetter) {
+                faults.add(
+                    entry.keyPosition, "unknown key \(entry.key) in \(name)", "if it belongs to the value before it, write that in quotes")
             } else if let near = nearest(to: entry.key, in: keys) {
                 faults.add(entry.keyPosition, "unknown key \(entry.key) in \(name)", "write \(near)")
             } else {

@@ -24,7 +24,9 @@ struct ServiceLayers {
         return tree.without(["on"])
     }
 
-    /// The service over what it is `like`, over what that is `like`. Cycles and dangling names are reported by `checkLikes`.
+    /// The service over what it is `like`, over what that is `like`.
+    ///
+    /// Cycles and dangling names are reported by `checkLikes`.
     private func likeness(_ service: YAMLTree.Entry) -> YAMLTree {
         var chain = [service.value]
         var seen: Set<String> = [service.key]

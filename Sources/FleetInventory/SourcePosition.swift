@@ -1,4 +1,6 @@
-/// A place in the inventory file. Both count from 1; columns are Unicode scalars, as libyaml counts them.
+/// A place in the inventory file.
+///
+/// Both count from 1; columns are Unicode scalars, as libyaml counts them.
 package struct SourcePosition: Hashable, Comparable, Sendable {
     package var line: Int
     package var column: Int

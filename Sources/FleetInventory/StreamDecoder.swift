@@ -23,7 +23,7 @@ struct StreamDecoder {
                 entry.value, at: entry.keyPosition, "the stream \(entry.key)", keys: ["from", "via", "to", "produced"])
         else { return nil }
         let producers = producers(map)
-        let via = map["via"].map { via($0) } ?? .direct
+        let via: StreamSpec.Via? = if let tree = map["via"] { self.via(tree) } else { .direct }
         var stream = LocatedStream(
             spec: StreamSpec(name: StreamName(entry.key), from: producers.map(\.service), via: via ?? .direct, to: []),
             producers: producers, consumers: [])
@@ -60,7 +60,9 @@ struct StreamDecoder {
         if case .scalar = tree.content {
             return reader.oneOf(tree, "via", ["direct", "shm"]) == nil ? nil : .direct
         }
-        guard let map = reader.map(tree, "via", keys: ["redis"], later: ["trim", "file", "count"]),
+        let later: Set<String> = ["trim", "file", "count"]
+        guard let map = reader.map(tree, "via", keys: ["redis"], later: later),
+            map["redis"] != nil || !later.contains(where: { map[$0] != nil }),
             let redis = map.required("redis", "HOST/KEY"), let text = reader.text(redis, "via.redis")
         else { return nil }
         guard let slash = text.firstIndex(of: "/"), text.index(after: slash) < text.endIndex else {
@@ -157,13 +159,13 @@ struct StreamDecoder {
         if case .scalar = tree.content { return counter(tree, "applied", of: [service]).map { .counter($0) } }
         guard let map = reader.map(tree, "applied", keys: ["sqlite", "questdb", "table", "column"]) else { return nil }
         switch (map["sqlite"], map["questdb"]) {
-        case (let sqlite?, nil):
+        case (.some(let sqlite), nil):
             guard let path = reader.path(sqlite, "applied.sqlite"),
                 let table = map.required("table", "ticks").flatMap({ identifier($0, "applied.table") }),
                 let column = map.required("column", "id").flatMap({ identifier($0, "applied.column") })
             else { return nil }
             return .sqlite(path: sinkPath(path, at: sqlite.position, service), table: table, column: column)
-        case (let questdb?, nil):
+        case (nil, .some(let questdb)):
             if let table = map.tree.entry("table") {
                 faults.add(table.keyPosition, "a table beside questdb", "write questdb: TABLE alone")
             }
@@ -172,7 +174,7 @@ struct StreamDecoder {
                 let url = questdbURL(at: questdb.position, service)
             else { return nil }
             return .questdb(url: url, table: table, column: column)
-        case (_?, let questdb?):
+        case (.some, .some(let questdb)):
             faults.add(questdb.position, "applied names two sinks", "write either sqlite or questdb")
             return nil
         case (nil, nil):

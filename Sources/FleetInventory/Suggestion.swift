@@ -1,9 +1,12 @@
 /// The name in `known` that `text` was probably meant to be: at most a third of its letters differ.
 func nearest(to text: String, in known: some Sequence<String>) -> String? {
-    let limit = Swift.max(1, text.count / 3)
-    return known.map { (name: $0, distance: editDistance(text, $0)) }
-        .filter { $0.distance <= limit }
-        .min { $0.distance == $1.distance ? $0.name < $1.name : $0.distance < $1.distance }?.name
+    let limit = Swift.max(1, (text.count + 1) / 3)
+    var best: (name: String, distance: Int)?
+    for name in known {
+        let distance = editDistance(text, name)
+        if distance <= limit, distance < best?.distance ?? .max { best = (name, distance) }
+    }
+    return best?.name
 }
 
 /// `write a, b or c`, or the one that was probably meant.
@@ -13,7 +16,7 @@ func choice(for text: String, among known: [String]) -> String {
     return "write \(oneOf(known))"
 }
 
-/// `a, b or c`
+/// Such as `a, b or c`.
 func oneOf(_ names: [String]) -> String {
     names.count < 2 ? names.joined() : names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
 }

@@ -1,7 +1,9 @@
 import Yams
 
 extension YAMLTree {
-    /// Parses one document. nil: the text is not YAML at all, which is then the last fault.
+    /// Parses one document.
+    ///
+    /// nil: the text is not YAML at all, which is then the last fault.
     ///
     /// Refused with their places: anchors (and so aliases), tags, merge keys, repeated keys, keys that aren't texts.
     static func parse(_ text: String, faults: Faults) -> YAMLTree? {

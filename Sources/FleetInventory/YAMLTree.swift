@@ -1,5 +1,6 @@
-/// YAML as this format allows it: texts, lists and maps with string keys, each with its place. What a text means is decided
-/// by the schema, never by YAML's guess: `7.10`, `off` and `010` stay what was written.
+/// YAML as this format allows it: texts, lists and maps with string keys, each with its place.
+///
+/// What a text means is decided by the schema, never by YAML's guess: `7.10`, `off` and `010` stay what was written.
 struct YAMLTree {
     struct Entry {
         var key: String
@@ -55,7 +56,9 @@ struct YAMLTree {
         "done": ["notify", "http"],
     ]
 
-    /// This, with `overlay` worked in: maps merge, everything else is replaced. An empty map, `{}`, clears.
+    /// This, with `overlay` worked in: maps merge, everything else is replaced.
+    ///
+    /// An empty map, `{}`, clears.
     func merged(with overlay: YAMLTree, key: String? = nil) -> YAMLTree {
         guard case .map(let base) = content, case .map(let over) = overlay.content, !over.isEmpty else { return overlay }
         if let key, let ways = Self.alternatives[key],

@@ -27,16 +27,21 @@ package enum DependencyProbe {
         return report
     }
 
-    private static func checkRedis(_ address: String, into report: inout WireDependencyReport, by deadline: Deadline) throws(ProbeError) {
+    private static func checkRedis(_ address: String, into report: inout WireDependencyReport, by deadline: Deadline)
+        throws(ProbeError)
+    {
         let endpoint = try Endpoint(address, defaultPort: 6379)
         let connection = try RedisConnection(endpoint, by: deadline)
         let answer = try connection.demand(["INFO", "server"], by: deadline)
-        guard let text = answer.text else { throw ProbeError("understand", "Redis at \(endpoint)", .malformed("INFO is no text")) }
+        guard let text = answer.text else {
+            throw ProbeError("understand", "Redis at \(endpoint)", .malformed("INFO is no text"))
+        }
         let info = RedisInfo(text)
         let uptime = info["uptime_in_seconds"].flatMap { Int64($0) } ?? 0
         report.text = "Redis \(info["redis_version"] ?? "of unknown version"), up \(Duration.seconds(uptime).words)"
         // A PID that another host or namespace reports means nothing here.
-        if endpoint.isLoopback, let pid = info["process_id"].flatMap({ Int32($0) }), let process = LocalProcess(pid: pid),
+        if endpoint.isLoopback, let pid = info["process_id"].flatMap({ Int32($0) }),
+            let process = LocalProcess(pid: pid),
             process.name.hasPrefix("redis") || process.name.hasPrefix("valkey")
         {
             report.pid = pid

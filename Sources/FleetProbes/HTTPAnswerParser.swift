@@ -40,12 +40,16 @@ package struct HTTPAnswerParser: Sendable {
             case .chunkSize:
                 guard let line = try line() else { return nil }
                 let digits = line.split(separator: ";").first.map { $0.filter { $0 != " " } } ?? ""
-                guard let count = Int(digits, radix: 16), count >= 0 else { throw Self.malformed("a chunk without a size") }
+                guard let count = Int(digits, radix: 16), count >= 0 else {
+                    throw Self.malformed("a chunk without a size")
+                }
                 guard answer.body.count + count <= Self.bodyLimit else { throw Self.tooLarge() }
                 phase = count == 0 ? .trailer : .chunk(count)
             case .chunk(let count):
                 guard buffer.count - head >= count + 2 else { return nil }
-                guard buffer[head + count] == 13, buffer[head + count + 1] == 10 else { throw Self.malformed("a chunk without its end") }
+                guard buffer[head + count] == 13, buffer[head + count + 1] == 10 else {
+                    throw Self.malformed("a chunk without its end")
+                }
                 answer.body += buffer[head..<(head + count)]
                 head += count + 2
                 phase = .chunkSize
@@ -75,12 +79,15 @@ package struct HTTPAnswerParser: Sendable {
     /// Reads the status line and the headers once they are all there; false: they aren't.
     private mutating func readHead() throws(ProbeError) -> Bool {
         guard Self.headEnd(of: buffer, from: head) != nil else {
-            guard buffer.count - head <= Self.headLimit else { throw Self.malformed("a head of more than \(Self.headLimit) bytes") }
+            guard buffer.count - head <= Self.headLimit else {
+                throw Self.malformed("a head of more than \(Self.headLimit) bytes")
+            }
             return false
         }
         let first = try line() ?? ""
         let parts = first.split(separator: " ", maxSplits: 2)
-        guard parts.count >= 2, parts[0].hasPrefix("HTTP/1."), parts[1].utf8.count == 3, let status = Int(parts[1]) else {
+        guard parts.count >= 2, parts[0].hasPrefix("HTTP/1."), parts[1].utf8.count == 3, let status = Int(parts[1])
+        else {
             throw Self.malformed("no HTTP/1 status line")
         }
         answer.status = status
@@ -88,14 +95,17 @@ package struct HTTPAnswerParser: Sendable {
         while let line = try line(), !line.isEmpty {
             guard let colon = line.firstIndex(of: ":") else { throw Self.malformed("a header without a colon") }
             answer.headers.append(
-                HTTPAnswer.Header(name: line[..<colon].lowercased(), value: Self.trimmed(line[line.index(after: colon)...])))
+                HTTPAnswer.Header(
+                    name: line[..<colon].lowercased(), value: Self.trimmed(line[line.index(after: colon)...])))
         }
         if (100..<200).contains(status) { return true }
         isReusable = parts[0] == "HTTP/1.1" && answer.header("connection")?.lowercased() != "close"
         if status == 204 || status == 304 {
             phase = .length(0)
         } else if let encoding = answer.header("transfer-encoding") {
-            guard encoding.lowercased() == "chunked" else { throw Self.malformed("the transfer encoding \"\(encoding)\"") }
+            guard encoding.lowercased() == "chunked" else {
+                throw Self.malformed("the transfer encoding \"\(encoding)\"")
+            }
             phase = .chunkSize
         } else if let text = answer.header("content-length") {
             guard let length = Int(text), length >= 0 else { throw Self.malformed("the length \"\(text)\"") }
@@ -109,7 +119,9 @@ package struct HTTPAnswerParser: Sendable {
 
     private mutating func line() throws(ProbeError) -> String? {
         guard let end = buffer[head...].firstIndex(of: 10) else {
-            guard buffer.count - head <= Self.headLimit else { throw Self.malformed("a line of more than \(Self.headLimit) bytes") }
+            guard buffer.count - head <= Self.headLimit else {
+                throw Self.malformed("a line of more than \(Self.headLimit) bytes")
+            }
             return nil
         }
         let stop = end > head && buffer[end - 1] == 13 ? end - 1 : end
@@ -137,7 +149,9 @@ package struct HTTPAnswerParser: Sendable {
         return String(text)
     }
 
-    private static func malformed(_ what: String) -> ProbeError { ProbeError("understand", "an HTTP answer", .malformed(what)) }
+    private static func malformed(_ what: String) -> ProbeError {
+        ProbeError("understand", "an HTTP answer", .malformed(what))
+    }
 
     private static func tooLarge() -> ProbeError {
         ProbeError("read", "an HTTP answer", .tooLarge("its body is larger than \(bodyLimit) bytes"))

@@ -1,7 +1,7 @@
 /// One HTTP/1.1 connection that carries request after request. One thread owns it.
 ///
-/// After a thrown error, or once `isReusable` is false, it must be dropped. It never repeats a request by itself: whether
-/// that is harmless only the caller knows.
+/// After a thrown error, or once `isReusable` is false, it must be dropped. It never repeats a request by itself:
+/// whether that is harmless only the caller knows.
 package final class HTTPConnection {
     package let endpoint: Endpoint
     package private(set) var isReusable = true
@@ -19,7 +19,8 @@ package final class HTTPConnection {
 
     /// Sends one request and waits for the whole answer, whatever its status. `closing`: asks the server to close.
     package func exchange(
-        _ method: String, _ target: String, headers: [HTTPAnswer.Header] = [], body: [UInt8] = [], closing: Bool = false,
+        _ method: String, _ target: String, headers: [HTTPAnswer.Header] = [], body: [UInt8] = [],
+        closing: Bool = false,
         by deadline: Deadline
     ) throws(ProbeError) -> HTTPAnswer {
         precondition(isReusable, "a request on an HTTP connection that has ended")

@@ -6,7 +6,9 @@ package enum HTTPProbe {
         try request("GET", url, timeout: timeout)
     }
 
-    package static func post(_ url: String, body: [UInt8] = [], timeout: Duration) throws(ProbeError) -> (status: Int, body: [UInt8]) {
+    package static func post(_ url: String, body: [UInt8] = [], timeout: Duration) throws(ProbeError) -> (
+        status: Int, body: [UInt8]
+    ) {
         try request("POST", url, body: body, timeout: timeout)
     }
 
@@ -21,11 +23,13 @@ package enum HTTPProbe {
         return (answer.status, answer.body)
     }
 
-    /// The value that a JSON pointer (RFC 6901) names in the document behind a URL. A status other than 2xx, a body that
-    /// is not JSON and a pointer that names nothing are errors: none of them is a value.
+    /// The value that a JSON pointer (RFC 6901) names in the document behind a URL. A status other than 2xx, a body
+    /// that is not JSON and a pointer that names nothing are errors: none of them is a value.
     package static func value(_ url: String, pointer: String, timeout: Duration) throws(ProbeError) -> JSON {
         let (status, body) = try get(url, timeout: timeout)
-        guard (200..<300).contains(status) else { throw ProbeError("read", url, .refused("it answered HTTP \(status)")) }
+        guard (200..<300).contains(status) else {
+            throw ProbeError("read", url, .refused("it answered HTTP \(status)"))
+        }
         let document: JSON
         do throws(JSON.ParseError) {
             document = try JSON.parse(body)

@@ -16,17 +16,23 @@ package enum QuestDBProbe {
         let state = try query(
             url, "SELECT suspended, writerTxn, sequencerTxn FROM wal_tables() WHERE name = '\(table)'", by: deadline)
         if let row = state.first {
-            guard row.count == 3, let suspended = row[0].boolValue, let writer = row[1].intValue, let sequencer = row[2].intValue
+            guard row.count == 3, let suspended = row[0].boolValue, let writer = row[1].intValue,
+                let sequencer = row[2].intValue
             else { throw ProbeError("count", object, .malformed("wal_tables() answered another form")) }
             guard !suspended else {
-                throw ProbeError("count", object, .refused("the table is suspended; ALTER TABLE \(table) RESUME WAL after finding out why"))
+                throw ProbeError(
+                    "count", object,
+                    .refused("the table is suspended; ALTER TABLE \(table) RESUME WAL after finding out why"))
             }
             guard writer == sequencer else {
-                throw ProbeError("count", object, .refused("\(sequencer - writer) transactions are written but not applied yet"))
+                throw ProbeError(
+                    "count", object, .refused("\(sequencer - writer) transactions are written but not applied yet"))
             }
         }
         let rows = try query(url, "SELECT count_distinct(\"\(column)\") FROM \"\(table)\"", by: deadline)
-        guard let count = rows.first?.first?.intValue else { throw ProbeError("count", object, .malformed("no number in the answer")) }
+        guard let count = rows.first?.first?.intValue else {
+            throw ProbeError("count", object, .malformed("no number in the answer"))
+        }
         return count
     }
 
@@ -47,7 +53,11 @@ package enum QuestDBProbe {
 
     /// Names go into the query's text: letters, digits and `_` only.
     private static func demandName(_ name: String) throws(ProbeError) {
-        let good = !name.isEmpty && name.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || $0 == 95 }
+        let good =
+            !name.isEmpty
+            && name.utf8.allSatisfy {
+                (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || $0 == 95
+            }
         guard good else { throw ProbeError("use", "the name \"\(name)\"", .malformed("letters, digits and _ only")) }
     }
 }

@@ -127,7 +127,9 @@ package struct RESPParser: Sendable {
         }
         // Not past a trailing CR, whose LF may be in the next piece.
         scanned = at
-        guard buffer.count - head <= Self.lineLimit else { throw Self.malformed("a line of more than \(Self.lineLimit) bytes") }
+        guard buffer.count - head <= Self.lineLimit else {
+            throw Self.malformed("a line of more than \(Self.lineLimit) bytes")
+        }
         return nil
     }
 
@@ -137,7 +139,9 @@ package struct RESPParser: Sendable {
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) throws(ProbeError) -> Int64 {
-        guard let value = Int64(String(decoding: bytes, as: UTF8.self)) else { throw malformed("a number was expected") }
+        guard let value = Int64(String(decoding: bytes, as: UTF8.self)) else {
+            throw malformed("a number was expected")
+        }
         return value
     }
 

@@ -1,7 +1,7 @@
 /// One connection to a Redis server: commands go out in order, answers come back in the same order.
 ///
-/// Not `Sendable`: one thread owns it. After any thrown `ProbeError` the connection is unusable, because answers could no
-/// longer be told apart; a server's own `-ERR` is a value (`RESPValue.error`) and harmless.
+/// Not `Sendable`: one thread owns it. After any thrown `ProbeError` the connection is unusable, because answers could
+/// no longer be told apart; a server's own `-ERR` is a value (`RESPValue.error`) and harmless.
 package final class RedisConnection {
     package let endpoint: Endpoint
     /// Commands sent (or about to be) whose answer was not yet taken.
@@ -39,7 +39,8 @@ package final class RedisConnection {
     package func demand(_ command: [String], by deadline: Deadline) throws(ProbeError) -> RESPValue {
         let answer = try call(command, by: deadline)
         if case .error(let text) = answer {
-            throw ProbeError("run \(command.prefix(2).joined(separator: " ")) on", "Redis at \(endpoint)", .refused(text))
+            throw ProbeError(
+                "run \(command.prefix(2).joined(separator: " ")) on", "Redis at \(endpoint)", .refused(text))
         }
         return answer
     }
@@ -91,7 +92,8 @@ package final class RedisConnection {
     package func receive(by deadline: Deadline) throws(ProbeError) -> RESPValue {
         if wantsToWrite {
             let rest = outgoingHead == 0 ? outgoing : Array(outgoing[outgoingHead...])
-            // Fits the socket's buffer or is answered while it drains only if answers are small: the callers' commands are.
+            // Fits the socket's buffer or is answered while it drains only if answers are small: the callers' commands
+            // are.
             try socket.write(rest, by: deadline)
             outgoing.removeAll(keepingCapacity: true)
             outgoingHead = 0

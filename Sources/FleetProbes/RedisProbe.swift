@@ -4,9 +4,10 @@ package import FleetWire
 package enum RedisProbe {
     /// STREAM, GROUPS, CONSUMERS and the server's run id inside one MULTI/EXEC: the figures belong to the same instant.
     ///
-    /// Never throws: a failure is `known = false` with the reason, and no figure of such a reading means anything. A key
-    /// that the server says does not exist is a measurement: known, length 0, with `last_id` empty. An empty `group` reads
-    /// the stream alone. Redis's own traps stay visible (`lag` and `entries-read` null are unknown, redis.io XINFO GROUPS).
+    /// Never throws: a failure is `known = false` with the reason, and no figure of such a reading means anything. A
+    /// key that the server says does not exist is a measurement: known, length 0, with `last_id` empty. An empty
+    /// `group` reads the stream alone. Redis's own traps stay visible (`lag` and `entries-read` null are unknown,
+    /// redis.io XINFO GROUPS).
     package static func read(address: String, key: String, group: String, timeout: Duration) -> WireStreamReading {
         var reading = WireStreamReading()
         reading.whyAppliedUnknown = "not measured here"
@@ -23,7 +24,8 @@ package enum RedisProbe {
     }
 
     private static func measure(
-        key: String, group: String, on connection: RedisConnection, into reading: inout WireStreamReading, by deadline: Deadline
+        key: String, group: String, on connection: RedisConnection, into reading: inout WireStreamReading,
+        by deadline: Deadline
     ) throws(ProbeError) {
         let object = "stream \(key) of Redis at \(connection.endpoint)"
         var questions = [["INFO", "server"], ["EXISTS", key], ["XINFO", "STREAM", key], ["XINFO", "GROUPS", key]]
@@ -32,7 +34,9 @@ package enum RedisProbe {
         for question in questions { connection.enqueue(question) }
         connection.enqueue(["EXEC"])
         for _ in 0...questions.count {
-            if case .error(let text) = try connection.receive(by: deadline) { throw ProbeError("measure", object, .refused(text)) }
+            if case .error(let text) = try connection.receive(by: deadline) {
+                throw ProbeError("measure", object, .refused(text))
+            }
         }
         let outcome = try connection.receive(by: deadline)
         if case .error(let text) = outcome { throw ProbeError("measure", object, .refused(text)) }
@@ -51,13 +55,16 @@ package enum RedisProbe {
         try readGroup(entry, consumers: answers[4], of: "group \(group) of \(object)", into: &reading)
     }
 
-    private static func readStream(_ answer: RESPValue, of object: String, into reading: inout WireStreamReading) throws(ProbeError) {
+    private static func readStream(_ answer: RESPValue, of object: String, into reading: inout WireStreamReading)
+        throws(ProbeError)
+    {
         guard let length = answer["length"]?.integer, let last = answer["last-generated-id"]?.text else {
             throw ProbeError("measure", object, .malformed("XINFO STREAM without length or last-generated-id"))
         }
         // Redis before 7.0 has no entries-added: without it nothing can be proven, so there is no guess here.
         guard let added = answer["entries-added"]?.integer else {
-            throw ProbeError("measure", object, .malformed("XINFO STREAM without entries-added; Redis 7.0 or newer is needed"))
+            throw ProbeError(
+                "measure", object, .malformed("XINFO STREAM without entries-added; Redis 7.0 or newer is needed"))
         }
         reading.length = length
         reading.entriesAdded = added

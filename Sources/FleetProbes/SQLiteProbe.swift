@@ -5,13 +5,17 @@ package enum SQLiteProbe {
     /// The number of distinct non-null values of a column, all time.
     ///
     /// Sees what has been committed. A missing file is `.absent`, never zero: a wrong path must not look like an empty
-    /// sink. It can't see that a damaged file holds less than was written (FACTS, "SQLite"): the ledger's equality does.
+    /// sink. It can't see that a damaged file holds less than was written (FACTS, "SQLite"): the ledger's equality
+    /// does.
     package static func countDistinct(
         path: String, table: String, column: String, timeout: Duration
     ) throws(ProbeError) -> Int64 {
         let object = "column \(column) of \(table) in \(path)"
-        // An index on the column (a primary key is one) serves this without a temporary table; COUNT(DISTINCT) would not.
-        let query = "SELECT COUNT(*) FROM (SELECT DISTINCT \(quoted(column)) FROM \(quoted(table)) WHERE \(quoted(column)) IS NOT NULL)"
+        // An index on the column (a primary key is one) serves this without a temporary table; COUNT(DISTINCT) would
+        // not.
+        let name = quoted(column)
+        let query =
+            "SELECT COUNT(*) FROM (SELECT DISTINCT \(name) FROM \(quoted(table)) WHERE \(name) IS NOT NULL)"
         return try with(path: path, object: object, deadline: Deadline(in: timeout)) { database throws(ProbeError) in
             // A double-quoted name that is no column would be read as a string literal, and counted: ask first.
             try demandColumn(column, of: table, in: database, object: object)
@@ -19,7 +23,9 @@ package enum SQLiteProbe {
         }
     }
 
-    private static func demandColumn(_ column: String, of table: String, in database: OpaquePointer, object: String) throws(ProbeError) {
+    private static func demandColumn(_ column: String, of table: String, in database: OpaquePointer, object: String)
+        throws(ProbeError)
+    {
         let code = sqlite3_table_column_metadata(database, nil, table, column, nil, nil, nil, nil, nil)
         guard code != SQLITE_OK else { return }
         throw failure(code, in: database, object: object)
@@ -47,7 +53,8 @@ package enum SQLiteProbe {
         }
     }
 
-    private static func number(_ query: String, in database: OpaquePointer, object: String) throws(ProbeError) -> Int64 {
+    private static func number(_ query: String, in database: OpaquePointer, object: String) throws(ProbeError) -> Int64
+    {
         var statement: OpaquePointer?
         let prepared = sqlite3_prepare_v2(database, query, -1, &statement, nil)
         defer { sqlite3_finalize(statement) }

@@ -2,8 +2,9 @@ package import FleetWire
 
 /// Measures everything one host can measure of a stream's hop: the buffer and the sink.
 package enum StreamReader {
-    /// Reads what the probe names, the buffer first and the sink after it: what the sink counts can then only be as new or
-    /// newer, so an unacknowledged entry is never missed between the two. Each half says on its own whether it is known.
+    /// Reads what the probe names, the buffer first and the sink after it: what the sink counts can then only be as new
+    /// or newer, so an unacknowledged entry is never missed between the two. Each half says on its own whether it is
+    /// known.
     ///
     /// The timeout bounds the whole, so a slow sink can be unknown while the buffer is known.
     package static func read(_ probe: WireStreamProbe, timeout: Duration) -> WireStreamReading {
@@ -22,14 +23,17 @@ package enum StreamReader {
         return reading
     }
 
-    private static func readSink(_ probe: WireStreamProbe, into reading: inout WireStreamReading, by deadline: Deadline) {
+    private static func readSink(_ probe: WireStreamProbe, into reading: inout WireStreamReading, by deadline: Deadline)
+    {
         do throws(ProbeError) {
             if !probe.sqlitePath.isEmpty {
                 reading.applied = try SQLiteProbe.countDistinct(
-                    path: probe.sqlitePath, table: probe.sqliteTable, column: probe.sqliteColumn, timeout: deadline.remaining)
+                    path: probe.sqlitePath, table: probe.sqliteTable, column: probe.sqliteColumn,
+                    timeout: deadline.remaining)
             } else if !probe.questdbURL.isEmpty {
                 reading.applied = try QuestDBProbe.countDistinct(
-                    url: probe.questdbURL, table: probe.questdbTable, column: probe.questdbColumn, timeout: deadline.remaining)
+                    url: probe.questdbURL, table: probe.questdbTable, column: probe.questdbColumn,
+                    timeout: deadline.remaining)
             } else {
                 reading.whyAppliedUnknown = "no sink is declared for it on this host"
                 return

@@ -18,7 +18,9 @@ package final class StreamSocket {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
         let file = descriptor
         guard endpoint.withSocketAddress({ Glibc.connect(file, $0, $1) }) != 0 else { return }
-        guard errno == EINPROGRESS || errno == EINTR else { throw ProbeError("connect to", "\(endpoint)", .system(errno)) }
+        guard errno == EINPROGRESS || errno == EINTR else {
+            throw ProbeError("connect to", "\(endpoint)", .system(errno))
+        }
         try wait(for: POLLOUT, operation: "connect to", by: deadline)
         var failure: Int32 = 0
         var size = socklen_t(MemoryLayout<Int32>.size)
@@ -79,7 +81,8 @@ package final class StreamSocket {
         }
         if count >= 0 { return count }
         if failure == EAGAIN || failure == EWOULDBLOCK { return 0 }
-        throw ProbeError("write to", "\(endpoint)", failure == EPIPE || failure == ECONNRESET ? .closed : .system(failure))
+        throw ProbeError(
+            "write to", "\(endpoint)", failure == EPIPE || failure == ECONNRESET ? .closed : .system(failure))
     }
 
     private func wait(for events: Int32, operation: String, by deadline: Deadline) throws(ProbeError) {

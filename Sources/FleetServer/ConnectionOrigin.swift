@@ -1,6 +1,7 @@
 import FleetTrust
 import FleetWire
 import NIOConcurrencyHelpers
+import NIOCore
 
 /// Where a connection comes from, and therefore who speaks on it. Fixed for the life of the connection.
 enum ConnectionOrigin: Sendable {
@@ -23,4 +24,18 @@ final class PeerBox: Sendable {
     func fill(_ verified: VerifiedPeer) { peer.withLockedValue { $0 = verified } }
 
     var verified: VerifiedPeer? { peer.withLockedValue { $0 } }
+}
+
+/// Stands behind the gate and keeps the box up to date: a reload may change what is held against a peer.
+final class PeerWatch: ChannelInboundHandler, RemovableChannelHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+
+    private let box: PeerBox
+
+    init(_ box: PeerBox) { self.box = box }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if let event = event as? PeerVerified { box.fill(event.peer) }
+        context.fireUserInboundEventTriggered(event)
+    }
 }

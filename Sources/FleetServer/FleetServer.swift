@@ -33,7 +33,7 @@ package struct FleetServer: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             if let address = settings.tls, let trust {
                 let app = application(
-                    responder, .tls(trust, log), .hostname(address.host, port: address.port), "tls", listening)
+                    responder, .tls(trust), .hostname(address.host, port: address.port), "tls", listening)
                 group.addTask { try await app.run() }
             }
             if let path = settings.unixSocket {

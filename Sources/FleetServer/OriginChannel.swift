@@ -1,3 +1,4 @@
+import FleetTrust
 import FleetWire
 import Hummingbird
 import HummingbirdCore
@@ -10,7 +11,7 @@ import NIOCore
 /// (Hummingbird's own TLS channel freezes its context).
 struct OriginChannel: ServerChildChannel {
     enum Listener: Sendable {
-        case tls(TLSTrust, Logger)
+        case tls(TLSTrust)
         case unix
         case loopback
     }
@@ -27,11 +28,12 @@ struct OriginChannel: ServerChildChannel {
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         switch listener {
-        case .tls(let trust, let log):
+        case .tls(let trust):
             let box = PeerBox()
             return channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.addHandlers(
-                    trust.serverHandlers(roles: [.operator], alpn: ["http/1.1"], log: log, onVerified: { peer in box.fill(peer) }))
+                    trust.serverHandlers(roles: [.operator], alpn: TLSTrust.httpALPN))
+                try channel.pipeline.syncOperations.addHandler(PeerWatch(box))
             }.flatMap {
                 http.setup(channel: channel, logger: logger).map { Value(http: $0, origin: .certificate(box)) }
             }

@@ -67,7 +67,7 @@ package struct CertificateAuthority: Sendable {
                 notBeforeUnix: now - backdatedSeconds, notAfterUnix: now + Int64(days) * daySeconds)
             let certificate = try template.sign(subject: key, issuer: nil)
             let list = try RevocationList.make(
-                entries: [], number: 1, issuer: certificate, key: key, lastUpdateUnix: now - backdatedSeconds,
+                entries: [], number: now, issuer: certificate, key: key, lastUpdateUnix: now - backdatedSeconds,
                 nextUpdateUnix: now + Int64(revocationListDays) * daySeconds)
             try CredentialFile.write(
                 [
@@ -211,12 +211,11 @@ package struct CertificateAuthority: Sendable {
 
     private func writeList(_ index: CertificateIndex, lastUpdateUnix: Int64, nextUpdateUnix: Int64) throws(TrustError) {
         let path = Path.list(directory)
-        let before = try RevocationList.all(pem: try CredentialFile.read(path), object: path)
         let entries = index.entries.compactMap { entry in
             entry.revokedUnix.map { RevocationList.Entry(serialHex: entry.serialHex, revokedUnix: $0) }
         }
         let list = try RevocationList.make(
-            entries: entries, number: (before.compactMap(\.number).max() ?? 0) + 1, issuer: certificate, key: key,
+            entries: entries, number: Self.nextNumber(path), issuer: certificate, key: key,
             lastUpdateUnix: lastUpdateUnix, nextUpdateUnix: nextUpdateUnix)
         // The list first: should the machine stop between the two, the certificate is refused and can be revoked again.
         try CredentialFile.write(
@@ -224,6 +223,18 @@ package struct CertificateAuthority: Sendable {
                 .init(path: path, bytes: list.pem, mode: 0o644),
                 .init(path: Path.index(directory), bytes: index.bytes, mode: 0o644),
             ], in: directory)
+    }
+
+    /// Larger than that of the list in `path`. The clock is part of it, so that a list that was lost or broken, which must
+    /// not stand in the way of a revocation, is followed by a larger one all the same.
+    private static func nextNumber(_ path: String) -> Int64 {
+        let now = ASN1Time.nowUnix
+        do {
+            let before = try RevocationList.all(pem: try CredentialFile.read(path), object: path)
+            return max(now, (before.compactMap(\.number).max() ?? 0) + 1)
+        } catch {
+            return now
+        }
     }
 
     private static func resolve(_ name: String, in index: CertificateIndex) throws(TrustError) -> String {

@@ -15,8 +15,9 @@ struct client {
     int fd;
     bool said_hello, awaits_go;
     uint64_t heard;  // order of its last request
-    size_t size;
+    size_t size, out_size;
     char bytes[LINE_MAX_BYTES];
+    char out[16 * 1024];  // what is said in one turn goes out in one call
 };
 
 struct answer {
@@ -41,17 +42,28 @@ static void cut_off(struct client *client) {
     client->fd = -1;
 }
 
+static void client_flush(struct client *client) {
+    if (client->fd < 0 || client->out_size == 0) return;
+    ssize_t put;
+    do put = send(client->fd, client->out, client->out_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    while (put < 0 && errno == EINTR);
+    if (put != (ssize_t)client->out_size) cut_off(client);
+    client->out_size = 0;
+}
+
+void clients_flush(void) {
+    for (int i = 0; i < CLIENTS_MAX; i++) client_flush(&clients[i]);
+}
+
 static void client_send(struct client *client, const char *line) {
     if (client->fd < 0) return;
-    char bytes[LINE_MAX_BYTES];
     size_t size = strlen(line);
-    if (size > sizeof bytes - 1) size = sizeof bytes - 1;
-    memcpy(bytes, line, size);
-    bytes[size++] = '\n';
-    ssize_t put;
-    do put = send(client->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (put < 0 && errno == EINTR);
-    if (put != (ssize_t)size) cut_off(client);
+    if (size > LINE_MAX_BYTES - 1) size = LINE_MAX_BYTES - 1;
+    if (client->out_size + size + 1 > sizeof client->out) client_flush(client);
+    if (client->fd < 0) return;
+    memcpy(client->out + client->out_size, line, size);
+    client->out[client->out_size + size] = '\n';
+    client->out_size += size + 1;
 }
 
 void clients_send_event(const char *line) {
@@ -80,7 +92,7 @@ void clients_accept(void) {
         place->fd = fd;
         place->said_hello = place->awaits_go = false;
         place->heard = heard_next++;
-        place->size = 0;
+        place->size = place->out_size = 0;
         client_readable((int)(place - clients));  // what came with the connection is acted on in the same turn
     }
 }
@@ -262,6 +274,7 @@ void client_readable(int index) {
     memmove(client->bytes, start, client->size);
     if (client->size == sizeof client->bytes) {
         refuse(client, "-", "too-long", "a line is at most 4096 bytes");
+        client_flush(client);
         if (client->fd >= 0) cut_off(client);
     }
 }

@@ -27,10 +27,7 @@ static void refuse(int status, const char *what, const char *object) {
 
 /// Whatever the starter had ignored or blocked; SIGCHLD above all, which when ignored loses every exit status.
 static void signals_settle(void) {
-    struct sigaction plain;
-    memset(&plain, 0, sizeof plain);
-    plain.sa_handler = SIG_DFL;
-    for (int number = 1; number <= 64; number++) sigaction(number, &plain, NULL);
+    dispositions_reset();
     // A stray SIGTERM must not orphan the worker: everything that can be blocked is.
     sigset_t all;
     sigfillset(&all);
@@ -115,6 +112,7 @@ static void finish(void) {
     // Free before it is said, so that whoever hears `gone` may launch at once.
     flock(shim.slot_fd, LOCK_UN);
     clients_send_event("gone");
+    clients_flush();
     _exit(0);
 }
 
@@ -143,6 +141,7 @@ static void run(void) {
     bool told = false;
     int pause_ms = 1;
     for (;;) {
+        clients_flush();
         struct pollfd polled[4 + CLIENTS_MAX] = {
             {shim.listen_fd, POLLIN, 0}, {shim.notify_fd, POLLIN, 0}, {shim.exec_fd, POLLIN, 0}, {shim.signal_fd, POLLIN, 0}};
         for (int i = 0; i < CLIENTS_MAX; i++) polled[4 + i] = (struct pollfd){client_fd(i), POLLIN, 0};

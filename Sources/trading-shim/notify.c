@@ -52,14 +52,16 @@ const char *notify_start(void) {
     return NULL;
 }
 
-/// A process of the worker's tree; one that has already gone counts only if it was the main process.
-static bool sender_is_ours(pid_t sender) {
-    if (sender == shim.worker) return true;
-    for (int depth = 0; depth < 64 && sender > 1; depth++) {
+/// A process of the worker's tree. One that has already ended (systemd-notify in a script does) can't be placed any more
+/// and is believed when it had the worker's user, who could do the worker anything anyway.
+static bool sender_is_ours(const struct ucred *sender) {
+    if (sender->pid == shim.worker) return true;
+    pid_t pid = sender->pid;
+    for (int depth = 0; depth < 64 && pid > 1; depth++) {
         pid_t parent = 0;
-        if (process_start(sender, &parent) == 0) return false;
+        if (process_start(pid, &parent) == 0) return sender->uid == (shim.conf.has_uid ? shim.conf.uid : geteuid());
         if (parent == shim.pid) return true;
-        sender = parent;
+        pid = parent;
     }
     return false;
 }
@@ -108,7 +110,7 @@ void notify_drain(int limit) {
         if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) continue;
         struct ucred sender;
         memcpy(&sender, CMSG_DATA(header), sizeof sender);
-        if (shim.worker <= 0 || !sender_is_ours(sender.pid)) continue;
+        if (shim.worker <= 0 || !sender_is_ours(&sender)) continue;
         bytes[got] = '\0';
         if (memchr(bytes, '\0', (size_t)got) != NULL) continue;
         char *line = bytes;

@@ -132,6 +132,8 @@ bool exit_record_write(bool tree_empty);
 void escape(char *out, size_t size, const char *value);
 
 // worker.c
+/// Every signal to its default.
+void dispositions_reset(void);
 void worker_launch(void);
 /// The exec pipe became readable: the launch has succeeded or failed.
 void worker_exec_settled(void);
@@ -148,6 +150,8 @@ void client_readable(int index);
 int client_fd(int index);
 void clients_send_event(const char *line);
 void clients_go_settled(void);
+/// Sends what this turn has said; who can't take it is cut off.
+void clients_flush(void);
 
 // notify.c
 const char *notify_start(void);  // NULL, or what failed

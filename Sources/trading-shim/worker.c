@@ -37,13 +37,16 @@ static bool output_open(const char *path, int onto) {
     return flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 && dup2(fd, onto) >= 0;
 }
 
+void dispositions_reset(void) {
+    // The kernel's own structure (handler, flags, restorer, mask), all zero: SIG_DFL. Not sigaction(3), which refuses 32 and
+    // 33; those do arrive ignored from some ancestors.
+    const unsigned long plain[4] = {0, 0, 0, 0};
+    for (int number = 1; number <= 64; number++) syscall(SYS_rt_sigaction, number, plain, NULL, (size_t)8);
+}
+
 static void signals_reset(void) {
-    struct sigaction plain;
-    memset(&plain, 0, sizeof plain);
-    plain.sa_handler = SIG_DFL;
-    // Ignored signals pass through exec, and the agent's event loop ignores SIGPIPE. 32 and 33 belong to the C library,
-    // which refuses them; they cannot have been changed either.
-    for (int number = 1; number <= 64; number++) sigaction(number, &plain, NULL);
+    // Ignored signals pass through exec, and the agent's event loop ignores SIGPIPE.
+    dispositions_reset();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

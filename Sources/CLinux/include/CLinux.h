@@ -25,6 +25,10 @@ int clinux_unix_connect(const char *path);
 /// `mode` is set before the name exists, so that there is no instant at which anybody may connect.
 int clinux_unix_listen(const char *path, mode_t mode, int backlog);
 
+/// open(2) with O_PATH: needs search permission only.
+int clinux_open_directory_path(const char *path);
+/// pipe2(2), both ends close-on-exec and non-blocking.
+int clinux_pipe(int ends[2]);
 /// flock(2); a function here because Swift sees the structure of that name.
 int clinux_flock(int fd, int operation);
 /// prctl(2) PR_SET_CHILD_SUBREAPER.

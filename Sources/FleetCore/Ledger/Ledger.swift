@@ -93,13 +93,20 @@ package struct Ledger: Sendable {
             return redisRestarted(line, start, end)
         }
         let added = end.entriesAdded - start.entriesAdded
+        guard added >= 0 else {
+            line.verdict = .contradicted
+            line.note = "the stream's count of entries went back, from \(start.entriesAdded) to \(end.entriesAdded): it was deleted or reset"
+            return line
+        }
         produce(stream, added: added, &line)
-        guard let lag = end.lag, let lagBefore = start.lag else {
-            line.note = "Redis can't tell the lag of \(consumer.service)'s group"
+        guard let lag = unread(end), let lagBefore = unread(start) else {
+            line.note = "Redis can't tell the lag of \(consumer.service)'s group\(unread(end) == nil ? "" : " at the baseline")"
             return line
         }
         line.carried = lagBefore + start.pending
-        let acknowledged = delta(end.entriesRead, start.entriesRead).map { $0 - end.pending + start.pending }
+        // Redis leaves entries-read out where it has not had to compute it; where the group stands follows from its lag.
+        let read = (end.entriesRead ?? end.entriesAdded - lag) - (start.entriesRead ?? start.entriesAdded - lagBefore)
+        let acknowledged = read - end.pending + start.pending
         switch consumer.policy {
         case .discard:
             line.inFlight = .measured(0)
@@ -108,6 +115,11 @@ package struct Ledger: Sendable {
         case .buffer, .drain:
             line.inFlight = .measured(end.pending)
             line.buffered = .measured(lag)
+            if lag > end.length {
+                line.verdict = .contradicted
+                line.note = "\(lag - end.length) short: Redis trimmed entries the group had not read"
+                return line
+            }
         }
         switch consumer.applied {
         case .sqlite, .questdb:
@@ -115,15 +127,13 @@ package struct Ledger: Sendable {
             if let now = end.applied, let before = start.applied {
                 line.applied = .measured(now - before)
             } else {
-                line.applied = .unknown(end.applied == nil ? end.whyAppliedUnknown : start.whyAppliedUnknown)
+                let why = end.applied == nil ? end.whyAppliedUnknown : start.whyAppliedUnknown
+                line.applied = .unknown(why.isEmpty ? "the sink of \(consumer.service) was not read" : why)
             }
-        case .counter(let name):
-            line.applied =
-                evidence.counter(name, of: consumer.service, inventory).map(LedgerLine.Count.reported)
-                ?? .unknown("\(consumer.service) did not say \(name)")
+        case .counter(let name): line.applied = said(name, by: consumer.service)
         case nil:
-            line.applied = acknowledged.map(LedgerLine.Count.measured) ?? .unknown("Redis can't tell what its group has read")
-            line.note = "proves acknowledged, not applied"
+            line.applied = .measured(acknowledged)
+            line.note += "\(line.note.isEmpty ? "" : "; ")proves acknowledged, not applied"
         }
         return balance(line, added: added)
     }
@@ -194,34 +204,45 @@ package struct Ledger: Sendable {
             inFlight: .measured(0), buffered: .measured(0), discarded: .measured(0), carried: 0, difference: nil, verdict: .unproven, note: "")
         produce(stream, added: 0, &line)
         if stream.produced == nil { line.produced = .unknown("the stream declares no counter of what is produced") }
-        if let broken = brokenCounts[consumer.service] {
-            line.applied = .unknown(broken)
-        } else if case .counter(let name)? = consumer.applied {
-            line.applied =
-                evidence.counter(name, of: consumer.service, inventory).map(LedgerLine.Count.reported)
-                ?? .unknown("\(consumer.service) did not say \(name)")
+        if case .counter(let name)? = consumer.applied {
+            line.applied = said(name, by: consumer.service)
         } else {
             line.applied = .unknown("the stream declares no counter of what is applied")
+        }
+        if consumer.policy == .discard, let produced = line.produced.value, let applied = line.applied.value, produced > applied {
+            line.discarded = .reported(produced - applied)
+            line.note = "what was not applied counts as discarded by policy"
         }
         return balance(line, added: nil)
     }
 
-    // MARK: Helpers
+    // MARK: Counts
+
+    /// Of a stream that nothing was ever added to, nothing is left to read, whether its group exists yet or not.
+    private func unread(_ reading: StreamReading) -> Int64? { reading.lag ?? (reading.entriesAdded == 0 ? 0 : nil) }
+
+    private func said(_ counter: String, by service: ServiceName) -> LedgerLine.Count {
+        if let broken = brokenCounts[service] { return .unknown(broken) }
+        return evidence.counter(counter, of: service, inventory).map(LedgerLine.Count.reported) ?? .unknown("\(service) did not say \(counter)")
+    }
 
     private func reading(_ readings: [StreamReading], _ stream: StreamSpec, _ consumer: ConsumerSpec) -> StreamReading? {
         let mine = readings.filter { $0.stream == stream.name && $0.consumer == consumer.service }
         guard case .redis(let host, _, _) = stream.via else { return mine.first }
         // Redis is read on one host, the sink perhaps on another: one reading from both.
         guard var reading = mine.first(where: { $0.host == host && $0.known }) ?? mine.first(where: { $0.host == host }) else { return nil }
-        if reading.applied == nil, let sink = mine.first(where: { $0.applied != nil }) ?? mine.first(where: { !$0.whyAppliedUnknown.isEmpty }) {
+        if case .sqlite? = consumer.applied {
+            // A file on each host: what all of them hold together.
+            let sinks = (inventory.service(consumer.service)?.hosts ?? []).map { host in (host, mine.first { $0.host == host }) }
+            reading.applied = sinks.reduce(Int64?(0)) { sum, sink in sum.flatMap { sum in sink.1?.applied.map { sum + $0 } } }
+            if let (host, missing) = sinks.first(where: { $0.1?.applied == nil }) {
+                let why = missing.map(\.whyAppliedUnknown) ?? ""
+                reading.whyAppliedUnknown = why.isEmpty ? "the sink of \(consumer.service) on \(host) was not read" : why
+            }
+        } else if reading.applied == nil, let sink = mine.first(where: { $0.applied != nil }) ?? mine.first(where: { !$0.whyAppliedUnknown.isEmpty }) {
             reading.applied = sink.applied
             reading.whyAppliedUnknown = sink.whyAppliedUnknown
         }
         return reading
-    }
-
-    private func delta(_ now: Int64?, _ before: Int64?) -> Int64? {
-        guard let now else { return nil }
-        return now - (before ?? 0)
     }
 }

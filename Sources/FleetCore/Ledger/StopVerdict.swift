@@ -8,13 +8,12 @@ package struct StopVerdict: Equatable, Sendable {
     package static func judge(plan: Plan, evidence: RunEvidence, ledger: [LedgerLine], ending: String?) -> StopVerdict {
         var found: [(Verdict, String)] = []
         if let ending { found.append((.unproven, "the run did not end: \(ending)")) }
-        for host in evidence.attestedOff.sorted() { found.append((.unproven, "\(host) was attested powered off by a person, not measured")) }
         for worker in plan.workers {
             guard let stop = evidence.stops[worker] else {
                 found.append((.unproven, "\(worker) was not shown stopped"))
                 continue
             }
-            if stop.attested { continue }
+            if stop.attested { continue }  // the override says so already
             if !stop.treeEmpty { found.append((.unproven, "\(worker)'s process tree was not shown empty")) }
             if stop.killed { found.append((.unproven, "\(worker) was killed: it could not finish")) }
             if let exit = stop.exit, !exit.isClean, !stop.killed {

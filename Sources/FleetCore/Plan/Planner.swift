@@ -50,7 +50,7 @@ package struct Planner: Sendable {
         steps.add("capture", "counts, processes", .capture)
         _ = addQuiesce(acting, gates: true, to: &steps)
         var stopped: Set<ServiceName> = []
-        var pendingDrains = drains(acting)
+        var pendingDrains = drains(acting, &notes)
         for tier in inventory.tiers {
             let these = acting.filter { tierOf($0) == tier.name }
             for layer in layers(these.map(\.service)) {
@@ -98,7 +98,8 @@ package struct Planner: Sendable {
                 acting += these
             }
             guard gates else { continue }
-            let questions = running.flatMap { worker in gateQuestions(worker) }
+            var asked: Set<GateQuestion> = []
+            let questions = running.flatMap { worker in gateQuestions(worker) }.filter { asked.insert($0).inserted }
             if !questions.isEmpty {
                 let words = questions.map { "\($0.gate) = \($0.wants)" }
                 steps.add("gate", words.joined(separator: ", "), .gate(questions))
@@ -111,7 +112,9 @@ package struct Planner: Sendable {
         guard let service = inventory.service(worker.service) else { return [] }
         return service.gates.flatMap { gate -> [GateQuestion] in
             let hosts = gate.at.flatMap { inventory.service($0)?.hosts } ?? [worker.host]
-            return hosts.map {
+            // Where that service is stopped nothing can answer; where it is stopped everywhere, the gate itself must say so.
+            let live = gate.at.map { at in hosts.filter { fleet.state(WorkerName(at, on: $0)).mayRun } } ?? hosts
+            return (live.isEmpty ? hosts : live).map {
                 GateQuestion(owner: service.name, gate: gate.name, host: $0, wait: gate.wait, wants: gate.probe.equals)
             }
         }
@@ -123,15 +126,35 @@ package struct Planner: Sendable {
         let producers: Set<ServiceName>
     }
 
-    /// The drains to wait for: both ends are stopped by this plan.
-    private func drains(_ acting: [WorkerName]) -> [Drain] {
+    /// The drains to wait for: both ends are stopped by this plan, and what is left between them can be measured. What can't
+    /// be is noted, never waited for: it would not end.
+    private func drains(_ acting: [WorkerName], _ notes: inout [String]) -> [Drain] {
         let stopping = Set(acting.map(\.service))
-        return inventory.streams.flatMap { stream in
-            stream.to.filter { $0.policy == .drain && stopping.contains($0.service) }.compactMap { consumer in
-                let producers = Set(stream.from).intersection(stopping)
-                return producers.isEmpty ? nil : Drain(stream: stream.name, consumer: consumer.service, producers: producers)
+        var drains: [Drain] = []
+        for stream in inventory.streams {
+            let producers = Set(stream.from).intersection(stopping)
+            let others = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { WorkerName(from, on: $0) } }
+                .filter { !acting.contains($0) }
+            for consumer in stream.to where consumer.policy == .drain && stopping.contains(consumer.service) && !producers.isEmpty {
+                if let running = others.first(where: { fleet.state($0).mayRun }) {
+                    notes.append("\(stream.name) is not drained for \(consumer.service): \(running) is left running and goes on filling it")
+                } else if stream.via == .direct, let ended = others.first {
+                    notes.append("\(stream.name) can't be shown drained for \(consumer.service): \(ended) was stopped before, its last count is not this run's")
+                } else if !Self.isMeasurable(stream, consumer) {
+                    notes.append("\(stream.name) can't be shown drained for \(consumer.service): it declares no counters of both ends")
+                } else {
+                    drains.append(Drain(stream: stream.name, consumer: consumer.service, producers: producers))
+                }
             }
         }
+        return drains
+    }
+
+    /// Whether it can be told that nothing is left of a stream for a consumer.
+    static func isMeasurable(_ stream: StreamSpec, _ consumer: ConsumerSpec) -> Bool {
+        if case .redis = stream.via { return true }
+        guard stream.produced != nil, case .counter? = consumer.applied else { return false }
+        return true
     }
 
     /// Services of one tier in stop order, what may stop together in one layer: a `buffer` consumer before its producer, a

@@ -60,18 +60,24 @@ package struct RunEvidence: Equatable, Sendable {
         return tierOrder[index].proven
     }
 
-    mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done, _ now: Moment) {
+    mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done) {
         stops[worker] = Stopped(
             worker: worker, treeEmpty: done.treeEmpty, killed: done.killed, attested: false, exit: done.exit, status: done.status,
             signalledUnixMicroseconds: done.signalledUnixMicroseconds, goneUnixMicroseconds: done.goneUnixMicroseconds, citations: done.citations)
-        if let tierInProgress { stopsInTier[tierInProgress, default: []].append(worker) }
+        countInTier(worker)
     }
 
-    mutating func attested(_ worker: WorkerName, _ now: Moment) {
+    /// A retried stop counts once.
+    private mutating func countInTier(_ worker: WorkerName) {
+        guard let tierInProgress, stopsInTier[tierInProgress]?.contains(worker) != true else { return }
+        stopsInTier[tierInProgress, default: []].append(worker)
+    }
+
+    mutating func attested(_ worker: WorkerName) {
         stops[worker] = Stopped(
             worker: worker, treeEmpty: false, killed: false, attested: true, exit: nil, status: "", signalledUnixMicroseconds: 0,
             goneUnixMicroseconds: 0, citations: [])
-        if let tierInProgress { stopsInTier[tierInProgress, default: []].append(worker) }
+        countInTier(worker)
     }
 
     mutating func verified(_ worker: WorkerName, _ done: RunReply.Done) {

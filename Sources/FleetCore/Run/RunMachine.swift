@@ -13,15 +13,15 @@ package struct RunMachine: Equatable, Sendable {
     package let inventory: Inventory
     package let by: String
     package let reason: String
-    package private(set) var state: State = .waiting
-    package private(set) var step = -1
-    package private(set) var steps: [StepProgress]
-    package private(set) var evidence = RunEvidence()
+    package internal(set) var state: State = .waiting
+    package internal(set) var step = -1
+    package internal(set) var steps: [StepProgress]
+    package internal(set) var evidence = RunEvidence()
     /// One sentence: what it waits for and what to type; nil when it is not blocked.
-    package private(set) var blocked: Block?
-    package private(set) var deadline: BootTime?
-    package private(set) var began: Moment?
-    package private(set) var ended: Moment?
+    package internal(set) var blocked: Block?
+    package internal(set) var deadline: BootTime?
+    package internal(set) var began: Moment?
+    package internal(set) var ended: Moment?
 
     package enum State: Equatable, Sendable {
         /// Not begun.
@@ -89,28 +89,47 @@ package struct RunMachine: Equatable, Sendable {
 
     /// How often a gate or a drain is asked again.
     package static let pollEvery: Duration = .milliseconds(200)
+    /// How long a stream may take to drain before the run says BLOCKED; it goes on asking.
+    package static let drainBound: Duration = .seconds(30)
     /// Readings of the streams that must be equal are taken this far apart.
     package static let secondReadingAfter: Duration = .milliseconds(150)
     /// After this many pairs without two equal readings the ledger is called unsettled.
     package static let readingsLimit = 20
+    /// The name by which an operator overrides a quiesce that does not come about: `--gate quiesce`.
+    package static let quiesceGate = "quiesce"
 
-    private struct Outstanding: Equatable, Sendable {
+    struct Outstanding: Equatable, Sendable {
         var host: HostName
         var ask: Ask
     }
 
-    private var outstanding: [CommandID: Outstanding] = [:]
-    private var attempt = 0
-    private var lost: [HostName: String] = [:]
-    private var failures: [CommandID: (slug: String, text: String)] = [:]
-    private var stepReadings: [HostName: [StreamReading]] = [:]
-    private var previousReadings: [StreamReading]?
-    private var readingCount = 0
-    private var gateSince: BootTime?
-    private var pollAt: BootTime?
-    private var openGates: [GateQuestion: String] = [:]
-    private var overrides: Set<String> = []
-    private var abortAfterResume: String?
+    struct Failure: Equatable, Sendable {
+        var asked: Outstanding
+        var slug: String
+        var text: String
+    }
+
+    var outstanding: [CommandID: Outstanding] = [:]
+    var attempt = 0
+    var lost: [HostName: String] = [:]
+    /// Attested powered off and silent since.
+    var off: Set<HostName> = []
+    /// What the current step's commands came to that did not succeed; a retry or an override takes them out.
+    var failures: [CommandID: Failure] = [:]
+    /// What commands that go on have said meanwhile.
+    var waits: [CommandID: Block] = [:]
+    /// What `blocked` is about: the same slug about something else is a new block.
+    var blockedOn = ""
+    var stepReadings: [HostName: [StreamReading]] = [:]
+    var previousReadings: [StreamReading]?
+    var readingCount = 0
+    var gateSince: BootTime?
+    var pollAt: BootTime?
+    var openGates: [GateQuestion: String] = [:]
+    var overrides: Set<String> = []
+    /// Why it ends once what it has quiesced is resumed.
+    var aborting: String?
+    var notResumed: [String] = []
 
     package init(id: UInt64, plan: Plan, inventory: Inventory, by: String, reason: String) {
         self.id = id
@@ -119,11 +138,6 @@ package struct RunMachine: Equatable, Sendable {
         self.by = by
         self.reason = reason
         steps = plan.steps.map { _ in StepProgress() }
-    }
-
-    package static func == (a: RunMachine, b: RunMachine) -> Bool {
-        a.id == b.id && a.state == b.state && a.step == b.step && a.steps == b.steps && a.blocked == b.blocked && a.plan == b.plan
-            && a.evidence == b.evidence && a.outstanding == b.outstanding
     }
 
     // MARK: Events
@@ -143,11 +157,12 @@ package struct RunMachine: Equatable, Sendable {
             return reblock(now)
         case .hostReturned(let host):
             lost[host] = nil
+            off.remove(host)
             let again = outstanding.filter { $0.value.host == host }.sorted { $0.key < $1.key }
             return again.map { .send($0.key, to: host, $0.value.ask) } + reblock(now)
         case .overridden(let override): return overridden(override, now)
         case .retryOrdered(let by): return retry(by, now)
-        case .abortOrdered(let by, let reason): return abort("by \(by): \(reason)", now)
+        case .abortOrdered(let by, let reason): return abort("by \(by): \(reason)", by, now)
         case .latched(let latch):
             return end(.aborted("emergency stop \(latch) is in force"), .runAborted, now)
         case .timeReached: return timeReached(now)
@@ -159,9 +174,12 @@ package struct RunMachine: Equatable, Sendable {
     /// Hosts that still owe an answer.
     package var waitingFor: Set<HostName> { Set(outstanding.values.map(\.host)) }
 
+    /// Whether the run still wants this command carried out: a shell that held a `.send` back asks before it goes out.
+    package func wants(_ command: CommandID) -> Bool { !state.isEnded && outstanding[command] != nil }
+
     // MARK: Steps
 
-    private mutating func next(_ now: Moment) -> [Effect] {
+    mutating func next(_ now: Moment) -> [Effect] {
         var effects: [Effect] = []
         if steps.indices.contains(step), steps[step].state == .active || steps[step].state == .overridden {
             if steps[step].state == .active { steps[step].state = .done }
@@ -169,49 +187,52 @@ package struct RunMachine: Equatable, Sendable {
             effects += closeStep(plan.steps[step], now)
             effects.append(.stepChanged(step))
         }
-        deadline = nil
-        gateSince = nil
-        pollAt = nil
-        openGates = [:]
-        failures = [:]
-        stepReadings = [:]
-        blocked = nil
-        attempt = 0
         precondition(outstanding.isEmpty, "run \(id) leaves step \(step + 1) with answers owed: \(outstanding)")
+        effects += unblock()
+        forgetStep()
+        attempt = 0
         step += 1
         guard step < plan.steps.count else { return effects + end(.completed, endEvent, now) }
         steps[step].state = .active
         steps[step].began = now
         effects.append(.stepChanged(step))
         effects.append(.record(.runStep, worker: nil, fields: [.init("step", step + 1), .init("label", plan.steps[step].label), .init("what", plan.steps[step].text)]))
-        return effects + beginStep(now)
+        effects += beginStep(now)
+        return effects + settle(now)
     }
 
+    private mutating func forgetStep() {
+        deadline = nil
+        gateSince = nil
+        pollAt = nil
+        openGates = [:]
+        failures = [:]
+        waits = [:]
+        stepReadings = [:]
+    }
+
+    /// The commands that the step begins with; it may have none.
     private mutating func beginStep(_ now: Moment) -> [Effect] {
         switch plan.steps[step].what {
-        case .check:
-            if lost.keys.contains(where: { host in plan.workers.contains { $0.host == host } }) { return reblock(now) }
-            return next(now)
-        case .capture, .baseline: return readStreams(now)
+        case .check: return []
+        case .capture, .baseline: return readStreams()
         case .ledger:
             previousReadings = nil
             readingCount = 0
-            return readStreams(now)
-        case .quiesce(let workers): return ask(workers) { .quiesce($0.service) }
-        case .resume(let workers): return ask(workers) { .resume($0.service) }
+            return readStreams()
+        case .quiesce(let workers): return ask(workers, now) { .quiesce($0.service) }
+        case .resume(let workers): return ask(workers, now) { .resume($0.service) }
         case .stop(let tier, let workers):
             evidence.tierBegan(tier, now)
-            return ask(workers) { .stop($0.service) }
-        case .start(_, let workers): return ask(workers) { .start($0.service) }
-        case .verify(let workers): return ask(workers) { .verify($0.service) }
-        case .snapshot(let workers): return ask(workers) { .snapshot($0.service) }
+            return ask(workers, now) { .stop($0.service) }
+        case .start(_, let workers): return ask(workers, now) { .start($0.service) }
+        case .verify(let workers): return ask(workers, now) { .verify($0.service) }
+        case .snapshot(let workers): return ask(workers, now) { .snapshot($0.service) }
         case .gate(let questions):
             gateSince = now.boot
-            deadline = questions.map { now.boot + $0.wait }.min()
-            return askGates(questions)
+            return askGates(questions, now)
         case .drained:
             gateSince = now.boot
-            deadline = now.boot + .seconds(30)
             return askDrained(now)
         }
     }
@@ -225,70 +246,113 @@ package struct RunMachine: Equatable, Sendable {
             let proven = evidence.tierEnded(tier, now)
             return [.record(.tierProven, worker: nil, fields: [.init("tier", tier), .init("proven", proven)])]
         case .quiesce, .gate, .drained:
-            evidence.marks.append(RunEvidence.Mark(label: step.label, what: steps[step.number - 1].detail.isEmpty ? step.text : steps[step.number - 1].detail, began: steps[step.number - 1].began, ended: now, proven: steps[step.number - 1].state == .done))
+            let progress = steps[step.number - 1]
+            evidence.marks.append(
+                RunEvidence.Mark(
+                    label: step.label, what: progress.detail.isEmpty ? step.text : progress.detail, began: progress.began, ended: now,
+                    proven: progress.state == .done))
             return []
         default: return []
         }
     }
 
-    private mutating func ask(_ workers: [WorkerName], _ make: (WorkerName) -> Ask) -> [Effect] {
-        guard !workers.isEmpty else { return [] }
-        return workers.map { send(to: $0.host, make($0), suffix: $0.description) }
+    mutating func ask(_ workers: [WorkerName], _ now: Moment, _ make: (WorkerName) -> Ask) -> [Effect] {
+        workers.compactMap { send(to: $0.host, make($0), suffix: $0.description, now) }
     }
 
-    private mutating func send(to host: HostName, _ ask: Ask, suffix: String) -> Effect {
+    /// nil for a host that is attested powered off: it is not waited for.
+    mutating func send(to host: HostName, _ ask: Ask, suffix: String, _ now: Moment?) -> Effect? {
         let command = CommandID("run-\(id)/\(step + 1)/\(attempt)/\(suffix)")
-        outstanding[command] = Outstanding(host: host, ask: ask)
+        let asked = Outstanding(host: host, ask: ask)
+        if off.contains(host) {
+            attest(command, asked)
+            return nil
+        }
+        outstanding[command] = asked
         return .send(command, to: host, ask)
+    }
+
+    /// Takes a person's word that a host is off in place of its answer.
+    mutating func attest(_ command: CommandID, _ asked: Outstanding) {
+        let why = "\(asked.host) is attested powered off"
+        if steps[step].state == .active { steps[step].state = .overridden }
+        switch asked.ask {
+        case .stop(let service): evidence.attested(WorkerName(service, on: asked.host))
+        case .start(let service):
+            failures[command] = Failure(
+                asked: asked, slug: "host-off", text: "\(service) can't be started: \(why). Start again with --exclude-host \(asked.host)")
+        case .gate(let question): openGates[question] = "nothing, for \(why),"
+        case .readStreams:
+            stepReadings[asked.host] = []
+            evidence.readingProblems.append(why)
+        case .snapshot(let service): evidence.snapshots[WorkerName(service, on: asked.host)] = nil
+        case .quiesce, .resume, .verify: break
+        }
     }
 
     // MARK: Answers
 
     private mutating func answered(_ command: CommandID, _ reply: RunReply, _ now: Moment) -> [Effect] {
         guard let asked = outstanding[command] else { return [] }  // late or repeated
-        if case .progress(let slug, let text) = reply {
-            let worker = worker(of: asked)
-            if slug == "hold", let worker { evidence.held.insert(worker) }
-            blocked = Block(slug: slug, text: text)
-            return [.record(.runBlocked, worker: worker, fields: [.init("slug", slug), .init("text", text)]), .note(worker: worker, text: text), .blockChanged]
-        }
+        lost[asked.host] = nil
+        if case .progress(let slug, let text) = reply { return progressed(command, asked, Block(slug: slug, text: text), now) }
         outstanding[command] = nil
+        waits[command] = nil
+        let worker = worker(of: asked)
         var effects: [Effect] = []
         switch (asked.ask, reply) {
         case (.readStreams, .done(let done)): stepReadings[asked.host] = done.streams
         case (.readStreams, .refused(_, let text)), (.readStreams, .failed(_, let text)):
             stepReadings[asked.host] = []
             evidence.readingProblems.append("\(asked.host): \(text)")
-        case (.gate(let question), .done(let done)):
-            if done.gateHolds {
-                openGates[question] = nil
-                evidence.gates[question] = done.gateValue
-            } else {
-                openGates[question] = done.gateValue
-            }
+        case (.gate(let question), .done(let done)) where done.gateHolds:
+            openGates[question] = nil
+            evidence.gates[question] = done.gateValue
+        case (.gate(let question), .done(let done)): openGates[question] = done.gateValue
         case (.gate(let question), .refused(_, let text)), (.gate(let question), .failed(_, let text)): openGates[question] = text
         case (.stop(let service), .done(let done)):
-            effects += stopped(WorkerName(service, on: asked.host), done, command, now)
+            effects += stopped(WorkerName(service, on: asked.host), done, command, asked)
         case (.verify(let service), .done(let done)):
             evidence.verified(WorkerName(service, on: asked.host), done)
-            if !done.treeEmpty { failures[command] = ("not-gone", "\(service)@\(asked.host) has processes left: \(done.text)") }
+            if !done.treeEmpty {
+                failures[command] = Failure(
+                    asked: asked, slug: "not-gone",
+                    text: "\(service)@\(asked.host) has processes left\(done.text.isEmpty ? "" : ": \(done.text)")")
+            }
         case (.snapshot(let service), .done(let done)):
             evidence.snapshots[WorkerName(service, on: asked.host)] = done.counters
-        case (.start(let service), .done):
-            effects.append(.note(worker: WorkerName(service, on: asked.host), text: "ready"))
-        case (.quiesce(let service), .done), (.resume(let service), .done):
-            effects.append(.note(worker: WorkerName(service, on: asked.host), text: current?.label == "resume" ? "resumed" : "quiesced"))
+        case (.snapshot(let service), .refused) where drains, (.snapshot(let service), .failed) where drains:
+            // A drain asks again by itself; what was counted before is not what is counted now.
+            evidence.snapshots[WorkerName(service, on: asked.host)] = nil
+        case (.start, .done): effects.append(.note(worker: worker, text: "ready"))
+        case (.quiesce, .done): effects.append(.note(worker: worker, text: "quiesced"))
+        case (.resume, .done): effects.append(.note(worker: worker, text: "resumed"))
         case (_, .refused(let slug, let text)), (_, .failed(let slug, let text)):
-            failures[command] = (slug, text)
-            effects += [.record(.runBlocked, worker: worker(of: asked), fields: [.init("slug", slug), .init("text", text)]), .note(worker: worker(of: asked), text: text)]
+            effects += [.record(.runBlocked, worker: worker, fields: [.init("slug", slug), .init("text", text)]), .note(worker: worker, text: text)]
+            if aborting != nil {
+                notResumed.append("\(worker.map(\.description) ?? asked.host.raw): \(text)")
+            } else {
+                failures[command] = Failure(asked: asked, slug: slug, text: text)
+            }
         case (_, .progress): break
         }
         return effects + settle(now)
     }
 
-    private mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done, _ command: CommandID, _ now: Moment) -> [Effect] {
-        evidence.stopped(worker, done, now)
-        if !done.treeEmpty { failures[command] = ("not-gone", "\(worker) is called stopped, yet \(done.text.isEmpty ? "its tree is not shown empty" : done.text)") }
+    private mutating func progressed(_ command: CommandID, _ asked: Outstanding, _ wait: Block, _ now: Moment) -> [Effect] {
+        let worker = worker(of: asked)
+        if wait.slug == "hold", let worker { evidence.held.insert(worker) }
+        guard waits[command] != wait else { return reblock(now) }
+        waits[command] = wait
+        return [.note(worker: worker, text: wait.text)] + reblock(now)
+    }
+
+    private mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done, _ command: CommandID, _ asked: Outstanding) -> [Effect] {
+        evidence.stopped(worker, done)
+        if !done.treeEmpty {
+            failures[command] = Failure(
+                asked: asked, slug: "not-gone", text: "\(worker) is called stopped, yet \(done.text.isEmpty ? "its tree is not shown empty" : done.text)")
+        }
         let exit = done.exit?.words ?? "was not running"
         return [
             .record(.workerStop, worker: worker, fields: [
@@ -301,272 +365,90 @@ package struct RunMachine: Equatable, Sendable {
     }
 
     /// Looks whether the current step has ended, after something changed.
-    private mutating func settle(_ now: Moment) -> [Effect] {
+    mutating func settle(_ now: Moment) -> [Effect] {
         guard state == .active, let current else { return [] }
         guard outstanding.isEmpty else { return reblock(now) }
-        if let problem = abortAfterResume { return end(.aborted(problem), .runAborted, now) }
+        if let aborting {
+            return end(.aborted(notResumed.isEmpty ? aborting : "\(aborting); still quiesced: \(notResumed.joined(separator: "; "))"), .runAborted, now)
+        }
         switch current.what {
-        case .check: return []
+        case .check: return silentInPlan.isEmpty ? next(now) : reblock(now)
         case .capture:
             evidence.before = allReadings
             return next(now)
         case .baseline:
             return [.keepBaseline(allReadings)] + next(now)
-        case .ledger: return settleLedger(now)
+        case .ledger:
+            // The next reading is due later; the last one must not be compared with itself.
+            return pollAt == nil ? settleLedger(now) : reblock(now)
         case .gate(let questions):
+            if questions.contains(where: { overrides.contains("gate:\($0.gate)") }) { steps[step].state = .overridden }
             openGates = openGates.filter { !overrides.contains("gate:\($0.key.gate)") }
             if openGates.isEmpty {
-                steps[step].detail = questions.map { "\($0.gate) \(evidence.gates[$0] ?? "overridden") (reported)" }.joined(separator: ", ")
+                steps[step].detail = questions.map { question in
+                    if overrides.contains("gate:\(question.gate)") { return "\(question.gate) overridden" }
+                    return "\(question.gate) \(evidence.gates[question] ?? "not asked") (reported)"
+                }.joined(separator: ", ")
                 return next(now)
             }
             return pollLater(now)
         case .drained(let stream, _):
-            if overrides.contains("stream:\(stream)") { return next(now) }
-            let remainder = drainRemainder()
-            if remainder == nil { return next(now) }
-            steps[step].detail = remainder ?? ""
+            if overrides.contains("stream:\(stream)") {
+                steps[step].state = .overridden
+                return next(now)
+            }
+            if pollAt != nil { return reblock(now) }
+            guard let remainder = drainRemainder() else { return next(now) }
+            steps[step].detail = remainder
             return pollLater(now)
         case .quiesce, .resume, .stop, .start, .verify, .snapshot:
-            guard failures.isEmpty else { return stepFailed(now) }
-            return next(now)
+            return failures.isEmpty ? next(now) : stepFailed(now)
         }
     }
 
     private mutating func stepFailed(_ now: Moment) -> [Effect] {
-        let (slug, text) = failures.sorted { $0.key < $1.key }[0].value
-        if case .start = current?.what { return failRun(text, now) }
-        if slug == "hold-released" || slug == "latched" { return failRun(text, now) }
-        return block(slug, "step \(step + 1): \(text). Then: trading runs retry \(id), or trading runs abort \(id) --reason …", now)
+        let sorted = failures.sorted { $0.key < $1.key }
+        let decisive = sorted.first { ["hold-released", "latched"].contains($0.value.slug) }
+        let (command, failure) = decisive ?? sorted[0]
+        if case .start = current?.what { return failRun(failure.text, now) }
+        if decisive != nil { return failRun(failure.text, now) }
+        var then = "Then: trading runs retry \(id), or trading runs abort \(id) --reason …"
+        if case .quiesce = current?.what {
+            then += "  Without it: trading runs override \(id) --gate \(Self.quiesceGate) --reason … (verdict: unproven)"
+        }
+        return block(failure.slug, "step \(step + 1): \(failure.text). \(then)", about: command.raw)
     }
 
     private mutating func failRun(_ text: String, _ now: Moment) -> [Effect] {
-        steps[step].state = .failed
         steps[step].detail = text
-        steps[step].ended = now
-        return [.stepChanged(step)] + end(.failed(text), .runAborted, now)
+        return end(.failed(text), .runAborted, now)
     }
 
-    private mutating func pollLater(_ now: Moment) -> [Effect] {
-        pollAt = now.boot + Self.pollEvery
-        deadline = pollAt
-        return reblock(now)
-    }
-
-    private mutating func timeReached(_ now: Moment) -> [Effect] {
-        guard let due = pollAt, now.boot >= due, outstanding.isEmpty else {
-            if let deadline, now.boot >= deadline { self.deadline = pollAt }
-            return reblock(now)
-        }
-        pollAt = nil
-        deadline = nil
-        attempt += 1
-        switch current?.what {
-        case .gate(let questions): return askGates(questions.filter { openGates[$0] != nil }) + reblock(now)
-        case .drained: return askDrained(now) + reblock(now)
-        case .ledger: return readStreams(now)
-        default: return []
-        }
-    }
-
-    // MARK: Gates, drains, streams
-
-    private mutating func askGates(_ questions: [GateQuestion]) -> [Effect] {
-        questions.filter { !overrides.contains("gate:\($0.gate)") }.map { send(to: $0.host, .gate($0), suffix: "\($0.owner).\($0.gate)@\($0.host)") }
-    }
-
-    private mutating func askDrained(_ now: Moment) -> [Effect] {
-        guard case .drained(let name, let consumer) = current?.what, let stream = inventory.streams.first(where: { $0.name == name }) else { return [] }
-        stepReadings = [:]
-        if case .redis(let host, _, _) = stream.via { return [send(to: host, .readStreams, suffix: host.raw)] }
-        let hosts = inventory.service(consumer)?.hosts ?? []
-        return hosts.map { send(to: $0, .snapshot(consumer), suffix: "\(consumer)@\($0)") }
-    }
-
-    /// What is still between producers and consumer, in words; nil: nothing.
-    private mutating func drainRemainder() -> String? {
-        guard case .drained(let name, let consumerName) = current?.what, let stream = inventory.streams.first(where: { $0.name == name }),
-            let consumer = stream.to.first(where: { $0.service == consumerName })
-        else { return nil }
-        if case .redis = stream.via {
-            guard let reading = allReadings.first(where: { $0.stream == name && $0.consumer == consumerName }) else { return "no reading of \(name)" }
-            guard reading.known else { return "\(name) can't be read: \(reading.whyUnknown)" }
-            guard let lag = reading.lag else { return "the lag of \(name) is unknown" }
-            return lag + reading.pending == 0 ? nil : "\(lag) unread and \(reading.pending) unacknowledged"
-        }
-        guard let produced = evidence.producedFinally(stream, inventory) else { return "what \(stream.from.map(\.raw).joined(separator: ", ")) sent is unknown" }
-        guard case .counter(let counter)? = consumer.applied else { return nil }
-        guard let applied = evidence.counter(counter, of: consumerName, inventory) else { return "what \(consumerName) accepted is unknown" }
-        steps[step].detail = "\(produced) sent, \(applied) accepted (reported)"
-        return produced == applied ? nil : "\(produced) sent, \(applied) accepted"
-    }
-
-    private var allReadings: [StreamReading] {
-        stepReadings.values.flatMap { $0 }.sorted { ($0.stream, $0.consumer) < ($1.stream, $1.consumer) }
-    }
-
-    private mutating func readStreams(_ now: Moment) -> [Effect] {
-        stepReadings = [:]
-        let hosts = inventory.measuringHosts.filter { lost[$0] == nil }
-        guard !hosts.isEmpty else { return settle(now) }
-        return hosts.map { send(to: $0, .readStreams, suffix: $0.raw) }
-    }
-
-    private mutating func settleLedger(_ now: Moment) -> [Effect] {
-        let readings = allReadings
-        readingCount += 1
-        if let previousReadings, previousReadings.map(\.counts) == readings.map(\.counts) {
-            evidence.after = readings
-            evidence.settled = true
-            return next(now)
-        }
-        if readingCount >= Self.readingsLimit {
-            evidence.after = readings
-            evidence.settled = false
-            return next(now)
-        }
-        previousReadings = readings
-        pollAt = now.boot + Self.secondReadingAfter
-        deadline = pollAt
-        return []
-    }
-
-    // MARK: Blocks and what a person does about them
-
-    /// Says BLOCKED, or takes it back, by what is true now.
-    private mutating func reblock(_ now: Moment) -> [Effect] {
-        guard state == .active, let current else { return [] }
-        let owing = current.what == .check ? Set(plan.workers.map(\.host)) : waitingFor
-        if let host = owing.filter({ lost[$0] != nil }).min() {
-            let what: String =
-                if case .stop(let tier, _) = current.what { "tier \(tier) can't be proven stopped" } else { "step \(current.number) waits for \(host)" }
-            return block(
-                "host-unknown",
-                "step \(current.number): \(what). \(host) has not answered (\(lost[host] ?? "")); its workers may be running. It goes on when \(host) answers. "
-                    + "If it is off: trading runs attest \(id) --host \(host) --powered-off --reason …", now)
-        }
-        if current.what == .check, outstanding.isEmpty { return next(now) }
-        if !openGates.isEmpty, let since = gateSince {
-            let (question, value) = openGates.sorted { $0.key.gate < $1.key.gate }[0]
-            guard now.boot >= since + question.wait else { return unblock() }
-            return block(
-                question.gate,
-                "step \(current.number): gate \(question.gate): \(question.owner) at \(question.host) says \(value), the gate wants \(question.wants). "
-                    + "It goes on by itself at \(question.wants). Give up: trading runs abort \(id) --reason …  Without the gate: trading runs override \(id) --gate \(question.gate) --reason … (verdict: unproven)",
-                now)
-        }
-        if case .drained(let stream, let consumer) = current.what, let since = gateSince, now.boot >= since + .seconds(30) {
-            return block(
-                "not-drained",
-                "step \(current.number): stream \(stream) -> \(consumer) is not drained: \(steps[step].detail). "
-                    + "Without it: trading runs override \(id) --stream \(stream) --reason … (verdict: unproven)", now)
-        }
-        if !failures.isEmpty || (blocked?.slug == "hold" && !outstanding.isEmpty) { return [] }
-        return unblock()
-    }
-
-    private mutating func block(_ slug: String, _ text: String, _ now: Moment) -> [Effect] {
-        let new = Block(slug: slug, text: text)
-        guard blocked?.slug != slug else {
-            blocked = new
-            return []
-        }
-        blocked = new
-        return [.record(.runBlocked, worker: nil, fields: [.init("slug", slug), .init("text", text)]), .blockChanged]
-    }
-
-    private mutating func unblock() -> [Effect] {
-        guard blocked != nil else { return [] }
-        blocked = nil
-        return [.blockChanged]
-    }
-
-    private mutating func overridden(_ override: RunOverride, _ now: Moment) -> [Effect] {
-        evidence.overrides.append(override.words)
-        var effects: [Effect] = [.record(.runOverride, worker: nil, fields: [.init("what", override.words), .init("by", override.by)])]
-        switch override.what {
-        case .gate(let name): overrides.insert("gate:\(name)")
-        case .stream(let name): overrides.insert("stream:\(name)")
-        case .hostOff(let host):
-            evidence.attestedOff.insert(host)
-            let owed = outstanding.filter { $0.value.host == host }
-            for (command, asked) in owed {
-                outstanding[command] = nil
-                if case .stop(let service) = asked.ask { evidence.attested(WorkerName(service, on: host), now) }
-            }
-        }
-        switch current?.what {
-        case .gate, .drained:
-            steps[step].state = .overridden
-            // A question still out is no longer waited for.
-            outstanding = outstanding.filter { command, asked in
-                switch asked.ask {
-                case .gate(let question): !overrides.contains("gate:\(question.gate)")
-                case .readStreams, .snapshot: false
-                default: true
-                }
-            }
-        case .check where lost.keys.allSatisfy(evidence.attestedOff.contains):
-            steps[step].state = .overridden
-            return effects + next(now)
-        default: if case .hostOff = override.what { steps[step].state = .overridden }
-        }
-        effects += settle(now)
-        return effects
-    }
-
-    private mutating func retry(_ by: String, _ now: Moment) -> [Effect] {
-        guard !failures.isEmpty, outstanding.isEmpty else { return [] }
-        let again = failures.keys.sorted()
-        failures = [:]
-        blocked = nil
-        attempt += 1
-        let workers = plan.workers.filter { worker in again.contains { $0.raw.hasSuffix("/\(worker)") } }
-        let effects: [Effect] = [.record(.runOverride, worker: nil, fields: [.init("what", "retry"), .init("by", by)]), .blockChanged]
-        switch current?.what {
-        case .quiesce: return effects + ask(workers) { .quiesce($0.service) }
-        case .resume: return effects + ask(workers) { .resume($0.service) }
-        case .stop: return effects + ask(workers) { .stop($0.service) }
-        case .verify: return effects + ask(workers) { .verify($0.service) }
-        case .snapshot: return effects + ask(workers) { .snapshot($0.service) }
-        default: return effects
-        }
-    }
-
-    /// Before the first stop signal an abort resumes what the run has quiesced; later it leaves everything as it is.
-    private mutating func abort(_ why: String, _ now: Moment) -> [Effect] {
-        let stopBegan = evidence.tierOrder.isEmpty == false
-        let quiesced = plan.steps.prefix(step + 1).flatMap { step -> [WorkerName] in if case .quiesce(let workers) = step.what { workers } else { [] } }
-        let resumable = quiesced.filter { inventory.service($0.service)?.resume != nil && lost[$0.host] == nil }
-        outstanding = [:]
-        failures = [:]
-        blocked = nil
-        steps[step].state = .failed
-        steps[step].ended = now
-        guard !stopBegan, !resumable.isEmpty, plan.kind != .resume else { return [.stepChanged(step)] + end(.aborted(why), .runAborted, now) }
-        attempt += 1
-        abortAfterResume = why
-        return [.stepChanged(step), .note(worker: nil, text: "aborted \(why); resuming \(resumable.map(\.description).joined(separator: ", "))")]
-            + ask(resumable) { .resume($0.service) }
-    }
-
-    private mutating func end(_ ending: State, _ event: AuditEvent, _ now: Moment) -> [Effect] {
+    mutating func end(_ ending: State, _ event: AuditEvent, _ now: Moment) -> [Effect] {
         state = ending
         ended = now
-        deadline = nil
         blocked = nil
+        aborting = nil
         outstanding = [:]
+        forgetStep()
+        var effects: [Effect] = []
+        if steps.indices.contains(step), steps[step].state == .active || steps[step].state == .overridden {
+            steps[step].state = .failed
+            steps[step].ended = now
+            effects.append(.stepChanged(step))
+        }
         for index in steps.indices where steps[index].state == .waiting { steps[index].state = .skipped }
         var fields: [WorkerMachine.Field] = [.init("run", id)]
         switch ending {
         case .aborted(let why), .failed(let why): fields.append(.init("why", why))
         case .completed, .waiting, .active: break
         }
-        return [.record(event, worker: nil, fields: fields), .ended]
+        return effects + [.record(event, worker: nil, fields: fields), .ended]
     }
 
     // MARK: Words
 
-    private func worker(of asked: Outstanding) -> WorkerName? {
+    func worker(of asked: Outstanding) -> WorkerName? {
         switch asked.ask {
         case .quiesce(let service), .resume(let service), .stop(let service), .start(let service), .verify(let service), .snapshot(let service):
             WorkerName(service, on: asked.host)

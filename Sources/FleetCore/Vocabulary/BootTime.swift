@@ -13,7 +13,7 @@ package struct BootTime: Hashable, Comparable, Sendable {
     package static func + (a: BootTime, b: Duration) -> BootTime {
         let delta = b.nanoseconds
         if delta < 0 {
-            let down = UInt64(-delta)
+            let down = delta.magnitude
             return BootTime(nanoseconds: a.nanoseconds > down ? a.nanoseconds - down : 0)
         }
         let (sum, overflow) = a.nanoseconds.addingReportingOverflow(UInt64(delta))

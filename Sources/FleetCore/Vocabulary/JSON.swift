@@ -38,19 +38,20 @@ package indirect enum JSON: Equatable, Sendable {
 
     package static func parse(_ text: String) throws(ParseError) -> JSON { try parse(text.utf8) }
 
-    /// The member of an object; nil for another kind of value or a missing key.
+    /// The member of an object; nil for another kind of value or a missing key. Keys are compared byte by byte, as
+    /// RFC 8259, section 8.3 has it, not by what Unicode calls equivalent.
     package subscript(_ key: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
-        return members.first { $0.key == key }?.value
+        return members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value
     }
 
     /// The value a JSON pointer names (RFC 6901); nil where there is none.
     package func at(pointer: String) -> JSON? {
         if pointer.isEmpty { return self }
-        guard pointer.first == "/" else { return nil }
+        guard pointer.unicodeScalars.first == "/" else { return nil }
         var value = self
-        for token in pointer.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
-            let name = Self.unescapedPointerToken(token)
+        for token in pointer.unicodeScalars.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
+            let name = Self.unescapedPointerToken(Substring(token))
             switch value {
             case .object:
                 guard let next = value[name] else { return nil }
@@ -125,18 +126,18 @@ package indirect enum JSON: Equatable, Sendable {
     }
 
     private static func unescapedPointerToken(_ token: Substring) -> String {
-        var out = ""
+        var out = String.UnicodeScalarView()
         var escaped = false
-        for character in token {
+        for scalar in token.unicodeScalars {
             if escaped {
-                out.append(character == "1" ? "/" : character == "0" ? "~" : character)
+                out.append(scalar == "1" ? "/" : scalar == "0" ? "~" : scalar)
                 escaped = false
-            } else if character == "~" {
+            } else if scalar == "~" {
                 escaped = true
             } else {
-                out.append(character)
+                out.append(scalar)
             }
         }
-        return out
+        return String(out)
     }
 }

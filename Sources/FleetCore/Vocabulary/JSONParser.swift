@@ -31,14 +31,14 @@ struct JSONParser {
     private mutating func object(depth: Int) throws(JSON.ParseError) -> JSON {
         at += 1
         var members: [JSON.Member] = []
-        var seen: Set<String> = []
+        var seen: Set<[UInt8]> = []
         skipSpace()
         if take(UInt8(ascii: "}")) { return .object([]) }
         while true {
             skipSpace()
             guard peek() == UInt8(ascii: "\"") else { throw error("a key in quotes is expected") }
             let key = try string()
-            guard seen.insert(key).inserted else { throw error("the key \"\(key)\" stands twice") }
+            guard seen.insert(Array(key.utf8)).inserted else { throw error("the key \"\(key)\" stands twice") }
             skipSpace()
             guard take(UInt8(ascii: ":")) else { throw error("a colon is expected") }
             members.append(JSON.Member(key, try value(depth: depth + 1)))

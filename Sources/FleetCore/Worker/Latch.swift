@@ -13,6 +13,11 @@ package struct Latch: Equatable, Sendable {
         package var reason: String
         package var unixMicroseconds: UInt64
 
+        /// Two sides may release one latch at once: the earlier release is kept everywhere.
+        static func earlier(_ a: Release, _ b: Release) -> Release {
+            (a.unixMicroseconds, a.by, a.reason) <= (b.unixMicroseconds, b.by, b.reason) ? a : b
+        }
+
         package init(by: String, reason: String, unixMicroseconds: UInt64) {
             self.by = by
             self.reason = reason
@@ -45,21 +50,18 @@ package struct LatchScope: Equatable, Sendable {
         self.services = services
     }
 
-    /// Whether a worker falls under it. A service named outright is covered even when the inventory spares it; tiers and
-    /// hosts narrow what would be killed anyway.
+    /// Whether a worker falls under it. What is named outright, as a service or by its tier, is covered even when the
+    /// inventory spares it; hosts narrow all of it.
     package func covers(service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool) -> Bool {
         if !hosts.isEmpty, !hosts.contains(host) { return false }
-        if everything {
-            return (tiers.isEmpty || tiers.contains(tier)) && (services.isEmpty || services.contains(service))
-        }
-        if services.contains(service) { return true }
-        if tiers.contains(tier) { return true }
-        return services.isEmpty && tiers.isEmpty && emergencyKilled
+        if !tiers.isEmpty || !services.isEmpty { return services.contains(service) || tiers.contains(tier) }
+        return everything || emergencyKilled
     }
 }
 
 /// Every latch a side knows of, released ones included. Merging two books is a union in which a release wins, so the
-/// order in which sides meet does not matter.
+/// order in which sides meet does not matter. Everything of a latch but its release is set once with its id, which is
+/// random; should two differ all the same, the one known first stays.
 package struct LatchBook: Equatable, Sendable {
     package private(set) var latches: [String: Latch] = [:]
 
@@ -78,10 +80,11 @@ package struct LatchBook: Equatable, Sendable {
                 changed.append(other)
                 continue
             }
-            guard known.release == nil, let release = other.release else { continue }
-            known.release = release
+            guard let release = other.release else { continue }
+            let isNew = known.release == nil
+            known.release = known.release.map { Latch.Release.earlier($0, release) } ?? release
             latches[other.id] = known
-            changed.append(known)
+            if isNew { changed.append(known) }
         }
         return changed
     }

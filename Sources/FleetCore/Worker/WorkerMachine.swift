@@ -2,7 +2,8 @@
 ///
 /// Duties:
 /// 1. At most one launch exists at a time, and none under a latch.
-/// 2. At most one operation holds the slot; a stop supersedes a start, nothing supersedes a stop (one arbiter).
+/// 2. At most one operation holds the slot; a stop supersedes everything but a stop, a resume supersedes a quiesce, and
+///    only an order to kill supersedes a stop (one arbiter). A repeat of the order in the slot changes nothing.
 /// 3. A stop ends in `stopped` only once the shim has said that the whole tree is gone.
 /// 4. Past its grace a worker is killed or held as declared, never anything else.
 ///
@@ -23,7 +24,7 @@ package struct WorkerMachine: Equatable, Sendable {
     package private(set) var lastExit: WorkerExit?
     /// When the current phase began.
     package private(set) var since: BootTime
-    /// When and in wall-clock terms its current stop's first signal went out; set by `signalled`.
+    /// The launches that count against the restart policy's limit.
     package private(set) var recentStarts: [BootTime] = []
 
     package enum Phase: Equatable, Sendable {
@@ -46,65 +47,6 @@ package struct WorkerMachine: Equatable, Sendable {
         case failed(String)
     }
 
-    package enum Event: Equatable, Sendable {
-        /// `launch` is the id to use should it be launched.
-        case startRequested(Order, launch: LaunchID)
-        case stopRequested(Order, killNow: Bool)
-        case quiesceRequested(Order)
-        case resumeRequested(Order)
-        case holdWaitRequested(Order, Duration)
-        case holdReleaseRequested(Order, kill: Bool)
-        case processStarted(pid: Int32)
-        case launchFailed(String)
-        /// READY=1
-        case readySaid
-        /// EXTEND_TIMEOUT_USEC
-        case extensionSaid(Duration)
-        /// Any `KEY=VALUE` of the notify socket.
-        case notified(String)
-        /// The action's signal or call went out; `problem` says why not.
-        case actionSent(problem: String?)
-        /// The action's HTTP condition reads true.
-        case actionShown
-        /// The main process ended and the whole tree is gone.
-        case gone(WorkerExit)
-        /// A live launch of an earlier agent was found.
-        case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool)
-        /// A launch of an earlier agent was found to have ended meanwhile.
-        case foundGone(WorkerExit, wasStopping: Bool)
-        case latched(String)
-        case unlatched
-        /// `launch` is the id to use should a restart be due.
-        case timeReached(launch: LaunchID)
-        case policyChanged(WorkerPolicy)
-    }
-
-    package enum Effect: Equatable, Sendable {
-        case record(AuditEvent, order: Order?, fields: [Field])
-        case launch(LaunchID)
-        case signal(String)
-        case killTree(latch: String?)
-        case perform(ActionSpec)
-        case answer(Order, Answer)
-    }
-
-    package struct Field: Equatable, Sendable {
-        package let key: String
-        package let value: String
-        package init(_ key: String, _ value: some CustomStringConvertible) {
-            self.key = key
-            self.value = value.description
-        }
-    }
-
-    package enum Answer: Equatable, Sendable {
-        case done(killed: Bool, held: Bool)
-        /// It has not ended: what the run should show meanwhile.
-        case progress(slug: String, text: String)
-        case refused(slug: String, text: String)
-        case failed(slug: String, text: String)
-    }
-
     /// How long after SIGKILL a tree may linger before it is called late: uninterruptible sleep and core dumps take long.
     package static let killLateAfter: Duration = .seconds(10)
     /// How long a shim may take to say that the worker runs.
@@ -115,6 +57,10 @@ package struct WorkerMachine: Equatable, Sendable {
     private var launchBy: BootTime?
     private var actionBy: BootTime?
     private var lateSaid = false
+    /// A latch or an order has doomed the launch before its process was seen: it is killed as soon as it is.
+    private var doomed = false
+    /// READY=1 came before the word that the process runs.
+    private var readyEarly = false
 
     package init(worker: WorkerName, policy: WorkerPolicy, generation: UInt64 = 0, restarts: Int = 0, lastExit: WorkerExit? = nil, now: BootTime) {
         self.worker = worker
@@ -191,6 +137,10 @@ package struct WorkerMachine: Equatable, Sendable {
 
     /// Checks generation and slot for a mutating order; an effect list means it was refused.
     private func refusal(_ order: Order, superseding: Bool = false) -> [Effect]? {
+        if let slot, !order.operation.isEmpty, slot.operation == order.operation {
+            if case .held = phase { return [.answer(slot, heldProgress)] }
+            return []
+        }
         if let expected = order.expectedGeneration, expected != generation {
             return [.answer(order, .refused(slug: "stale", text: "\(worker) is at generation \(generation), the order was made for \(expected): it was changed meanwhile. Look at trading status and order again"))]
         }
@@ -241,22 +191,28 @@ package struct WorkerMachine: Equatable, Sendable {
         }
     }
 
+    private var heldProgress: Answer {
+        .progress(slug: "hold", text: "\(worker) still runs after its grace and is held, not killed. trading hold wait \(worker) --for 60s, or trading hold release \(worker) --kill --reason …")
+    }
+
     private mutating func launchNow(_ launch: LaunchID, _ event: AuditEvent, _ now: BootTime) -> [Effect] {
         enter(.launching(launch), now)
         launchBy = now + Self.launchBound
         quiesced = false
         killedThisStop = false
         heldThisStop = false
+        doomed = false
+        readyEarly = false
         recentStarts.append(now)
         return [.record(event, order: slot, fields: [Field("launch", launch), Field("generation", generation)]), .launch(launch)]
     }
 
     private mutating func stop(_ order: Order, killNow: Bool, _ now: BootTime) -> [Effect] {
-        let stoppingAlready: Bool = if case .stopping = phase { true } else if case .held = phase { true } else if case .killing = phase { true } else { false }
-        if let slot, slot.verb == "stop", stoppingAlready, !killNow {
-            return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: stop by \(slot.by). It goes on by itself"))]
-        }
         if let refused = refusal(order, superseding: true) { return refused }
+        if let slot, slot.verb == "stop", !killNow || killedThisStop {
+            let then: String = if case .held = phase { "It is held: trading hold wait \(worker), or trading hold release \(worker)" } else { "It goes on by itself" }
+            return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: stop by \(slot.by). \(then)"))]
+        }
         var effects = accept(order)
         switch phase {
         case .stopped, .backoff, .failed:
@@ -265,13 +221,16 @@ package struct WorkerMachine: Equatable, Sendable {
             return effects + finish(.done(killed: false, held: false))
         case .launching:
             // The stop begins as soon as the shim says what runs, or ends with the launch.
-            return effects
+            guard killNow else { return effects }
+            doomed = true
+            killedThisStop = true
+            return effects + [.record(.workerKill, order: order, fields: [Field("why", "ordered"), Field("level", "warning")]), .killTree(latch: nil)]
         case .starting(let launch, let pid, _), .running(let launch, let pid), .held(let launch, let pid):
             return effects + (killNow ? kill(launch, pid, "ordered", now) : beginStop(launch, pid, now))
         case .stopping(let launch, let pid, _, _):
             return effects + (killNow ? kill(launch, pid, "ordered", now) : [])
-        case .killing:
-            return effects
+        case .killing(let launch, let pid, _):
+            return effects + kill(launch, pid, "still there", now)
         }
     }
 
@@ -292,7 +251,7 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private mutating func act(_ order: Order, _ action: ActionSpec?, begin: AuditEvent, _ now: BootTime) -> [Effect] {
-        if let refused = refusal(order) { return refused }
+        if let refused = refusal(order, superseding: order.verb == "resume" && slot?.verb == "quiesce") { return refused }
         guard let action else {
             return [.answer(order, .refused(slug: "no-\(order.verb)", text: "\(worker) declares no \(order.verb) in the inventory"))]
         }
@@ -308,7 +267,8 @@ package struct WorkerMachine: Equatable, Sendable {
         guard case .held(let launch, let pid) = phase else {
             return [.answer(order, .refused(slug: "not-held", text: "\(worker) is \(phaseWord), not held"))]
         }
-        enter(.stopping(launch, pid: pid, graceEnds: now + time, limit: now + time), now)
+        let ends = now + max(.zero, time)
+        enter(.stopping(launch, pid: pid, graceEnds: ends, limit: ends), now)
         return [.record(.holdWait, order: order, fields: [Field("for", time.words)]), .answer(order, .done(killed: false, held: true))]
     }
 
@@ -333,29 +293,37 @@ package struct WorkerMachine: Equatable, Sendable {
         guard case .launching(let launch) = phase else { return [] }
         launchBy = nil
         var effects: [Effect] = [.record(.workerLaunched, order: slot, fields: [Field("pid", pid), Field("launch", launch)])]
-        if let latch {
+        if latch != nil || doomed {
+            killedThisStop = true
             enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
-            return [.killTree(latch: latch)] + effects
+            if let latch { return [.killTree(latch: latch)] + effects + [emergencyKill(pid, latch)] }
+            return effects + [.record(.workerKill, order: slot, fields: [Field("pid", pid), Field("why", "ordered before it ran"), Field("level", "warning")]), .killTree(latch: nil)]
         }
         let within: Duration = switch policy.ready { case .notify(let within): within; case .delay(let delay): delay }
         enter(.starting(launch, pid: pid, by: now + within), now)
-        if slot?.verb == "stop" { effects += beginStop(launch, pid, now) }
+        if slot?.verb == "stop" { return effects + beginStop(launch, pid, now) }
+        if readyEarly { effects += ready(now) }
         return effects
+    }
+
+    private func emergencyKill(_ pid: Int32, _ latch: String) -> Effect {
+        .record(.emergencyKill, order: nil, fields: [Field("pid", pid), Field("latch", latch)])
     }
 
     private mutating func launchFailed(_ why: String, _ now: BootTime) -> [Effect] {
         guard case .launching = phase else { return [] }
         launchBy = nil
         let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why)])]
-        if slot?.verb == "stop" || latch != nil {
+        if slot?.verb == "stop" || latch != nil || doomed {
             enter(.stopped, now)
-            return effects + finish(.done(killed: false, held: false))
+            return effects + finish(.done(killed: killedThisStop, held: false))
         }
         enter(.failed(why), now)
         return effects + finish(.failed(slug: "launch-failed", text: why))
     }
 
     private mutating func ready(_ now: BootTime) -> [Effect] {
+        if case .launching = phase { readyEarly = true }
         guard case .starting(let launch, let pid, _) = phase else { return [] }
         let took = now - since
         enter(.running(launch, pid: pid), now)
@@ -365,14 +333,21 @@ package struct WorkerMachine: Equatable, Sendable {
 
     private mutating func extend(_ time: Duration, _ now: BootTime) -> [Effect] {
         guard case .stopping(let launch, let pid, let graceEnds, let limit) = phase else { return [] }
-        phase = .stopping(launch, pid: pid, graceEnds: max(graceEnds, min(now + time, limit)), limit: limit)
+        phase = .stopping(launch, pid: pid, graceEnds: max(graceEnds, min(now + max(.zero, time), limit)), limit: limit)
         return []
     }
 
     private mutating func notified(_ text: String, _ now: BootTime) -> [Effect] {
         if text == "READY=1" { return ready(now) }
-        guard let order = slot, let action = action(of: order), case .notify(text) = action.done else { return [] }
-        return actionShown(now)
+        if let order = slot, let action = action(of: order) {
+            if case .notify(text) = action.done { return actionShown(now) }
+            return []
+        }
+        // Said late, or of its own accord: no operation ends by it, and yet it is so.
+        guard case .running = phase else { return [] }
+        if case .notify(text)? = policy.quiesce?.done { quiesced = true }
+        if case .notify(text)? = policy.resume?.done { quiesced = false }
+        return []
     }
 
     private mutating func actionSent(_ problem: String?, _ now: BootTime) -> [Effect] {
@@ -401,10 +376,12 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private mutating func gone(_ exit: WorkerExit, _ now: BootTime) -> [Effect] {
+        guard launch != nil else { return [] }  // repeated
         lastExit = exit
         actionBy = nil
         switch phase {
         case .stopping, .held, .killing:
+            quiesced = false
             let held = heldThisStop
             let killed = killedThisStop
             enter(.stopped, now)
@@ -421,15 +398,16 @@ package struct WorkerMachine: Equatable, Sendable {
         launchBy = nil
         var effects: [Effect] = [.record(.workerExit, order: slot, fields: exit.fields)]
         let wasQuiesced = quiesced
+        quiesced = false
         if slot?.verb == "stop" {
             enter(.stopped, now)
-            effects.append(.record(.workerStop, order: slot, fields: exit.fields))
-            return effects + finish(.done(killed: false, held: false))
+            effects.append(.record(.workerStop, order: slot, fields: exit.fields + [Field("killed", killedThisStop)]))
+            return effects + finish(.done(killed: killedThisStop, held: false))
         }
         effects += finish(.failed(slug: "ended", text: "\(worker) ended by itself: \(exit.words). Look at trading logs \(worker.service)"))
-        let wanted = latch == nil && !wasQuiesced && (policy.restart.policy == .always || (policy.restart.policy == .onFailure && !exit.isClean))
+        let wanted = latch == nil && !doomed && !wasQuiesced && (policy.restart.policy == .always || (policy.restart.policy == .onFailure && !exit.isClean))
         guard wanted else {
-            enter(exit.isClean || latch != nil ? .stopped : .failed("ended: \(exit.words)"), now)
+            enter(exit.isClean || latch != nil || doomed ? .stopped : .failed("ended: \(exit.words)"), now)
             return effects
         }
         let windowStart = now + (.zero - policy.restart.limitWithin)
@@ -446,11 +424,19 @@ package struct WorkerMachine: Equatable, Sendable {
     // MARK: Adoption, latches, time
 
     private mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
+        guard self.launch == nil else { return [] }  // repeated
         self.quiesced = quiesced
         recentStarts = [now]
+        killedThisStop = false
+        heldThisStop = false
         let record = Effect.record(.workerAdopted, order: nil, fields: [Field("pid", pid), Field("launch", launch)])
+        if let latch {
+            killedThisStop = true
+            enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
+            return [.killTree(latch: latch), record, emergencyKill(pid, latch)]
+        }
         if stopping {
-            enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + policy.stop.extendTo), now)
+            enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + max(policy.stop.grace, policy.stop.extendTo)), now)
         } else if ready {
             enter(.running(launch, pid: pid), now)
         } else {
@@ -461,17 +447,24 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private mutating func foundGone(_ exit: WorkerExit, wasStopping: Bool, _ now: BootTime) -> [Effect] {
+        guard case .stopped = phase else { return [] }  // repeated
         lastExit = exit
         if wasStopping || exit.killedByLatch != nil {
             enter(.stopped, now)
             return [.record(.workerStop, order: nil, fields: exit.fields + [Field("found", "after the agent's restart")])]
         }
         recentStarts = [now]
+        doomed = false
+        killedThisStop = false
         return endedByItself(exit, now)
     }
 
     private mutating func latched(_ id: String, _ now: BootTime) -> [Effect] {
-        guard latch == nil else { return [] }
+        if latch != nil {
+            // Killed already; from now on it is this one that forbids.
+            latch = id
+            return []
+        }
         latch = id
         actionBy = nil
         var effects: [Effect] = []
@@ -479,9 +472,12 @@ package struct WorkerMachine: Equatable, Sendable {
         case .starting(let launch, let pid, _), .running(let launch, let pid), .stopping(let launch, let pid, _, _), .held(let launch, let pid):
             killedThisStop = true
             enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
-            effects = [.killTree(latch: id), .record(.emergencyKill, order: nil, fields: [Field("pid", pid), Field("latch", id)])]
-        case .killing: effects = [.killTree(latch: id)]
-        case .launching: effects = [.killTree(latch: id)]
+            effects = [.killTree(latch: id), emergencyKill(pid, id)]
+        case .killing(_, let pid, _): effects = [.killTree(latch: id), emergencyKill(pid, id)]
+        case .launching:
+            // What the shim may have begun meanwhile dies even if the latch is released before it is heard of.
+            doomed = true
+            effects = [.killTree(latch: id)]
         case .backoff: enter(.stopped, now)
         case .stopped, .failed: break
         }
@@ -511,8 +507,13 @@ package struct WorkerMachine: Equatable, Sendable {
         guard let due = deadline, now >= due else { return effects }
         switch phase {
         case .launching:
-            effects += [.killTree(latch: nil)]
-            return effects + launchFailed("the shim of \(worker) did not report within \(Self.launchBound.words)", now)
+            effects += [.record(.workerKill, order: slot, fields: [Field("why", "its launch is late"), Field("level", "warning")]), .killTree(latch: nil)]
+            let why = "the shim of \(worker) did not report within \(Self.launchBound.words)"
+            if slot?.verb == "stop" {
+                // Nothing has shown that nothing runs: the stop has not succeeded.
+                effects += finish(.failed(slug: "launch-unresolved", text: "\(why): whether it runs is not known. Look at trading status and stop it again"))
+            }
+            return effects + launchFailed(why, now)
         case .starting:
             if readyByDelay { return effects + ready(now) }
             lateSaid = true
@@ -524,7 +525,7 @@ package struct WorkerMachine: Equatable, Sendable {
             enter(.held(id, pid: pid), now)
             effects.append(.record(.workerHold, order: slot, fields: [Field("pid", pid)]))
             if let slot {
-                effects.append(.answer(slot, .progress(slug: "hold", text: "\(worker) still runs after its grace and is held, not killed. trading hold wait \(worker) --for 60s, or trading hold release \(worker) --kill --reason …")))
+                effects.append(.answer(slot, heldProgress))
             }
             return effects
         case .killing:

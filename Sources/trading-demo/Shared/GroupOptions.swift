@@ -10,6 +10,8 @@ struct GroupOptions: ParsableArguments {
 
     func validate() throws {
         guard (1...10_000).contains(batch) else { throw ValidationError("--batch must be 1 to 10000") }
-        guard (1...5_000).contains(block) else { throw ValidationError("--block must be 1 to 5000 milliseconds: a stop waits for it") }
+        guard (1...5_000).contains(block) else {
+            throw ValidationError("--block must be 1 to 5000 milliseconds: a stop waits for it")
+        }
     }
 }

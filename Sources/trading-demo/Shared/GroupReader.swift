@@ -2,8 +2,8 @@ import FleetProbes
 
 /// Reads a Redis stream as one consumer of a group.
 ///
-/// After any thrown error it must be dropped; a new one resumes with the entries that were delivered to this consumer and
-/// not acknowledged (`ownPending`), so nothing depends on what the old one held in memory. The consumer's name must
+/// After any thrown error it must be dropped; a new one resumes with the entries that were delivered to this consumer
+/// and not acknowledged (`ownPending`), so nothing depends on what the old one held in memory. The consumer's name must
 /// therefore be the same over restarts.
 final class GroupReader {
     /// Redis answers within milliseconds or not at all.
@@ -17,7 +17,9 @@ final class GroupReader {
 
     /// Connects and makes sure of the group. A new group starts at the stream's first entry ("0"), so what was produced
     /// before it existed is not missed; a missing stream is made empty.
-    init(_ endpoint: Endpoint, stream: String, group: String, consumer: String, options: GroupOptions) throws(ProbeError) {
+    init(_ endpoint: Endpoint, stream: String, group: String, consumer: String, options: GroupOptions)
+        throws(ProbeError)
+    {
         let deadline = Deadline(in: .seconds(2))
         connection = try RedisConnection(endpoint, by: deadline)
         self.stream = stream
@@ -32,13 +34,17 @@ final class GroupReader {
 
     /// Entries delivered to this consumer earlier and not acknowledged, after an id ("0": from the first).
     func ownPending(after id: String) throws(ProbeError) -> [StreamEntry] {
-        try read(["XREADGROUP", "GROUP", group, consumer, "COUNT", "\(options.batch)", "STREAMS", stream, id], wait: .zero)
+        try read(
+            ["XREADGROUP", "GROUP", group, consumer, "COUNT", "\(options.batch)", "STREAMS", stream, id], wait: .zero)
     }
 
     /// New entries; empty when none came within the block time.
     func next() throws(ProbeError) -> [StreamEntry] {
         try read(
-            ["XREADGROUP", "GROUP", group, consumer, "COUNT", "\(options.batch)", "BLOCK", "\(options.block)", "STREAMS", stream, ">"],
+            [
+                "XREADGROUP", "GROUP", group, consumer, "COUNT", "\(options.batch)", "BLOCK", "\(options.block)",
+                "STREAMS", stream, ">",
+            ],
             wait: .milliseconds(options.block))
     }
 

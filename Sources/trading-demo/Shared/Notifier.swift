@@ -9,6 +9,8 @@ final class Notifier {
     /// Half of what the contract demands, so one lost datagram doesn't break it.
     static let interval = Duration.milliseconds(500)
     static let waitLimit = Duration.seconds(1)
+    /// sun_path, unix(7).
+    static let pathLimit = MemoryLayout.size(ofValue: sockaddr_un().sun_path)
 
     var status = "starting"
 
@@ -18,7 +20,14 @@ final class Notifier {
     private var isReady = false
     private var nextDue = Deadline.now
 
-    init() { path = getenv("NOTIFY_SOCKET").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } }
+    init() {
+        let named = getenv("NOTIFY_SOCKET").map { String(cString: $0) } ?? ""
+        if named.utf8.count >= Self.pathLimit {
+            WorkerLog.line(
+                "NOTIFY_SOCKET is longer than \(Self.pathLimit - 1) bytes: the supervisor can't be told anything")
+        }
+        path = named.isEmpty || named.utf8.count >= Self.pathLimit ? nil : named
+    }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
@@ -96,12 +105,6 @@ final class Notifier {
         var name = Array(path.utf8)
         let isAbstract = name.first == UInt8(ascii: "@")
         if isAbstract { name[0] = 0 }
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard name.count < capacity else {
-            close(file)
-            WorkerLog.line("NOTIFY_SOCKET is longer than \(capacity - 1) bytes: the supervisor can't be told anything")
-            return false
-        }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name) }
         // An abstract name is as long as it is given; a path ends with its zero.
         let length = MemoryLayout<sa_family_t>.size + name.count + (isAbstract ? 0 : 1)

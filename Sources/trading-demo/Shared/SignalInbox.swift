@@ -23,7 +23,9 @@ final class SignalInbox {
         guard code == 0 else { throw ProbeError("block", "signals", .system(code)) }
         var pair: [Int32] = [-1, -1]
         let type = Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-        guard socketpair(AF_UNIX, type, 0, &pair) == 0 else { throw ProbeError("open", "a socket pair", .system(errno)) }
+        guard socketpair(AF_UNIX, type, 0, &pair) == 0 else {
+            throw ProbeError("open", "a socket pair", .system(errno))
+        }
         descriptor = pair[0]
         // Lives as long as the process, as its thread does.
         let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)

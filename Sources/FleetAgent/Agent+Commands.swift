@@ -1,0 +1,239 @@
+internal import FleetCore
+internal import FleetProbes
+internal import FleetTrust
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// Commands of coordinators, and orders of people on this host: one path, one memory.
+extension Agent {
+    /// How long a gate's question, or a look at all streams, may take.
+    static let questionTimeout: Duration = .seconds(2)
+    static let streamsTimeout: Duration = .seconds(10)
+
+    enum Verb: Sendable {
+        case start
+        case stop(killNow: Bool)
+        case quiesce
+        case resume
+        case holdWait(Duration)
+        case holdRelease(kill: Bool)
+
+        var word: String {
+            switch self {
+            case .start: "start"
+            case .stop: "stop"
+            case .quiesce: "quiesce"
+            case .resume: "resume"
+            case .holdWait, .holdRelease: "hold"
+            }
+        }
+    }
+
+    // MARK: From coordinators
+
+    func handle(_ command: WireCommand, on session: AgentSession) {
+        let listener = Operation.Listener(key: session.id) { [weak session] result in session?.send(.result(result)) }
+        func refuse(_ slug: String, _ text: String) {
+            var result = WireCommandResult()
+            result.operation = command.operation
+            result.outcome = .refused
+            result.slug = slug
+            result.text = text
+            result.boottimeNs = Clock.boottime().nanoseconds
+            if let known = self.shell(command.service) { result.worker = ReportBuilder.worker(known, now: Clock.boottime()) }
+            session.send(.result(result))
+        }
+        guard !command.operation.isEmpty else { return refuse("bad-request", "a command without an operation id can't be answered twice alike; it was not done") }
+        guard command.session == session.id else {
+            return refuse("stale-session", "the command was made for session \(command.session), this is \(session.id): it was not done. Offer it again if it is still wanted")
+        }
+        if let known = operations[command.operation] { return known.attach(listener) }
+        if let (slug, text) = session.refusal(command.what) { return refuse(slug, text) }
+        // Right before the effect, on this host's own clock (DESIGN, "Commands").
+        let now = Clock.boottime()
+        guard command.notAfterBoottimeNs == 0 || now.nanoseconds <= command.notAfterBoottimeNs else {
+            return refuse("expired", "the command came \((now - BootTime(nanoseconds: command.notAfterBoottimeNs)).words) too late and was not done. Order it again if it is still wanted")
+        }
+        let shell = shell(command.service)
+        let isHostWide: Bool = switch command.what { case .readGate, .readStreams: true; default: false }
+        guard shell != nil || isHostWide else {
+            return refuse("unknown-service", "there is no \(command.service) on \(host): its part of the inventory (\(part.digest.prefix(12))) doesn't name it")
+        }
+        let operation = Operation(id: command.operation, service: command.service, records: fold.operations[command.operation] ?? [])
+        guard operations.insert(operation) else {
+            return refuse("busy", "\(OperationMemory.bound) operations are going on at \(host). Wait for some to end")
+        }
+        operation.attach(listener)
+        let order = Order(
+            operation: command.operation, verb: "", by: command.origin, reason: command.reason, run: command.run == 0 ? nil : command.run,
+            expectedGeneration: command.expectedGeneration == 0 ? nil : command.expectedGeneration)
+        switch (command.what, shell) {
+        case (.start, let shell?): begin(.start, order, shell)
+        case (.stop(let stop), let shell?): begin(.stop(killNow: stop.killNow), order, shell)
+        case (.quiesce, let shell?): begin(.quiesce, order, shell)
+        case (.resume, let shell?): begin(.resume, order, shell)
+        case (.holdWait(let wait), let shell?): begin(.holdWait(.nanoseconds(Int64(clamping: wait.forNs))), order, shell)
+        case (.holdRelease(let release), let shell?): begin(.holdRelease(kill: release.kill), order, shell)
+        case (.readGate(let gate), _): readGate(gate, operation)
+        case (.readStreams, _): readStreams(operation)
+        case (.verify, let shell?): verify(shell, operation)
+        case (.snapshot, let shell?): snapshot(shell, operation)
+        default: publish(operation, .failedTo, slug: "unknown-command", text: "this agent does not know that command")
+        }
+    }
+
+    // MARK: Orders
+
+    /// For people on this host: the outcome comes to `listener`, PROGRESS included.
+    func order(_ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, listener: @escaping (WireCommandResult) -> Void) {
+        let id = "local-\(Random.hex(8))"
+        let operation = Operation(id: id, service: shell.service)
+        guard operations.insert(operation) else {
+            var result = WireCommandResult()
+            result.outcome = .refused
+            result.slug = "busy"
+            result.text = "\(OperationMemory.bound) operations are going on at \(host). Wait for some to end"
+            return listener(result)
+        }
+        operation.attach(Operation.Listener(key: "local", send: listener))
+        begin(verb, Order(operation: id, verb: "", by: by, reason: reason, run: run), shell)
+    }
+
+    private func begin(_ verb: Verb, _ order: Order, _ shell: WorkerShell) {
+        var order = order
+        order.verb = verb.word
+        if case .start = verb, !shell.isDeclared {
+            return answer(
+                order,
+                .refused(slug: "not-declared", text: "\(shell.name) is no longer in this host's inventory; it can be stopped, not started"), from: shell)
+        }
+        switch verb {
+        case .start: shell.handle(.startRequested(order, launch: Self.newLaunchID()))
+        case .stop(let killNow): shell.handle(.stopRequested(order, killNow: killNow))
+        case .quiesce: shell.handle(.quiesceRequested(order))
+        case .resume: shell.handle(.resumeRequested(order))
+        case .holdWait(let time): shell.handle(.holdWaitRequested(order, time))
+        case .holdRelease(let kill): shell.handle(.holdReleaseRequested(order, kill: kill))
+        }
+    }
+
+    /// The machine's answer, in the wire's words.
+    func answer(_ order: Order, _ answer: WorkerMachine.Answer, from shell: WorkerShell) {
+        guard let operation = operations[order.operation] else { return }
+        switch answer {
+        case .done(let killed, let held):
+            publish(operation, .done, text: held ? "it was held" : "", shell: shell, killed: killed)
+        case .progress(let slug, let text): publish(operation, .progress, slug: slug, text: text, shell: shell)
+        case .refused(let slug, let text): publish(operation, .refused, slug: slug, text: text, shell: shell)
+        case .failed(let slug, let text): publish(operation, .failedTo, slug: slug, text: text, shell: shell)
+        }
+    }
+
+    private func publish(
+        _ operation: Operation, _ outcome: WireCommandResult.Outcome, slug: String = "", text: String = "", shell: WorkerShell? = nil,
+        killed: Bool = false, _ more: (inout WireCommandResult) -> Void = { _ in }
+    ) {
+        let now = Clock.boottime()
+        var result = WireCommandResult()
+        result.operation = operation.id
+        result.outcome = outcome
+        result.slug = slug
+        result.text = text
+        result.boottimeNs = now.nanoseconds
+        if let shell { result.worker = ReportBuilder.worker(shell, now: now) }
+        result.records = operation.records
+        // An earlier agent may have killed for the same operation: its records say so.
+        result.killed = killed || operation.records.contains { $0.event == AuditEvent.workerKill.rawValue }
+        if let signal = operation.records.first(where: { $0.event == AuditEvent.workerSignal.rawValue || $0.event == AuditEvent.workerKill.rawValue }) {
+            result.signalledUnixUs = signal.unixUs
+        }
+        result.signalledBoottimeNs = operation.signalledAt?.nanoseconds ?? 0
+        if let end = operation.records.first(where: { $0.event == AuditEvent.workerStop.rawValue || $0.event == AuditEvent.workerExit.rawValue }) {
+            result.goneUnixUs = end.unixUs
+        }
+        result.goneBoottimeNs = operation.goneAt?.nanoseconds ?? 0
+        more(&result)
+        operation.publish(result)
+    }
+
+    // MARK: Questions
+
+    private func readGate(_ gate: WireReadGate, _ operation: Operation) {
+        let probe = part.workers.lazy.flatMap { worker in worker.gates.map { (worker.service, $0) } }
+            .first { $1.name == gate.gate && ($1.at == gate.owner || $0 == gate.owner) }
+        guard let wire = probe?.1.probe else {
+            return publish(
+                operation, .failedTo, slug: "unknown-gate",
+                text: "no worker of \(host) asks the gate \(gate.gate) of \(gate.owner); its part of the inventory may be old")
+        }
+        let spec = WorkerDeclaration.probe(wire)
+        ask(operation) { [self] in
+            let (figure, value) = GateReading.read(spec, timeout: Self.questionTimeout)
+            let holds = value.map { GateReading.holds($0, spec.equals) } ?? false
+            loop.execute {
+                self.publish(operation, .done, text: figure.known ? "" : figure.whyUnknown) { result in
+                    result.figure = figure
+                    result.holds = holds
+                }
+            }
+        }
+    }
+
+    private func readStreams(_ operation: Operation) {
+        let probes = expandedStreams
+        ask(operation) { [self] in
+            let readings = probes.map { StreamReader.read($0, timeout: Self.streamsTimeout) }
+            loop.execute { self.publish(operation, .done) { $0.streams = readings } }
+        }
+    }
+
+    /// The part's streams, `$state` being the consumer's own state directory.
+    var expandedStreams: [WireStreamProbe] {
+        part.streams.map { probe in
+            var probe = probe
+            probe.sqlitePath = WorkerDeclaration.expand(probe.sqlitePath, state: paths.workerState(probe.consumer))
+            return probe
+        }
+    }
+
+    private func verify(_ shell: WorkerShell, _ operation: Operation) {
+        let name = shell.service
+        let idle = shell.machine.launch == nil
+        let accepted = files.submit { [self] in
+            let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
+            loop.execute {
+                let stillIdle = idle && shell.machine.launch == nil
+                let text = problem ?? (stillIdle ? "" : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))")
+                self.publish(operation, .done, text: text, shell: shell) { $0.treeEmpty = problem == nil && stillIdle }
+            }
+        }
+        if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
+    }
+
+    private func snapshot(_ shell: WorkerShell, _ operation: Operation) {
+        let paths = shell.declaration.spec.stateFiles
+        let accepted = files.submit { [self] in
+            let digests = StateFiles.digests(paths)
+            loop.execute {
+                var snapshot = WireWorkerSnapshot()
+                snapshot.service = shell.service
+                snapshot.stateFileSha256 = digests
+                snapshot.counters = ReportBuilder.counters(shell)
+                if let exit = shell.machine.lastExit {
+                    snapshot.exit = WireExit(exit)
+                    snapshot.markerFound = exit.saidStopping
+                }
+                self.publish(operation, .done, shell: shell) { $0.snapshot = snapshot }
+            }
+        }
+        if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
+    }
+
+    private func ask(_ operation: Operation, _ question: @escaping @Sendable () -> Void) {
+        if !queries.submit(question) {
+            publish(operation, .failedTo, slug: "busy", text: "the agent has too many questions waiting. Ask again")
+        }
+    }
+}

@@ -1,0 +1,307 @@
+internal import FleetCore
+internal import FleetJournal
+internal import FleetTrust
+internal import FleetWire
+internal import Glibc
+internal import LinuxHost
+package import Logging
+internal import NIOCore
+package import NIOPosix
+
+/// One host's agent: one loop that owns the machines of its workers, and the threads that do what may block.
+///
+/// Duties:
+/// 1. It alone decides about its workers; coordinators and people order, it refuses what is stale or forbidden.
+/// 2. Its own end, its restart and the loss of every coordinator stop no worker (law 4).
+/// 3. A latch, from wherever it is learned, kills before anything is written (law 7).
+///
+/// `@unchecked Sendable`: everything mutable is touched on `loop` only, but for `start`, which runs before the loop has
+/// been given anything.
+package final class Agent: @unchecked Sendable {
+    package static let version = "0.1.0"
+
+    /// How often changes are reported at most.
+    static let reportEvery: Duration = .milliseconds(50)
+
+    let settings: AgentSettings
+    let paths: AgentPaths
+    let host: HostName
+    let fleet: FleetName
+    let loop: any EventLoop
+    let group: MultiThreadedEventLoopGroup
+    let log: Logger
+    /// Random, one per agent process.
+    let instance = Random.hex(16)
+    let programs: ProgramPolicy
+
+    let emergency = EmergencyThread()
+    /// Directories, shims, hashes, log files.
+    let files = WorkThread(name: "files")
+    /// Once a second: counters, dependencies, streams.
+    let probing = WorkThread(name: "probes")
+    /// What a command asks and waits for: gates, calls, sinks.
+    let queries = WorkThread(name: "queries")
+
+    let journal: AgentJournal
+    private(set) var latches: LatchKeeper!
+    private(set) var prober: Prober!
+    private(set) var logs: LogService!
+    private(set) var localRuns: LocalRuns!
+    private(set) var localServer: LocalServer!
+    var operations = OperationMemory()
+    /// In the order of the part; what is no longer declared but still runs comes last.
+    private(set) var shells: [WorkerShell] = []
+    private(set) var part = WireHostPart()
+    let fold: AgentJournalFold
+    let trust: TLSTrust?
+
+    var sessions: [AgentSession] = []
+    var epochs: [String: UInt64] = [:]
+    private var dialers: [WireDialer] = []
+    private let locks: [FileLock]
+    private var reportScheduled = false
+    private var reportSequence: UInt64 = 0
+    private var lastReport = BootTime.zero
+    private var ticking: RepeatedTask?
+    private let startProblems: [String]
+
+    /// A sentence for the terminal: why there is no agent.
+    package struct StartFault: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Takes the directories, opens the journal and reads what an earlier agent left. Blocks; touches no worker.
+    package init(settings: AgentSettings, group: MultiThreadedEventLoopGroup, log: Logger) throws {
+        self.settings = settings
+        self.group = group
+        loop = group.next()
+        var log = log
+        log[metadataKey: "host"] = "\(settings.host)"
+        self.log = log
+        paths = AgentPaths(state: settings.stateDirectory, run: settings.runDirectory)
+        host = HostName(settings.host)
+        fleet = FleetName(settings.fleet)
+        programs = ProgramPolicy(
+            programDirectories: settings.programDirectories, allowedDirectories: settings.allowedDirectories,
+            allowedUsers: settings.allowedUsers)
+        try Files.makeDirectory(paths.state, mode: 0o750)
+        try Files.makeDirectory(paths.run, mode: 0o750)
+        try Files.makeDirectory(paths.logs, mode: 0o750)
+        locks = try [paths.stateLock, paths.runLock].map { path in
+            guard let lock = try Files.lock(path) else {
+                throw StartFault(description: "another trading-agent holds \(path): one agent per state and run directory. End it first, or give this one directories of its own")
+            }
+            return lock
+        }
+        guard Files.isExecutable(settings.shim) else {
+            throw StartFault(description: "there is no shim at \(settings.shim): install trading-shim there, or give its path as --shim")
+        }
+        var problems: [String] = []
+        let opened = try Journal.open(path: paths.journal)
+        problems += [opened.repair, opened.warning].compactMap { $0 }
+        journal = AgentJournal(opened.journal, host: settings.host, loop: loop, log: log)
+        let hashes = AuditPages.hashes(paths.journal)
+        fold = AgentJournalFold(opened.records) { $0 >= 1 && $0 <= hashes.count ? hashes[Int($0) - 1] : "" }
+        if settings.coordinators.isEmpty {
+            trust = nil
+        } else {
+            trust = try TLSTrust(
+                paths: TLSPaths(cert: settings.certificate, key: settings.key, ca: settings.authority, crl: settings.revocations),
+                fleet: fleet, log: log)
+        }
+        do {
+            if let part = try PartStore.load(paths.part) {
+                try PartStore.check(part, fleet: settings.fleet, host: settings.host)
+                self.part = part
+            }
+        } catch {
+            problems.append("the part of the inventory kept in \(paths.part) is unusable (\(error)); waiting for a coordinator's")
+        }
+        do { epochs = try EpochStore.load(paths.epochs) } catch { problems.append("\(error)") }
+        startProblems = problems
+        latches = LatchKeeper(agent: self)
+        prober = Prober(agent: self)
+        logs = LogService(agent: self)
+        localRuns = LocalRuns(agent: self, after: fold.lastRun)
+        localServer = LocalServer(agent: self)
+    }
+
+    /// Resolves what an earlier agent left, then opens the local socket and dials the coordinators. Returns at once.
+    package func start() throws {
+        for problem in startProblems { log.warning("at start", metadata: ["problem": "\(problem)"]) }
+        latches.load()
+        emergency.start()
+        for thread in [files, probing, queries] { thread.start() }
+        let bootID = try BootID.read()
+        let rebooted = fold.bootID.map { $0 != bootID } ?? false
+        loop.execute { [self] in
+            journal.note(
+                .agentStart,
+                [
+                    WorkerMachine.Field("version", Self.version), WorkerMachine.Field("boot_id", bootID),
+                    WorkerMachine.Field("instance", instance), WorkerMachine.Field("rebooted", rebooted),
+                ])
+            adoptShells(from: part)
+            StartupResolution(agent: self, bootID: bootID, rebooted: rebooted).run { [self] in opened(rebooted: rebooted) }
+        }
+    }
+
+    private func opened(rebooted: Bool) {
+        log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
+        localServer.open()
+        ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
+        if rebooted {
+            for shell in shells where shell.declaration.spec.startAfterBoot && shell.machine.latch == nil {
+                order(.start, shell, by: "agent", reason: "start_after_boot", run: nil) { [log] result in
+                    if result.outcome != .done { log.error("not started after boot", metadata: ["why": "\(result.text)"]) }
+                }
+            }
+        }
+        guard let trust else { return }
+        for address in settings.coordinators {
+            do {
+                let dialer = WireDialer(
+                    group: group, address: try WireAddress.parse(address), trust: trust, expectedRole: .coordinator,
+                    hello: { [self] in hello() }, heartbeat: { [self] in heartbeat() }, delegate: self, log: log)
+                dialers.append(dialer)
+                dialer.start()
+            } catch {
+                log.error("cannot dial", metadata: ["coordinator": "\(address)", "error": "\(error)"])
+            }
+        }
+    }
+
+    /// Ends the agent and nothing else: workers, shims and launches stay as they are (law 4). Blocks; not for the loop.
+    package func stop() {
+        let ended = loop.submit { [self] in
+            ticking?.cancel()
+            for dialer in dialers { dialer.stop() }
+            for session in sessions { session.wire.close(why: "the agent ends") }
+            localServer.close()
+            for shell in shells { shell.detach() }
+        }
+        do { try ended.wait() } catch { log.error("not all was closed", metadata: ["error": "\(error)"]) }
+        emergency.end()
+        for thread in [files, probing, queries] { thread.end() }
+        journal.close()
+    }
+
+    /// New certificates and revocation list, without a restart (law 11).
+    package func reload() {
+        guard let trust else { return }
+        files.submit { [log] in
+            do {
+                try trust.reload()
+                log.notice("certificates and revocation list reloaded")
+            } catch {
+                log.error("certificates not reloaded; the old ones stay in use", metadata: ["error": "\(error)"])
+            }
+        }
+    }
+
+    static func newLaunchID() -> LaunchID { LaunchID(Random.hex(8)) }
+
+    // MARK: Workers
+
+    func shell(_ service: String) -> WorkerShell? { shells.first { $0.service == service } }
+
+    /// Takes a part over: new workers get a machine, known ones the new policy, undeclared ones stay while they run.
+    func adoptShells(from part: WireHostPart) {
+        self.part = part
+        var next: [WorkerShell] = []
+        for spec in part.workers {
+            let declaration = WorkerDeclaration(spec, paths: paths)
+            if let known = shell(spec.service) {
+                known.redeclare(declaration)
+                next.append(known)
+            } else {
+                next.append(WorkerShell(agent: self, declaration: declaration, fold: fold.workers[spec.service]))
+            }
+        }
+        for leftover in shells where !next.contains(where: { $0 === leftover }) {
+            leftover.isDeclared = false
+            if leftover.machine.launch != nil || leftover.machine.slot != nil { next.append(leftover) }
+        }
+        shells = next
+        for shell in shells { shell.applyLatches() }
+        let prepared = shells.map { ($0.service, $0.declaration.tier.raw, $0.declaration.spec.emergencyKilled) }
+        files.submit { [paths, log] in
+            for (service, tier, killed) in prepared {
+                do {
+                    try ServiceNote(tier: tier, emergencyKilled: killed).write(runDirectory: paths.run, service: service)
+                    try Files.makeDirectory(paths.workerState(service), mode: 0o750)
+                } catch {
+                    log.error("cannot prepare the worker's directories", metadata: ["worker": "\(service)", "error": "\(error)"])
+                }
+            }
+        }
+        changed()
+    }
+
+    /// A launch that no part declares any more, found at start.
+    func addUndeclared(_ service: String, tier: String, emergencyKilled: Bool) -> WorkerShell {
+        var spec = WireWorkerSpec()
+        spec.service = service
+        spec.tier = tier
+        spec.emergencyKilled = emergencyKilled
+        spec.stop.graceNs = 10_000_000_000
+        spec.stop.extendToNs = 30_000_000_000
+        // Nobody has said what it is: a person decides past the grace.
+        spec.stop.hold = true
+        let shell = WorkerShell(agent: self, declaration: WorkerDeclaration(spec, paths: paths), fold: fold.workers[service])
+        shell.isDeclared = false
+        shells.append(shell)
+        return shell
+    }
+
+    // MARK: Time and reports
+
+    private func tick() {
+        latches.scan()
+        prober.tick()
+        changed()
+    }
+
+    /// Something that a report shows has changed: one goes out within `reportEvery`.
+    func changed() {
+        guard !reportScheduled else { return }
+        reportScheduled = true
+        let left = max(.zero, Self.reportEvery - (Clock.boottime() - lastReport))
+        loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { [self] in
+            reportScheduled = false
+            lastReport = Clock.boottime()
+            guard !sessions.isEmpty else { return }
+            var envelope = WireEnvelope()
+            envelope.report = report()
+            broadcast(envelope)
+        }
+    }
+
+    func report() -> WireHostReport {
+        let now = Clock.boottime()
+        reportSequence += 1
+        var report = WireHostReport()
+        report.host = host.raw
+        report.boottimeNs = now.nanoseconds
+        report.partDigest = part.digest
+        report.workers = shells.map { ReportBuilder.worker($0, now: now) }
+        report.dependencies = prober.dependencies
+        report.streams = prober.streams
+        if let facts = prober.facts { report.facts = facts }
+        report.latches = WireLatchSet(latches.book)
+        report.journalHead = journal.head
+        report.agentVersion = Self.version
+        report.warnings = warnings
+        report.sequence = reportSequence
+        return report
+    }
+
+    var warnings: [String] {
+        var warnings = startProblems + prober.unreadable
+        if let problem = journal.problem {
+            warnings.append("the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")
+        }
+        if part.digest.isEmpty { warnings.append("this agent has no part of the inventory yet: no coordinator has sent one") }
+        return warnings
+    }
+}

@@ -1,0 +1,85 @@
+internal import FleetWire
+internal import FoundationEssentials
+internal import Glibc
+internal import LinuxHost
+
+/// Raw lines of the journal for those who ask. Blocking: for the files thread.
+///
+/// A record's sequence is its line's number: the chain has no gaps.
+struct AuditPages: Sendable {
+    /// What one answer holds at most, so that it stays far below a frame.
+    static let linesMax = 1_000
+    private static let bytesMax = 1 << 20
+    private static let chunk = 1 << 18
+
+    let lines: [[UInt8]]
+    /// Nothing follows.
+    let end: Bool
+
+    var wireLines: [Data] { lines.map { Data($0) } }
+
+    /// `limit` 0: as many as fit. From sequence 0 or 1: the first.
+    static func read(_ path: String, from sequence: UInt64, limit: Int) -> AuditPages {
+        var lines: [[UInt8]] = []
+        var bytes = 0
+        var isEnd = true
+        let count = limit > 0 ? min(limit, linesMax) : linesMax
+        each(path) { number, line in
+            guard number >= sequence else { return true }
+            guard lines.count < count, bytes + line.count <= bytesMax else {
+                isEnd = false
+                return false
+            }
+            lines.append(Array(line))
+            bytes += line.count
+            return true
+        }
+        return AuditPages(lines: lines, end: isEnd)
+    }
+
+    /// The last lines, oldest first.
+    static func last(_ path: String, _ count: Int) -> [[UInt8]] {
+        let count = min(max(1, count), linesMax)
+        var lines: [[UInt8]] = []
+        each(path) { _, line in
+            lines.append(Array(line))
+            if lines.count > 2 * count { lines.removeFirst(lines.count - count) }
+            return true
+        }
+        return Array(lines.suffix(count))
+    }
+
+    /// Each record's hash, the first record's first.
+    static func hashes(_ path: String) -> [String] {
+        var hashes: [String] = []
+        each(path) { _, line in
+            hashes.append(String(decoding: line.prefix(64), as: UTF8.self))
+            return true
+        }
+        return hashes
+    }
+
+    /// Calls with each whole line, without its newline, and its number from 1, until told to stop. A file that can't be
+    /// read has no lines: that it can't be written is reported elsewhere.
+    private static func each(_ path: String, _ body: (UInt64, ArraySlice<UInt8>) -> Bool) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        var buffer: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: chunk)
+        var number: UInt64 = 0
+        while true {
+            let got = Glibc.read(descriptor, &chunk, chunk.count)
+            if got < 0, errno == EINTR { continue }
+            guard got > 0 else { return }
+            buffer += chunk[..<got]
+            var at = 0
+            while let newline = buffer[at...].firstIndex(of: 10) {
+                number += 1
+                guard body(number, buffer[at..<newline]) else { return }
+                at = newline + 1
+            }
+            buffer.removeFirst(at)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+internal import FleetCore
+internal import Glibc
+internal import LinuxHost
+
+/// What the emergency thread needs to kill one launch, opened beforehand: it must not open, look up or allocate then.
+///
+/// `@unchecked Sendable`: both descriptors are fixed at init, used with calls that any thread may make, and closed in
+/// deinit when no one holds the entry any more.
+final class EmergencyEntry: @unchecked Sendable {
+    let service: ServiceName
+    let tier: TierName
+    let host: HostName
+    let emergencyKilled: Bool
+    let launch: LaunchID
+    let pid: Int32
+    /// Of the main process, identity checked; nil until it runs.
+    let process: PIDFD?
+    /// An own duplicate of the connection to the shim; -1: none.
+    private let shim: Int32
+
+    /// Duplicates `shimDescriptor`; the caller keeps its own.
+    init(
+        service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool, launch: LaunchID, pid: Int32, process: PIDFD?,
+        shimDescriptor: Int32
+    ) {
+        self.service = service
+        self.tier = tier
+        self.host = host
+        self.emergencyKilled = emergencyKilled
+        self.launch = launch
+        self.pid = pid
+        self.process = process
+        shim = shimDescriptor >= 0 ? fcntl(shimDescriptor, F_DUPFD_CLOEXEC, 0) : -1
+    }
+
+    deinit { if shim >= 0 { _ = Glibc.close(shim) } }
+
+    /// The same launch under another declaration, or once its process is known.
+    func with(tier: TierName, emergencyKilled: Bool, pid: Int32, process: PIDFD?) -> EmergencyEntry {
+        EmergencyEntry(
+            service: service, tier: tier, host: host, emergencyKilled: emergencyKilled, launch: launch, pid: pid, process: process,
+            shimDescriptor: shim)
+    }
+
+    func isCovered(by scope: LatchScope) -> Bool {
+        scope.covers(service: service, tier: tier, host: host, emergencyKilled: emergencyKilled)
+    }
+
+    /// SIGKILL through the pidfd, then the shim is told, so that it kills the rest of the tree and keeps the latch.
+    /// Returns what the kernel refused; a process that is gone already is no refusal.
+    func kill(line: [UInt8]) -> String? {
+        var problem: String?
+        if let process {
+            do throws(PIDFD.Failure) { try process.signal(SIGKILL) } catch {
+                if case .gone = error {} else { problem = "\(error)" }
+            }
+        }
+        if shim >= 0 {
+            // A full or dead stream must not hold anything up: the pidfd has killed the worker, the shim does the rest by itself.
+            _ = line.withUnsafeBytes { send(shim, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) }
+        }
+        return problem
+    }
+
+    var isGone: Bool {
+        guard let process else { return false }
+        do { return try process.isGone(within: .zero) } catch { return false }
+    }
+}

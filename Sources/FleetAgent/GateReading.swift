@@ -1,0 +1,51 @@
+internal import FleetCore
+internal import FleetProbes
+internal import FleetWire
+internal import LinuxHost
+
+/// What a gate's question came to: unknown stays unknown (law 6).
+enum GateReading {
+    /// Whether a value equals the JSON text that the inventory demands.
+    static func holds(_ value: JSON, _ text: String) -> Bool {
+        do { return try value == JSON.parse(text) } catch { return value.text == text }
+    }
+
+    /// The value as a figure: numbers as they are, true and false as 1 and 0.
+    static func figure(_ value: JSON, at: BootTime) -> WireFigure {
+        var figure = WireFigure()
+        figure.atBoottimeNs = at.nanoseconds
+        figure.evidence = .reported
+        switch value {
+        case .number(let text):
+            if let number = Int64(text) {
+                figure.known = true
+                figure.value = number
+            } else {
+                figure.whyUnknown = "\(text) is not a whole number"
+            }
+        case .bool(let flag):
+            figure.known = true
+            figure.value = flag ? 1 : 0
+        default: figure.whyUnknown = "\(value.text) is not a number"
+        }
+        if !figure.known { figure.evidence = .unknown }
+        return figure
+    }
+
+    static func unknown(_ why: String, at: BootTime) -> WireFigure {
+        var figure = WireFigure()
+        figure.atBoottimeNs = at.nanoseconds
+        figure.whyUnknown = why
+        return figure
+    }
+
+    /// Asks over HTTP; blocks up to `timeout`.
+    static func read(_ probe: HTTPProbeSpec, timeout: Duration) -> (figure: WireFigure, value: JSON?) {
+        do {
+            let value = try HTTPProbe.value(probe.url, pointer: probe.pointer, timeout: timeout)
+            return (figure(value, at: Clock.boottime()), value)
+        } catch {
+            return (unknown("\(error)", at: Clock.boottime()), nil)
+        }
+    }
+}

@@ -1,0 +1,99 @@
+internal import FleetCore
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// The latches this agent knows: in memory first, then on the tmpfs and the disk, then in the journal (law 7).
+///
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
+final class LatchKeeper: @unchecked Sendable {
+    private(set) var book = LatchBook()
+    private unowned let agent: Agent
+    private var scanning = false
+    private var saidProblems: Set<String> = []
+
+    init(agent: Agent) { self.agent = agent }
+
+    /// What an earlier agent kept, before anything is adopted or launched.
+    func load() {
+        for directory in [agent.paths.runLatches, agent.paths.stateLatches] {
+            let (found, problems) = LatchFiles.read(directory)
+            say(problems)
+            _ = book.merge(found)
+        }
+    }
+
+    /// Takes over what another side knows. Newly set ones kill before anything else happens here.
+    func merge(_ others: [Latch], from source: String) {
+        let known = Set(book.latches.keys)
+        for latch in others where latch.release == nil && !known.contains(latch.id) {
+            agent.emergency.fire(latch: latch.id, scope: latch.scope, report: nil)
+        }
+        apply(book.merge(others), from: source)
+    }
+
+    /// Sets one latch whose kill has been handed to the emergency thread already.
+    func set(_ latch: Latch, from source: String) { apply(book.merge([latch]), from: source) }
+
+    func release(_ id: String?, by: String, reason: String) -> [Latch] {
+        let released = book.release(id, Latch.Release(by: by, reason: reason, unixMicroseconds: Clock.unixMicroseconds()))
+        apply(released, from: by)
+        return released
+    }
+
+    /// Looks right before a launch for latches that `--local` may have set while this agent hung: the tmpfs only.
+    func lookBeforeLaunch() {
+        let (found, problems) = LatchFiles.read(agent.paths.runLatches)
+        say(problems)
+        merge(found, from: "file")
+    }
+
+    /// Once a second: latches set or released by `trading --local` without this agent's help.
+    func scan() {
+        guard !scanning else { return }
+        scanning = agent.files.submit { [self] in
+            let run = LatchFiles.read(agent.paths.runLatches)
+            let state = LatchFiles.read(agent.paths.stateLatches)
+            agent.loop.execute {
+                self.scanning = false
+                self.say(run.problems + state.problems)
+                self.merge(run.latches + state.latches, from: "file")
+            }
+        }
+    }
+
+    private func apply(_ changed: [Latch], from source: String) {
+        guard !changed.isEmpty else { return }
+        for shell in agent.shells { shell.applyLatches() }
+        agent.broadcastLatches()
+        agent.changed()
+        let directories = [(path: agent.paths.runLatches, sync: false), (path: agent.paths.stateLatches, sync: true)]
+        let accepted = agent.files.submit { [self] in
+            let problems = changed.flatMap { LatchFiles.write($0, to: directories) }
+            agent.loop.execute { self.say(problems) }
+        }
+        if !accepted { say(["latches could not be kept on disk: too much work waits for it"]) }
+        for latch in changed {
+            let scope = LatchFile(latch).json["scope"]?.text ?? ""
+            if let release = latch.release {
+                agent.log.notice("latch released", metadata: ["latch": "\(latch.id)", "by": "\(release.by)"])
+                agent.journal.note(
+                    .latchReleased, by: release.by, reason: release.reason,
+                    [WorkerMachine.Field("latch", latch.id), WorkerMachine.Field("from", source)])
+            } else {
+                agent.log.notice("emergency stop in force", metadata: ["latch": "\(latch.id)", "by": "\(latch.by)", "reason": "\(latch.reason)"])
+                agent.journal.note(
+                    .latchSet, by: latch.by, reason: latch.reason,
+                    [WorkerMachine.Field("latch", latch.id), WorkerMachine.Field("scope", scope), WorkerMachine.Field("from", source)])
+            }
+        }
+    }
+
+    private func say(_ problems: [String]) {
+        for problem in problems where saidProblems.insert(problem).inserted {
+            agent.log.error("latch files", metadata: ["problem": "\(problem)"])
+        }
+        if saidProblems.count > 1_000 { saidProblems = [] }
+    }
+}

@@ -1,0 +1,278 @@
+internal import FleetAPI
+internal import FleetCore
+internal import FleetTrust
+internal import FleetWire
+internal import LinuxHost
+internal import NIOCore
+internal import NIOHTTP1
+internal import SwiftProtobuf
+
+/// What the agent answers for its own host: the routes marked A.
+struct LocalRoutes {
+    let agent: Agent
+    let peer: LocalPeer
+    let reply: LocalHandler
+    let keepAlive: Bool
+
+    func route(_ head: HTTPRequestHead, _ body: [UInt8]) {
+        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let path = String(parts.first ?? "")
+        let query = QueryItems(parts.count > 1 ? String(parts[1]) : "")
+        do {
+            switch (head.method, path) {
+            case (.GET, Route.status): try answer(status())
+            case (.POST, Route.stop), (.POST, Route.pipelineStop): try run("stop", body, aliased: path == Route.pipelineStop)
+            case (.POST, Route.start), (.POST, Route.pipelineStart): try run("start", body, aliased: path == Route.pipelineStart)
+            case (.POST, Route.restart), (.POST, Route.pipelineRestart): try run("restart", body, aliased: path == Route.pipelineRestart)
+            case (.POST, Route.quiesce): try run("quiesce", body)
+            case (.POST, Route.resume): try run("resume", body)
+            case (.POST, Route.hold): try hold(decode(APIHoldRequest.self, body))
+            case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
+            case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
+            case (.GET, Route.runs):
+                var list = APIRunList()
+                list.runs = agent.localRuns.all
+                try answer(list)
+            case (.GET, Route.logs): logs(query)
+            case (.GET, Route.audit): try audit(query)
+            case (.GET, _) where path.hasPrefix(Route.runs + "/"): try runs(String(path.dropFirst(Route.runs.count + 1)), head)
+            default:
+                throw APIProblem(
+                    slug: "not-found", what: "REFUSED  \(head.method.rawValue) \(path): the agent has no such route",
+                    why: "It answers for its own host only.", then: "ask the coordinator for the rest")
+            }
+        } catch let problem as APIProblem {
+            reply.answer(problem, keepAlive: keepAlive)
+        } catch {
+            reply.answer(APIProblem(slug: "internal", what: "FAILED  \(path): \(error)"), keepAlive: keepAlive)
+        }
+    }
+
+    private func answer(_ message: some Message) throws { reply.answer(try APIJSON.encode(message), keepAlive: keepAlive) }
+
+    /// An answer that comes later, from the loop.
+    private func later(_ message: some Message) {
+        do { try answer(message) } catch { reply.answer(APIProblem(slug: "internal", what: "FAILED  \(error)"), keepAlive: keepAlive) }
+    }
+
+    private func decode<M: Message>(_ type: M.Type, _ body: [UInt8]) throws -> M {
+        if body.isEmpty { return M() }
+        do { return try APIJSON.decode(type, from: body) } catch {
+            throw APIProblem(slug: "bad-request", what: "REFUSED  the body is not the JSON of this route: \(error)", why: "", then: "see api.proto")
+        }
+    }
+
+    // MARK: Status
+
+    private func status() -> APIFleetStatus {
+        var status = APIFleetStatus()
+        status.fleet = agent.fleet.raw
+        status.unixUs = Clock.unixMicroseconds()
+        status.inventoryDigest = agent.part.inventoryDigest
+        status.timezone = "UTC"
+        var host = APIHostStatus()
+        host.host = agent.host.raw
+        host.known = true
+        host.ever = true
+        host.restricted = agent.sessions.contains { $0.isRestricted }
+        host.report = agent.report()
+        host.declared = agent.part.workers.map(\.service)
+        status.hosts = [host]
+        status.latches = agent.latches.book.inForce.map { WireLatch($0) }
+        status.activeRuns = agent.localRuns.activeRuns
+        for tier in agent.part.workers.map(\.tier) where !status.tiers.contains(tier) { status.tiers.append(tier) }
+        let now = Clock.boottime()
+        func age(_ at: UInt64) -> UInt64 { UInt64(clamping: (now - BootTime(nanoseconds: at)).nanoseconds) }
+        status.dependencies = agent.prober.dependencies.map { report in
+            var out = APIDependencyStatus()
+            out.name = report.name
+            out.host = agent.host.raw
+            out.known = true
+            out.report = report
+            out.ageNs = age(report.atBoottimeNs)
+            return out
+        }
+        status.streams = agent.prober.streams.map { reading in
+            var out = APIStreamStatus()
+            out.stream = reading.stream
+            out.consumer = reading.consumer
+            out.inFlight = Self.figure(reading.known && reading.groupExists, reading.pending, reading)
+            out.buffered = Self.figure(reading.known && reading.lagKnown, reading.lag, reading)
+            // One host alone sees neither all producers nor the sink.
+            out.balance = "UNKNOWN"
+            out.ageNs = age(reading.atBoottimeNs)
+            return out
+        }
+        status.needsAPerson = needsAPerson()
+        return status
+    }
+
+    private static func figure(_ known: Bool, _ value: Int64, _ reading: WireStreamReading) -> WireFigure {
+        var figure = WireFigure()
+        figure.known = known
+        figure.value = known ? value : 0
+        figure.evidence = known ? .measured : .unknown
+        figure.atBoottimeNs = reading.atBoottimeNs
+        figure.whyUnknown = known ? "" : (reading.whyUnknown.isEmpty ? "Redis does not tell" : reading.whyUnknown)
+        return figure
+    }
+
+    private func needsAPerson() -> [String] {
+        var lines = agent.latches.book.inForce.map { "emergency stop \($0.id) by \($0.by): \"\($0.reason)\"" }
+        for shell in agent.shells {
+            switch shell.machine.phase {
+            case .held: lines.append("\(shell.name) outlived its grace and is held")
+            case .failed(let why): lines.append("\(shell.name) failed: \(why)")
+            default: break
+            }
+        }
+        return lines + agent.warnings
+    }
+
+    // MARK: Verbs
+
+    private func run(_ kind: String, _ body: [UInt8], aliased: Bool = false) throws {
+        var request = try decode(APIRunRequest.self, body)
+        if aliased {
+            request.scope = APIScope()
+            request.scope.all = true
+            if request.reason.isEmpty { request.reason = "\(kind) through /api/pipeline" }
+        }
+        try answer(agent.localRuns.order(kind: kind, request, by: peer.origin))
+    }
+
+    private func runs(_ rest: String, _ head: HTTPRequestHead) throws {
+        let parts = rest.split(separator: "/")
+        guard let first = parts.first, let id = UInt64(first), let run = agent.localRuns.run(id) else {
+            throw APIProblem(slug: "unknown-run", what: "REFUSED  no local run \(rest)", why: "The agent keeps its last runs until it restarts.", then: "trading --local runs")
+        }
+        if parts.count == 1 { return try answer(run) }
+        guard parts.count == 2, parts[1] == "events" else { throw APIProblem(slug: "not-found", what: "REFUSED  no \(rest)") }
+        let last = head.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0
+        let (reply, runs) = (reply, agent.localRuns!)
+        var listener: Int?
+        reply.beginEvents { if let listener { runs.cancel(id, listener: listener) } }
+        listener = runs.listen(id, after: last) { event in
+            do { reply.event(id: event.sequence, kind: event.kind, try APIJSON.encode(event)) } catch { reply.endEvents() }
+            if event.kind == "ended" { reply.endEvents() }
+        }
+        if listener == nil { reply.endEvents() }
+    }
+
+    private func hold(_ request: APIHoldRequest) throws {
+        let service = WorkerName(request.worker)?.service.raw ?? request.worker
+        guard let shell = agent.shell(service) else {
+            throw APIProblem(slug: "unknown-service", what: "REFUSED  no service \(request.worker) on \(agent.host)")
+        }
+        let verb: Agent.Verb = request.release ? .holdRelease(kill: request.kill) : .holdWait(.nanoseconds(Int64(clamping: request.waitNs)))
+        agent.order(verb, shell, by: peer.origin, reason: request.reason, run: nil) { result in
+            if result.outcome == .done {
+                var done = APIDone()
+                done.text = request.release ? "\(shell.name): hold released\(request.kill ? ", killed" : "")" : "\(shell.name): waits on"
+                later(done)
+            } else {
+                reply.answer(APIProblem(slug: result.slug, what: "REFUSED  hold \(request.worker)", why: result.text), keepAlive: keepAlive)
+            }
+        }
+    }
+
+    // MARK: Emergency stop
+
+    private func emergencyStop(_ request: APIEmergencyRequest) throws {
+        let id = request.latch.isEmpty ? "local-" + Random.hex(8) : request.latch
+        guard LatchFile.isValid(id: id) else {
+            throw APIProblem(slug: "bad-request", what: "REFUSED  \"\(id)\" is no latch id", why: "Letters, digits, - and _, at most 64.")
+        }
+        let latch = Latch(
+            id: id, by: peer.origin, reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(), scope: request.scope.core)
+        let loop = agent.loop
+        let host = agent.host.raw
+        let reply = LocalReply(reply, keepAlive)
+        agent.emergencyStop(latch, from: peer.origin) { result in
+            guard result.final else { return }
+            loop.execute {
+                var answer = APIEmergencyAnswer()
+                answer.latch = id
+                var result = result
+                result.host = host
+                answer.hosts = [result]
+                reply.answer(answer)
+            }
+        }
+    }
+
+    private func release(_ request: APILatchRelease) throws {
+        guard !request.reason.isEmpty else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  a release without a reason", then: "add --reason TEXT")
+        }
+        let released = agent.latches.release(request.latch.isEmpty ? nil : request.latch, by: peer.origin, reason: request.reason)
+        guard !released.isEmpty else {
+            throw APIProblem(slug: "not-latched", what: "REFUSED  no emergency stop in force\(request.latch.isEmpty ? "" : " of the id \(request.latch)")")
+        }
+        var done = APIDone()
+        done.text = "released \(released.map(\.id).joined(separator: ", ")); nothing was started"
+        try answer(done)
+    }
+
+    // MARK: Logs and audit
+
+    private func logs(_ query: QueryItems) {
+        let operation = "local-" + Random.hex(8)
+        let follow = query.first("follow") == "1"
+        let (reply, host, logs) = (reply, agent.host.raw, agent.logs!)
+        reply.beginEvents { logs.cancel(operation) }
+        logs.read(
+            LogService.Question(
+                operation: operation, services: query.all("service"), lines: query.first("lines").flatMap { Int($0) } ?? 100, follow: follow)
+        ) { answer in
+            var alive = answer.lines.isEmpty && !answer.end ? reply.beat() : true
+            for line in answer.lines where alive {
+                var entry = APILogEntry()
+                entry.host = host
+                entry.service = line.service
+                entry.text = String(decoding: line.text, as: UTF8.self)
+                do { alive = reply.event(id: nil, kind: nil, try APIJSON.encode(entry)) } catch { alive = false }
+            }
+            if answer.end {
+                if !answer.text.isEmpty { reply.event(id: nil, kind: "problem", Array(JSON.string(answer.text).text.utf8)) }
+                reply.endEvents()
+            }
+            return alive
+        }
+    }
+
+    private func audit(_ query: QueryItems) throws {
+        let limit = query.first("limit").flatMap { Int($0) } ?? 100
+        let host = agent.host.raw
+        let reply = LocalReply(reply, keepAlive)
+        let accepted = agent.files.submit { [path = agent.paths.journal, loop = agent.loop] in
+            let lines = AuditPages.last(path, limit)
+            loop.execute {
+                var page = APIAuditPage()
+                page.host = host
+                page.lines = lines.map { String(decoding: $0, as: UTF8.self) }
+                reply.answer(page)
+            }
+        }
+        if !accepted { throw APIProblem(slug: "busy", what: "REFUSED  the agent has too much other work waiting", then: "ask again") }
+    }
+}
+
+/// A reply that is given later, from another thread's completion.
+///
+/// `@unchecked Sendable`: used on the agent's loop only.
+private final class LocalReply: @unchecked Sendable {
+    private let handler: LocalHandler
+    private let keepAlive: Bool
+
+    init(_ handler: LocalHandler, _ keepAlive: Bool) {
+        self.handler = handler
+        self.keepAlive = keepAlive
+    }
+
+    func answer(_ message: some Message) {
+        do { handler.answer(try APIJSON.encode(message), keepAlive: keepAlive) } catch {
+            handler.answer(APIProblem(slug: "internal", what: "FAILED  \(error)"), keepAlive: keepAlive)
+        }
+    }
+}

@@ -1,0 +1,304 @@
+internal import FleetAPI
+internal import FleetCore
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// Stops, starts, restarts, quiesces and resumes of this host alone, as people on it order them: tier by tier, in the
+/// order in which the part lists them, each tier only after the one before is done.
+///
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
+final class LocalRuns: @unchecked Sendable {
+    /// Runs kept to be looked at; a run of a host with 300 workers takes about 100 KiB.
+    private static let keptMax = 64
+    /// Events kept per run, for those who come late.
+    private static let eventsMax = 2_048
+
+    private struct Record {
+        var run: APIRun
+        var events: [APIRunEvent] = []
+        var listeners: [Int: (APIRunEvent) -> Void] = [:]
+        var steps: [Step]
+        var current = -1
+        var pending: Set<String> = []
+        var failed = false
+    }
+
+    private struct Step {
+        let label: String
+        let verb: Agent.Verb
+        let services: [String]
+    }
+
+    private unowned let agent: Agent
+    private var records: [UInt64: Record] = [:]
+    private var lastRun: UInt64
+    private var nextListener = 0
+    private var active: UInt64?
+
+    init(agent: Agent, after lastRun: UInt64) {
+        self.agent = agent
+        self.lastRun = lastRun
+    }
+
+    var all: [APIRun] { records.values.map(\.run).sorted { $0.id < $1.id } }
+    var activeRuns: [APIRun] { active.flatMap { records[$0]?.run }.map { [$0] } ?? [] }
+    func run(_ id: UInt64) -> APIRun? { records[id]?.run }
+
+    // MARK: Plans
+
+    /// Plans, and unless it is a dry run begins. `kind` is stop, start, restart, quiesce or resume.
+    func order(kind: String, _ request: APIRunRequest, by: String) throws(APIProblem) -> APIRunAccepted {
+        guard !request.reason.isEmpty || request.dryRun else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  \(kind) without a reason", why: "The audit keeps why it was done.", then: "add --reason TEXT")
+        }
+        if let active, !request.dryRun {
+            throw APIProblem(
+                slug: "busy", what: "REFUSED  \(kind): local run \(active) is still going on", why: records[active]?.run.blocked ?? "",
+                then: "wait for it:  trading --local runs")
+        }
+        let shells = try scoped(request.scope)
+        let steps = steps(kind, shells)
+        guard !steps.isEmpty else {
+            throw APIProblem(slug: "nothing-to-do", what: "REFUSED  \(kind): nothing in scope can be ordered to \(kind)", why: "No worker in scope declares it.")
+        }
+        var accepted = APIRunAccepted()
+        accepted.plan = plan(kind, steps)
+        if request.dryRun { return accepted }
+        lastRun += 1
+        var run = APIRun()
+        run.id = lastRun
+        run.kind = kind
+        run.reason = request.reason
+        run.origin = by
+        run.state = .active
+        run.beganUnixUs = Clock.unixMicroseconds()
+        run.steps = accepted.plan.steps.map { step in
+            var status = APIStepStatus()
+            status.number = step.number
+            status.label = step.label
+            status.text = step.text
+            status.state = "waiting"
+            return status
+        }
+        records[lastRun] = Record(run: run, steps: steps)
+        if records.count > Self.keptMax, let oldest = records.keys.filter({ $0 != lastRun }).min() { records[oldest] = nil }
+        active = lastRun
+        accepted.run = lastRun
+        note(began(kind), run)
+        let id = lastRun
+        // After the answer: whoever ordered it can listen from the first event.
+        agent.loop.execute { self.advance(id) }
+        return accepted
+    }
+
+    private func scoped(_ scope: APIScope) throws(APIProblem) -> [WorkerShell] {
+        let host = agent.host.raw
+        for name in scope.hosts where name != host {
+            throw APIProblem(slug: "unknown-host", what: "REFUSED  this is \(host), not \(name)", why: "--local acts on this host alone.")
+        }
+        func names(_ text: String) -> (service: String, host: String) {
+            WorkerName(text).map { ($0.service.raw, $0.host.raw) } ?? (text, host)
+        }
+        for text in scope.services {
+            let (service, at) = names(text)
+            guard at == host, agent.shells.contains(where: { $0.service == service || $0.declaration.spec.aliases.contains(service) }) else {
+                throw APIProblem(
+                    slug: "unknown-service", what: "REFUSED  no service \(text) on \(host)",
+                    why: "It has \(agent.shells.map(\.service).joined(separator: ", ")).")
+            }
+        }
+        for tier in scope.tiers where !agent.shells.contains(where: { $0.declaration.tier.raw == tier }) {
+            throw APIProblem(slug: "unknown-tier", what: "REFUSED  no worker of tier \(tier) on \(host)", why: "")
+        }
+        if scope.services.isEmpty, scope.tiers.isEmpty { return agent.shells }
+        let wanted = Set(scope.services.map { names($0).service })
+        return agent.shells.filter { shell in
+            scope.tiers.contains(shell.declaration.tier.raw) || wanted.contains(shell.service)
+                || shell.declaration.spec.aliases.contains(where: wanted.contains)
+        }
+    }
+
+    private func steps(_ kind: String, _ shells: [WorkerShell]) -> [Step] {
+        var tiers: [(String, [WorkerShell])] = []
+        for shell in shells {
+            let tier = shell.declaration.tier.raw
+            if let index = tiers.firstIndex(where: { $0.0 == tier }) { tiers[index].1.append(shell) } else { tiers.append((tier, [shell])) }
+        }
+        func each(_ tiers: [(String, [WorkerShell])], _ verb: Agent.Verb, _ included: (WorkerShell) -> Bool = { _ in true }) -> [Step] {
+            tiers.compactMap { tier, shells in
+                let services = shells.filter(included).map(\.service)
+                return services.isEmpty ? nil : Step(label: tier, verb: verb, services: services)
+            }
+        }
+        let stops = each(tiers, .stop(killNow: false))
+        let starts = each(tiers.reversed(), .start) { $0.isDeclared }
+        switch kind {
+        case "stop": return stops
+        case "start": return starts
+        case "restart": return stops + starts
+        case "quiesce": return each(tiers, .quiesce) { $0.declaration.policy.quiesce != nil }
+        default: return each(tiers.reversed(), .resume) { $0.declaration.policy.resume != nil }
+        }
+    }
+
+    private func plan(_ kind: String, _ steps: [Step]) -> APIPlan {
+        var plan = APIPlan()
+        plan.kind = kind
+        plan.steps = steps.enumerated().map { index, step in
+            var out = APIPlanStep()
+            out.number = UInt32(index + 1)
+            out.label = step.label
+            out.text = "\(step.verb.word) \(step.services.joined(separator: ", "))"
+            out.workers = step.services.map { "\($0)@\(agent.host)" }
+            return out
+        }
+        plan.notes = ["this host only: streams and other hosts are not looked at"]
+        return plan
+    }
+
+    // MARK: Going on
+
+    private func advance(_ id: UInt64) {
+        guard var record = records[id], record.pending.isEmpty else { return }
+        let now = Clock.unixMicroseconds()
+        if record.current >= 0 {
+            let index = record.current
+            record.run.steps[index].state = record.failed ? "blocked" : "done"
+            record.run.steps[index].tookNs = (now - min(now, record.run.steps[index].beganUnixUs)) * 1_000
+            records[id] = record
+            emitStep(id, index)
+        }
+        guard !record.failed, record.current + 1 < record.steps.count else { return end(id) }
+        record.current += 1
+        let step = record.steps[record.current]
+        record.run.steps[record.current].state = "active"
+        record.run.steps[record.current].beganUnixUs = now
+        record.pending = Set(step.services)
+        let (by, reason) = (record.run.origin, record.run.reason)
+        records[id] = record
+        emitStep(id, record.current)
+        for service in step.services {
+            guard let shell = agent.shell(service) else {
+                answered(id, service, outcome: .failedTo, text: "\(service) is no longer on this host")
+                continue
+            }
+            agent.order(step.verb, shell, by: by, reason: reason, run: id) { [weak self] result in
+                self?.answered(id, service, outcome: result.outcome, text: Self.words(step.verb, service, result))
+            }
+        }
+    }
+
+    private static func words(_ verb: Agent.Verb, _ service: String, _ result: WireCommandResult) -> String {
+        if result.outcome != .done { return result.text }
+        switch verb {
+        case .stop:
+            let exit = result.worker.hasLastExit && result.goneBoottimeNs > 0
+                ? (result.worker.lastExit.known ? (result.worker.lastExit.signalled ? "signal" : "exit") + " \(result.worker.lastExit.code)" : "exit unknown")
+                : "was stopped already"
+            return "\(service) stopped, \(exit)\(result.killed ? ", KILLED at the end of its grace" : "")"
+        case .start: return "\(service) ready, PID \(result.worker.pid)"
+        default: return "\(service) \(verb.word)d"
+        }
+    }
+
+    private func answered(_ id: UInt64, _ service: String, outcome: WireCommandResult.Outcome, text: String) {
+        guard records[id] != nil else { return }
+        var event = APIRunEvent()
+        event.kind = "worker"
+        event.worker = "\(service)@\(agent.host)"
+        event.text = text
+        if outcome == .progress {
+            records[id]?.run.state = .blocked
+            records[id]?.run.blocked = text
+            event.kind = "blocked"
+            return emit(id, event)
+        }
+        emit(id, event)
+        records[id]?.run.state = .active
+        records[id]?.run.blocked = ""
+        if outcome != .done {
+            records[id]?.failed = true
+            records[id]?.run.blocked = text
+            if let current = records[id]?.current, current >= 0 { records[id]?.run.steps[current].detail = text }
+        }
+        records[id]?.pending.remove(service)
+        if records[id]?.pending.isEmpty == true { advance(id) }
+    }
+
+    private func end(_ id: UInt64) {
+        guard var record = records[id] else { return }
+        for index in record.run.steps.indices where record.run.steps[index].state == "waiting" { record.run.steps[index].state = "skipped" }
+        record.run.state = record.failed ? .failed : .completed
+        record.run.endedUnixUs = Clock.unixMicroseconds()
+        records[id] = record
+        active = nil
+        note(ended(record.run.kind, failed: record.failed), record.run)
+        var event = APIRunEvent()
+        event.kind = "ended"
+        event.text = record.failed ? record.run.blocked : "\(record.run.kind) of \(agent.host) done"
+        event.ended = record.run
+        emit(id, event)
+        records[id]?.listeners = [:]
+    }
+
+    private func began(_ kind: String) -> AuditEvent {
+        switch kind {
+        case "start": .startupStart
+        case "quiesce": .quiesceStart
+        case "resume": .resumeStart
+        default: .shutdownStart
+        }
+    }
+
+    private func ended(_ kind: String, failed: Bool) -> AuditEvent {
+        if failed { return .runAborted }
+        switch kind {
+        case "start", "restart": return .startupComplete
+        case "quiesce": return .quiesceComplete
+        case "resume": return .resumeComplete
+        default: return .shutdownComplete
+        }
+    }
+
+    private func note(_ event: AuditEvent, _ run: APIRun) {
+        agent.journal.note(
+            event, by: run.origin, reason: run.reason, run: run.id,
+            [WorkerMachine.Field("kind", run.kind), WorkerMachine.Field("scope", "local")]
+                + (run.blocked.isEmpty ? [] : [WorkerMachine.Field("why", run.blocked)]))
+    }
+
+    // MARK: Events
+
+    /// Hears what has been and what comes; `nil` once the run is over or unknown. The id cancels.
+    func listen(_ id: UInt64, after sequence: UInt64, _ listener: @escaping (APIRunEvent) -> Void) -> Int? {
+        guard let record = records[id] else { return nil }
+        for event in record.events where event.sequence > sequence { listener(event) }
+        guard record.run.endedUnixUs == 0 else { return nil }
+        nextListener += 1
+        records[id]?.listeners[nextListener] = listener
+        return nextListener
+    }
+
+    func cancel(_ id: UInt64, listener: Int) { records[id]?.listeners[listener] = nil }
+
+    private func emitStep(_ id: UInt64, _ index: Int) {
+        var event = APIRunEvent()
+        event.kind = "step"
+        if let step = records[id]?.run.steps[index] { event.step = step }
+        emit(id, event)
+    }
+
+    private func emit(_ id: UInt64, _ event: APIRunEvent) {
+        guard var record = records[id] else { return }
+        var event = event
+        event.run = id
+        event.sequence = (record.events.last?.sequence ?? 0) + 1
+        event.unixUs = Clock.unixMicroseconds()
+        record.events.append(event)
+        if record.events.count > Self.eventsMax { record.events.removeFirst() }
+        records[id] = record
+        for listener in record.listeners.values { listener(event) }
+    }
+}

@@ -1,0 +1,79 @@
+internal import Glibc
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+internal import NIOHTTP1
+internal import NIOPosix
+
+/// The agent's own API on a Unix socket: what `trading --local` talks to when no coordinator is near.
+///
+/// The socket's mode lets in root, the agent's own user and its group; who connected is asked of the kernel all the same.
+///
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
+final class LocalServer: @unchecked Sendable {
+    /// More than any number of people and monitors on one host.
+    private static let connectionsMax = 64
+
+    private unowned let agent: Agent
+    private var channel: (any Channel)?
+    private(set) var connections = 0
+
+    init(agent: Agent) { self.agent = agent }
+
+    func open() {
+        let descriptor: Int32
+        do { descriptor = try UnixSocket.listen(path: agent.paths.localSocket, mode: 0o660) } catch {
+            agent.log.error("no local API: trading --local can't reach this agent", metadata: ["error": "\(error)"])
+            return
+        }
+        ServerBootstrap(group: agent.group)
+            .childChannelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try accept(channel) }
+            }
+            .withBoundSocket(descriptor)
+            .whenComplete { [self] result in
+                switch result {
+                case .success(let channel): self.channel = channel
+                case .failure(let error): agent.log.error("no local API", metadata: ["error": "\(error)"])
+                }
+            }
+    }
+
+    /// Takes no further connection; removes the socket's file so that a client says at once that nobody is here.
+    func close() {
+        channel?.close(promise: nil)
+        channel = nil
+        do { try Files.remove(agent.paths.localSocket) } catch { agent.log.warning("a socket is left", metadata: ["error": "\(error)"]) }
+    }
+
+    private func accept(_ channel: any Channel) throws {
+        guard connections < Self.connectionsMax, let provider = channel as? any SocketOptionProvider else {
+            channel.close(promise: nil)
+            return
+        }
+        let who = LocalPeer.Holder()
+        connections += 1
+        channel.closeFuture.whenComplete { [self] _ in connections -= 1 }
+        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        try channel.pipeline.syncOperations.addHandler(LocalHandler(agent: agent, who: who))
+        let socketGroup = Self.group(of: agent.paths.localSocket) ?? getegid()
+        provider.unsafeGetSocketOption(level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_PEERCRED))
+            .whenComplete { [log = agent.log] (result: Result<LocalPeer.Credentials, any Error>) in
+                switch result {
+                case .success(let credentials) where credentials.mayEnter(agentUser: geteuid(), socketGroup: socketGroup):
+                    who.peer = LocalPeer(credentials)
+                case .success(let credentials):
+                    log.warning("a local peer was turned away", metadata: ["uid": "\(credentials.user)", "pid": "\(credentials.pid)"])
+                    channel.close(promise: nil)
+                case .failure(let error):
+                    log.warning("a local peer could not be identified", metadata: ["error": "\(error)"])
+                    channel.close(promise: nil)
+                }
+            }
+    }
+
+    private static func group(of path: String) -> gid_t? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_gid : nil
+    }
+}

@@ -1,0 +1,23 @@
+internal import FleetWire
+
+/// The last operations, ended or not, by id.
+struct OperationMemory {
+    /// Enough for a fleet-wide stop and start of 300 workers on one host with a repeat of each.
+    static let bound = 1_024
+
+    private var operations: [String: Operation] = [:]
+    private var order: [String] = []
+
+    subscript(id: String) -> Operation? { operations[id] }
+
+    /// False when every remembered operation is still going on: the caller refuses the new one.
+    mutating func insert(_ operation: Operation) -> Bool {
+        if order.count >= Self.bound {
+            guard let index = order.firstIndex(where: { operations[$0]?.result != nil }) else { return false }
+            operations[order.remove(at: index)] = nil
+        }
+        operations[operation.id] = operation
+        order.append(operation.id)
+        return true
+    }
+}

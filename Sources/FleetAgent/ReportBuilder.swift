@@ -1,0 +1,139 @@
+internal import FleetCore
+internal import FleetWire
+internal import LinuxHost
+
+/// Puts this host's workers into words for the wire.
+enum ReportBuilder {
+    static func word(_ phase: WorkerMachine.Phase) -> String {
+        switch phase {
+        case .stopped: "stopped"
+        case .launching: "launching"
+        case .starting: "starting"
+        case .running: "running"
+        case .stopping: "stopping"
+        case .held: "held"
+        case .killing: "killing"
+        case .backoff: "backoff"
+        case .failed: "failed"
+        }
+    }
+
+    static func state(_ phase: WorkerMachine.Phase) -> WireWorkerState {
+        switch phase {
+        case .stopped: .stopped
+        case .launching, .starting: .starting
+        case .running: .running
+        case .stopping, .killing: .stopping
+        case .held: .held
+        case .backoff: .backoff
+        case .failed: .failed
+        }
+    }
+
+    static func worker(_ shell: WorkerShell, now: BootTime) -> WireWorkerReport {
+        let machine = shell.machine
+        var report = WireWorkerReport()
+        report.service = shell.service
+        report.tier = shell.declaration.tier.raw
+        report.state = state(machine.phase)
+        report.pid = machine.pid ?? 0
+        report.cpus = machine.pid == nil ? "" : shell.affinity
+        if machine.pid != nil, let startedAt = shell.startedAt { report.upNs = UInt64(clamping: (now - startedAt).nanoseconds) }
+        report.restarts = UInt32(clamping: machine.restarts)
+        report.status = shell.status
+        report.generation = machine.generation
+        report.launch = machine.launch?.raw ?? ""
+        report.quiesced = machine.quiesced
+        if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
+        report.counters = counters(shell)
+        if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
+        report.note = note(shell)
+        report.sinceBoottimeNs = machine.since.nanoseconds
+        report.latched = machine.latch != nil
+        return report
+    }
+
+    /// Every declared counter: what the worker says, or last said, with the time of its word; else why it is unknown.
+    static func counters(_ shell: WorkerShell) -> [String: WireFigure] {
+        var figures: [String: WireFigure] = [:]
+        for counter in shell.declaration.counters {
+            switch counter.how {
+            case .http:
+                figures[counter.name] = shell.httpFigures[counter.name] ?? GateReading.unknown("not read yet", at: Clock.boottime())
+            case .notify(let key):
+                var figure = WireFigure()
+                let live = shell.notified[key]
+                let exit = shell.machine.lastExit
+                let text = live ?? exit?.notified[key]
+                let at = live != nil ? shell.notifiedAt[key] : exit?.at
+                figure.atBoottimeNs = at?.nanoseconds ?? 0
+                if let text, let value = Int64(text) {
+                    figure.known = true
+                    figure.value = value
+                    figure.evidence = .reported
+                } else if let text {
+                    figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
+                } else {
+                    figure.whyUnknown = "\(shell.service) has not said \(key)"
+                }
+                figures[counter.name] = figure
+            }
+        }
+        return figures
+    }
+
+    private static func note(_ shell: WorkerShell) -> String {
+        var notes: [String] = []
+        if !shell.isDeclared { notes.append("no longer in this host's inventory; left running") }
+        switch shell.machine.phase {
+        case .failed(let why): notes.append(why)
+        case .held: notes.append(shell.declaration.spec.holdNote)
+        case .backoff(let until): notes.append("restarts in \(max(.zero, until - Clock.boottime()).words)")
+        default: break
+        }
+        return notes.filter { !$0.isEmpty }.joined(separator: "; ")
+    }
+
+    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64) -> WireHostFacts {
+        var wire = WireHostFacts()
+        wire.memoryTotal = facts.memoryTotal ?? 0
+        wire.memoryAvailable = facts.memoryAvailable ?? 0
+        wire.hugepages = facts.hugepages.map { pool in
+            var out = WireHugepagePool()
+            out.node = Int32(clamping: pool.node ?? -1)
+            out.pageBytes = pool.pageBytes
+            out.total = pool.total
+            out.free = pool.free
+            out.reserved = pool.reserved ?? 0
+            return out
+        }
+        wire.load = facts.load
+        wire.diskFree = facts.diskFree ?? 0
+        wire.kernel = facts.kernel ?? ""
+        wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
+        wire.upNs = UInt64(clamping: (facts.uptime ?? .zero).nanoseconds)
+        wire.certificateDaysLeft = certificateDaysLeft
+        return wire
+    }
+}
+
+extension WireExit {
+    init(_ exit: WorkerExit) {
+        self.init()
+        switch exit.how {
+        case .exited(let status):
+            code = status
+            known = true
+        case .signalled(let number, let dumped):
+            signalled = true
+            code = number
+            core = dumped
+            known = true
+        case .unknown: known = false
+        }
+        atBoottimeNs = exit.at.nanoseconds
+        killedByLatch = exit.killedByLatch ?? ""
+        notified = exit.notified
+        saidStopping = exit.saidStopping
+    }
+}

@@ -1,0 +1,137 @@
+internal import FleetCore
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// Finds out what became of every launch of the agent before, from locks and directories, before anything else may happen.
+///
+/// Live launches are adopted first; only then are the ended ones told to their machines, whose restart policy may act.
+///
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
+final class StartupResolution: @unchecked Sendable {
+    /// How long shims may take to say what they run; a shim answers in microseconds, a stopped one never.
+    static let bound: Duration = .seconds(3)
+
+    private let agent: Agent
+    private let bootID: String
+    private let rebooted: Bool
+    private var left = 0
+    private var ended: [(WorkerShell, WorkerExit)] = []
+    private var done: (() -> Void)?
+    private var finished = false
+
+    private struct Found: Sendable {
+        let directory: LaunchDirectory
+        let exit: ShimExit?
+        let isLive: Bool
+        let descriptor: Int32?
+        let note: ServiceNote?
+    }
+
+    init(agent: Agent, bootID: String, rebooted: Bool) {
+        self.agent = agent
+        self.bootID = bootID
+        self.rebooted = rebooted
+    }
+
+    func run(then: @escaping () -> Void) {
+        done = then
+        let accepted = agent.files.submit { [self] in
+            let found = scan()
+            agent.loop.execute { self.resolve(found) }
+        }
+        precondition(accepted, "the files thread is new and its queue is full")
+    }
+
+    /// Blocking.
+    private func scan() -> [Found] {
+        var found: [Found] = []
+        do {
+            for directory in try LaunchDirectory.all(runDirectory: agent.paths.run) {
+                do { found.append(try look(directory)) } catch {
+                    agent.log.error("a launch of the agent before can't be read", metadata: ["directory": "\(directory.path)", "error": "\(error)"])
+                }
+            }
+        } catch {
+            agent.log.error("launches of the agent before can't be listed", metadata: ["error": "\(error)"])
+        }
+        return found
+    }
+
+    private func look(_ directory: LaunchDirectory) throws -> Found {
+        let note = try ServiceNote.read(runDirectory: agent.paths.run, service: directory.service)
+        let exit = try directory.exit
+        if let exit, exit.treeEmpty {
+            return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
+        }
+        let ofThisBoot = try (directory.worker ?? directory.identity)?.bootID == bootID
+        guard ofThisBoot, try directory.isSlotHeld else {
+            return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
+        }
+        do {
+            let descriptor = try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName)
+            return Found(directory: directory, exit: nil, isLive: true, descriptor: descriptor, note: note)
+        } catch {
+            // The slot may be held by another launch of the service; this one is live if its own processes are.
+            let alive = try directory.identity?.isAlive() == true || directory.worker?.isAlive() == true
+            return Found(directory: directory, exit: exit, isLive: alive, descriptor: nil, note: note)
+        }
+    }
+
+    private func resolve(_ found: [Found]) {
+        for launch in found where launch.isLive {
+            let service = launch.directory.service
+            let shell = agent.shell(service) ?? agent.addUndeclared(
+                service, tier: launch.note?.tier ?? "", emergencyKilled: launch.note?.emergencyKilled ?? true)
+            let folded = agent.fold.workers[service]
+            let isLast = folded?.launch == launch.directory.launch
+            left += 1
+            shell.adoption = WorkerShell.Adoption(
+                ready: isLast && folded?.ready == true, stopping: isLast && folded?.stopping == true,
+                quiesced: isLast && folded?.quiesced == true, done: { [self] in adopted() })
+            shell.adopt(launch.directory, descriptor: launch.descriptor)
+        }
+        for (service, folded) in agent.fold.workers where folded.open {
+            guard let shell = agent.shell(service), shell.adoption == nil else { continue }
+            let record = found.first { $0.directory.service == service && $0.directory.launch == folded.launch }
+            let exit: WorkerExit
+            if let kept = record?.exit {
+                switch kept.how {
+                // Nothing ran: there is no end to tell.
+                case .never, .failed: continue
+                case .exited, .signalled: exit = WorkerExit(kept)
+                }
+            } else if record != nil || rebooted {
+                // Its shim was lost with it, or the whole host was.
+                exit = WorkerExit(how: .unknown, at: Clock.boottime())
+            } else {
+                // The intent got no further than the journal.
+                continue
+            }
+            ended.append((shell, exit))
+        }
+        agent.loop.scheduleTask(in: .nanoseconds(Self.bound.nanoseconds)) { [self] in
+            if left > 0 { agent.log.error("shims of the agent before don't answer; going on without them", metadata: ["count": "\(left)"]) }
+            finish()
+        }
+        if left == 0 { finish() }
+    }
+
+    private func adopted() {
+        left -= 1
+        if left == 0 { finish() }
+    }
+
+    private func finish() {
+        guard !finished else { return }
+        finished = true
+        for (shell, exit) in ended {
+            let stopping = agent.fold.workers[shell.service]?.stopping ?? false
+            // After a reboot nothing restarts by policy: only what the inventory starts after boot does.
+            shell.handle(.foundGone(exit, wasStopping: stopping || rebooted))
+        }
+        let then = done
+        done = nil
+        then?()
+    }
+}

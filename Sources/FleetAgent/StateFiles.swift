@@ -1,0 +1,33 @@
+internal import FleetTrust
+internal import Glibc
+internal import LinuxHost
+
+/// Digests of the files that a worker declares as its state. Blocking.
+enum StateFiles {
+    private static let chunk = 1 << 18
+
+    /// Path to lower-case hex of SHA-256, or to `unreadable: …`.
+    static func digests(_ paths: [String]) -> [String: String] {
+        var digests: [String: String] = [:]
+        for path in paths {
+            do { digests[path] = try digest(path) } catch { digests[path] = "unreadable: \(error)" }
+        }
+        return digests
+    }
+
+    private static func digest(_ path: String) throws -> String {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
+        guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
+        defer { close(descriptor) }
+        let stream = SHA256Stream()
+        var bytes = [UInt8](repeating: 0, count: chunk)
+        while true {
+            let got = Glibc.read(descriptor, &bytes, bytes.count)
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw LinuxError("read", path, errno: errno) }
+            if got == 0 { break }
+            stream.update(bytes[..<got])
+        }
+        return Digest.hex(stream.finish())
+    }
+}

@@ -1,0 +1,68 @@
+internal import FleetCore
+internal import FleetProbes
+internal import LinuxHost
+internal import NIOCore
+
+/// Quiesce and resume.
+extension WorkerShell {
+    /// How often an HTTP condition is asked for while an action waits for it.
+    static let conditionEvery: Duration = .milliseconds(50)
+    /// The longest one such question may take.
+    private static let conditionTimeout: Duration = .seconds(1)
+
+    func perform(_ action: ActionSpec) {
+        guard let operation = machine.slot?.operation else { return }
+        switch action.how {
+        case .signal(let signal):
+            send(signal: signal) { [self] answer in
+                switch answer {
+                case .ok: sent(operation, nil, action)
+                case .refused(let why): sent(operation, why, action)
+                }
+            }
+        case .http(let method, let url):
+            // Once or unknown (law 3): a call whose answer was lost is never repeated here.
+            let accepted = agent.queries.submit { [self] in
+                var problem: String?
+                do {
+                    let (status, _) = try HTTPProbe.request(method, url, timeout: action.within)
+                    if !(200..<300).contains(status) { problem = "\(method) \(url) answered HTTP \(status)" }
+                } catch {
+                    problem = "\(error)"
+                }
+                agent.loop.execute { [problem] in self.sent(operation, problem, action) }
+            }
+            if !accepted { sent(operation, "the agent has too many questions waiting", action) }
+        }
+    }
+
+    private func sent(_ operation: String, _ problem: String?, _ action: ActionSpec) {
+        guard machine.slot?.operation == operation else { return }
+        handle(.actionSent(problem: problem))
+        if problem == nil, case .http(let probe)? = action.done { ask(probe, operation) }
+    }
+
+    /// Until the condition holds or the machine has ended the operation.
+    private func ask(_ probe: HTTPProbeSpec, _ operation: String) {
+        guard machine.slot?.operation == operation else { return }
+        let began = Clock.boottime()
+        let again: @Sendable () -> Void = { [self] in
+            let left = max(.zero, Self.conditionEvery - (Clock.boottime() - began))
+            agent.loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { self.ask(probe, operation) }
+        }
+        let accepted = agent.queries.submit { [self] in
+            let shown: Bool
+            do {
+                shown = GateReading.holds(try HTTPProbe.value(probe.url, pointer: probe.pointer, timeout: Self.conditionTimeout), probe.equals)
+            } catch {
+                // Unknown is not shown; the machine's own deadline ends the asking.
+                shown = false
+            }
+            agent.loop.execute {
+                guard self.machine.slot?.operation == operation else { return }
+                if shown { self.handle(.actionShown) } else { again() }
+            }
+        }
+        if !accepted { again() }
+    }
+}

@@ -1,0 +1,322 @@
+internal import FleetCore
+internal import FleetWire
+internal import Glibc
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// From the intent to the running process, and to its end.
+extension WorkerShell {
+    func launch(_ id: LaunchID) {
+        if let latch = forbiddingLatch() {
+            return handle(.launchFailed("it is under emergency stop \(latch). Release it first: trading emergency-stop release --reason …"))
+        }
+        let order = LaunchOrder(
+            launch: id, declaration: declaration, paths: agent.paths, programs: agent.programs, shim: agent.settings.shim,
+            housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 })
+        let accepted = agent.files.submit { [self] in
+            let outcome = Result { try order.prepare() }
+            agent.loop.execute { self.prepared(id, outcome) }
+        }
+        if !accepted { handle(.launchFailed("the agent has too much other work waiting. Start it again")) }
+    }
+
+    private func prepared(_ id: LaunchID, _ outcome: Result<LaunchOrder.Ready, any Error>) {
+        switch outcome {
+        case .failure(let error):
+            guard machine.launch == id else { return }
+            handle(.launchFailed("cannot launch \(service): \(error)"))
+        case .success(let ready):
+            guard machine.launch == id else {
+                // Called off meanwhile: without `go` nothing runs.
+                _ = Glibc.close(ready.descriptor)
+                return
+            }
+            attach(ready.directory, id, ready.descriptor)
+        }
+    }
+
+    /// One path for launch and adoption: from here on the shim's stream says what is.
+    func attach(_ directory: LaunchDirectory, _ id: LaunchID, _ descriptor: Int32) {
+        agent.emergency.put(
+            EmergencyEntry(
+                service: declaration.service, tier: declaration.tier, host: agent.host,
+                emergencyKilled: declaration.spec.emergencyKilled, launch: id, pid: worker?.pid ?? 0, process: nil, shimDescriptor: descriptor))
+        let link = ShimLink(
+            launch: id, directory: directory, instance: agent.instance,
+            onMessage: { [weak self] message in self?.said(message, by: id) }, onClosed: { [weak self] in self?.lost(id) })
+        self.link = link
+        link.attach(descriptor, on: agent.loop)
+    }
+
+    /// Takes over a launch of the agent before; `adoption` says what the journal knows of it and who waits.
+    func adopt(_ directory: LaunchDirectory, descriptor: Int32?) {
+        let id = LaunchID(directory.launch)
+        if let descriptor { attach(directory, id, descriptor) } else { examine(directory, id) }
+    }
+
+    /// The agent ends: the stream is let go, the worker is not.
+    func detach() {
+        let old = link
+        link = nil
+        old?.close()
+    }
+
+    // MARK: What the shim says
+
+    private func said(_ message: ShimMessage, by id: LaunchID) {
+        guard let link, link.launch == id else { return }
+        switch message {
+        case .shim(_, let launch, let phase):
+            guard launch == id.raw else {
+                log.error("the shim speaks for another launch", metadata: ["launch": "\(launch)", "expected": "\(id)"])
+                return link.close()
+            }
+            if phase == .waiting { waiting(id, link) }
+        case .running(let pid, let startTime): running(id, pid, startTime)
+        case .failed(let errno, let step):
+            if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
+            endAdoption()
+        case .notify(let key, let value): notify(key, value)
+        case .exited: break
+        case .gone:
+            self.link = nil
+            link.close()
+            ended(link.directory, id)
+        case .ok(let request, _): awaited.removeValue(forKey: request)?(.ok)
+        case .error(let request, let slug, let text): awaited.removeValue(forKey: request)?(.refused("\(slug) \(text)"))
+        }
+    }
+
+    private func waiting(_ id: LaunchID, _ link: ShimLink) {
+        guard machine.launch == id, adoption == nil else {
+            // An intent of the agent before, or one called off: nothing ran and nothing will.
+            link.send(.kill(id: link.requestID(), latch: nil))
+            return
+        }
+        if let latch = forbiddingLatch() {
+            link.send(.kill(id: link.requestID(), latch: LatchFiles.word(latch)))
+            if machine.launch == id { handle(.launchFailed("it is under emergency stop \(latch)")) }
+            return
+        }
+        let request = link.requestID()
+        awaited[request] = { [weak self] answer in
+            // A failed exec comes as `failed` too; this is for a shim that refuses to go.
+            if let self, case .refused(let why) = answer, case .launching(id) = machine.phase {
+                handle(.launchFailed("its shim refused to start it: \(why)"))
+            }
+        }
+        link.send(.go(id: request))
+    }
+
+    private func running(_ id: LaunchID, _ pid: Int32, _ startTime: UInt64) {
+        guard let link else { return }
+        do {
+            let identity = ProcessIdentity(pid: pid, startTime: startTime, bootID: try BootID.read())
+            worker = identity
+            let process = try PIDFD(opening: identity)
+            if let entry = agent.emergency.entry(declaration.service), entry.launch == id {
+                agent.emergency.put(
+                    entry.with(tier: declaration.tier, emergencyKilled: declaration.spec.emergencyKilled, pid: pid, process: process))
+            }
+            let up = try Processes.uptime(of: identity, now: Clock.boottime()) ?? .zero
+            startedAt = Clock.boottime() + (.zero - up)
+        } catch {
+            // It has ended already: `exited` and `gone` follow.
+            startedAt = Clock.boottime()
+            log.debug("no pidfd", metadata: ["pid": "\(pid)", "why": "\(error)"])
+        }
+        let pidFile = agent.paths.pidFile(service)
+        agent.files.submit { [log] in
+            do { try Files.writeAtomically(pidFile, Array("\(pid)\n".utf8), mode: 0o644, sync: false) } catch {
+                log.warning("no PID file for people", metadata: ["error": "\(error)"])
+            }
+        }
+        readAffinity(pid)
+        if let adoption {
+            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
+            log.notice("adopted", metadata: ["pid": "\(pid)", "launch": "\(id)"])
+            endAdoption()
+            applyLatches()
+        } else if machine.launch == id, machine.pid == nil {
+            handle(.processStarted(pid: pid))
+        } else if machine.launch != id {
+            // It started although its launch was called off in the same instant.
+            link.send(.kill(id: link.requestID(), latch: nil))
+        }
+    }
+
+    private func notify(_ key: String, _ value: String) {
+        notified[key] = value
+        notifiedAt[key] = Clock.boottime()
+        switch key {
+        case "STATUS": status = value
+        case "EXTEND_TIMEOUT_USEC":
+            if let microseconds = Int64(value), microseconds > 0 { return handle(.extensionSaid(.microseconds(min(microseconds, 86_400_000_000)))) }
+        default: break
+        }
+        handle(.notified("\(key)=\(value)"))
+    }
+
+    // MARK: The end of a launch
+
+    private func ended(_ directory: LaunchDirectory, _ id: LaunchID) {
+        let accepted = agent.files.submit { [self] in
+            let exit = Result { try directory.exit }
+            agent.loop.execute {
+                switch exit {
+                case .success(let exit?): self.finish(id, exit)
+                case .success(nil): self.finishUnknown(id, "the shim left no exit record")
+                case .failure(let error): self.finishUnknown(id, "\(error)")
+                }
+            }
+        }
+        if !accepted { agent.loop.scheduleTask(in: .milliseconds(100)) { self.ended(directory, id) } }
+    }
+
+    func finish(_ id: LaunchID, _ exit: ShimExit) {
+        cleared(id)
+        defer { endAdoption() }
+        switch exit.how {
+        case .never:
+            if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
+        case .failed(let errno, let step):
+            if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
+        case .exited, .signalled:
+            if let adoption { return handle(.foundGone(WorkerExit(exit), wasStopping: adoption.stopping)) }
+            guard machine.launch == id else { return }
+            if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
+            handle(.gone(WorkerExit(exit)))
+        }
+    }
+
+    private func finishUnknown(_ id: LaunchID, _ why: String) {
+        log.error("a launch ended and its exit status is unknown", metadata: ["launch": "\(id)", "why": "\(why)"])
+        cleared(id)
+        defer { endAdoption() }
+        let now = Clock.boottime()
+        if let adoption { return handle(.foundGone(WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
+        guard machine.launch == id else { return }
+        if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
+        handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { $0.key.hasPrefix("X_") }, status: status, at: now)))
+    }
+
+    private func cleared(_ id: LaunchID) {
+        agent.emergency.remove(declaration.service, launch: id)
+        worker = nil
+        startedAt = nil
+        notified = [:]
+        notifiedAt = [:]
+        awaited = [:]
+        lossChecks = 0
+        let pidFile = agent.paths.pidFile(service)
+        agent.files.submit { [log] in
+            do { try Files.remove(pidFile) } catch { log.warning("a PID file is left", metadata: ["error": "\(error)"]) }
+        }
+    }
+
+    // MARK: Loss of the stream
+
+    /// Not closed by us and no `gone`: the exit record, a new connection, or the processes themselves say what happened.
+    private func lost(_ id: LaunchID) {
+        guard let link, link.launch == id else { return }
+        self.link = nil
+        for answer in awaited.values { answer(.refused("its shim's stream was lost")) }
+        awaited = [:]
+        examine(link.directory, id)
+    }
+
+    private enum Finding: Sendable {
+        case exit(ShimExit)
+        case reconnected(Int32)
+        /// Nothing of the tree is left and no exit was kept.
+        case empty
+        /// The shim is gone, something of the tree lives; what could be identified was killed.
+        case leftovers
+    }
+
+    private func examine(_ directory: LaunchDirectory, _ id: LaunchID) {
+        let accepted = agent.files.submit { [self] in
+            let finding = Self.find(directory, log)
+            agent.loop.execute {
+                switch finding {
+                case .exit(let exit): self.finish(id, exit)
+                case .reconnected(let descriptor): self.attach(directory, id, descriptor)
+                case .empty: self.finishUnknown(id, "its shim was lost")
+                case .leftovers:
+                    self.lossChecks += 1
+                    if self.lossChecks == 1 { self.log.error("the shim was lost; what is left of its tree is being killed", metadata: ["launch": "\(id)"]) }
+                    // Ten times a second at first, then once: uninterruptible sleep and core dumps take long.
+                    self.agent.loop.scheduleTask(in: .milliseconds(self.lossChecks < 50 ? 100 : 1_000)) { self.examine(directory, id) }
+                }
+            }
+        }
+        if !accepted { agent.loop.scheduleTask(in: .milliseconds(100)) { self.examine(directory, id) } }
+    }
+
+    /// Blocking. Kills only what the launch's own records identify.
+    private static func find(_ directory: LaunchDirectory, _ log: Logger) -> Finding {
+        do {
+            if let exit = try directory.exit, exit.treeEmpty { return .exit(exit) }
+            do {
+                return .reconnected(try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName))
+            } catch {
+                log.debug("the shim can't be reached", metadata: ["why": "\(error)"])
+            }
+            // A shim that lives but has no room for us is asked again, never replaced.
+            if let shim = try directory.identity, try shim.isAlive() { return .leftovers }
+            // The worker inherited the lock: while it is held something of the tree lives.
+            guard try directory.isSlotHeld else {
+                if let exit = try directory.exit { return .exit(exit) }
+                return .empty
+            }
+            if let worker = try directory.worker, try worker.isAlive() {
+                for pid in try Processes.descendants(of: worker.pid) {
+                    try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
+                }
+                try PIDFD(opening: worker).signal(SIGKILL)
+            }
+            for pid in try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)") {
+                try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
+            }
+        } catch {
+            log.debug("looking at a lost launch", metadata: ["why": "\(error)"])
+        }
+        return .leftovers
+    }
+
+    // MARK: Small things
+
+    func endAdoption() {
+        guard let adoption else { return }
+        self.adoption = nil
+        adoption.done()
+    }
+
+    /// A latch in force that covers this worker, the tmpfs looked at afresh.
+    private func forbiddingLatch() -> String? {
+        agent.latches.lookBeforeLaunch()
+        return agent.latches.book.forbidding(
+            service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled)?.id
+    }
+
+    /// As read back from the kernel; kept for a while because reading it per report would cost more than it tells.
+    func readAffinity(_ pid: Int32) {
+        affinityAt = Clock.boottime()
+        do { affinity = try Processes.affinity(of: pid).description } catch { affinity = "" }
+    }
+}
+
+extension WorkerExit {
+    init(_ exit: ShimExit) {
+        let how: How =
+            switch exit.how {
+            case .exited(let code): .exited(code)
+            case .signalled(let number, let core): .signalled(number, core: core)
+            case .never, .failed: .unknown
+            }
+        self.init(
+            how: how, killedByLatch: exit.latch, notified: exit.notified.filter { $0.key.hasPrefix("X_") },
+            saidStopping: exit.saidStopping, status: exit.notified["STATUS"] ?? "", at: exit.exitedAt)
+    }
+}

@@ -1,0 +1,225 @@
+internal import FleetCore
+internal import FleetProbes
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// One worker's machine and what carries out its effects.
+///
+/// Duties:
+/// 1. Effects are carried out in order; what follows a record waits until the record is durable, but for a kill under a
+///    latch, and but for a stop or a kill when the record can't be written in time (`recordBound`).
+/// 2. No launch without a durable record of the intent, none under a latch.
+/// 3. The loss of the shim's stream alone changes nothing: what became of the launch is read from its directory.
+///
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
+final class WorkerShell: @unchecked Sendable {
+    /// How long a stop or a kill waits for its record when the disk hangs.
+    static let recordBound: Duration = .seconds(5)
+
+    unowned let agent: Agent
+    let name: WorkerName
+    let log: Logger
+    private(set) var declaration: WorkerDeclaration
+    /// False once the inventory no longer places it here; it is then shown and can be stopped, nothing more.
+    var isDeclared = true
+    private(set) var machine: WorkerMachine
+
+    // What the worker has said and what is known of its process.
+    var notified: [String: String] = [:]
+    var notifiedAt: [String: BootTime] = [:]
+    var status = ""
+    var startedAt: BootTime?
+    var httpFigures: [String: WireFigure] = [:]
+    var affinity = ""
+    var affinityAt = BootTime.zero
+
+    // The launch.
+    var link: ShimLink?
+    var worker: ProcessIdentity?
+    var lossChecks = 0
+    /// Set while a launch of an earlier agent is being taken over.
+    var adoption: Adoption?
+    /// What the shim is asked to answer, by request id.
+    var awaited: [String: (ShimAnswer) -> Void] = [:]
+
+    private var queue: [WorkerMachine.Effect] = []
+    private var waiting: UInt64?
+    private var tickets: UInt64 = 0
+    private var recordProblem: String?
+    private var timer: Scheduled<Void>?
+
+    struct Adoption {
+        let ready: Bool
+        let stopping: Bool
+        let quiesced: Bool
+        let done: () -> Void
+    }
+
+    enum ShimAnswer: Sendable {
+        case ok
+        case refused(String)
+    }
+
+    init(agent: Agent, declaration: WorkerDeclaration, fold: AgentJournalFold.Worker?) {
+        self.agent = agent
+        self.declaration = declaration
+        name = WorkerName(declaration.service, on: agent.host)
+        var log = agent.log
+        log[metadataKey: "worker"] = "\(declaration.service)"
+        self.log = log
+        machine = WorkerMachine(
+            worker: name, policy: declaration.policy, generation: fold?.generation ?? 0, restarts: fold?.restarts ?? 0,
+            now: Clock.boottime())
+    }
+
+    var service: String { declaration.service.raw }
+
+    // MARK: Events
+
+    func handle(_ event: WorkerMachine.Event) {
+        agent.loop.preconditionInEventLoop()
+        let before = machine.phase
+        for effect in machine.handle(event, now: Clock.boottime()) {
+            if case .killTree(.some(let latch)) = effect {
+                killTree(latch: latch)
+            } else {
+                queue.append(effect)
+            }
+        }
+        if machine.phase != before { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
+        pump()
+        schedule()
+        agent.changed()
+    }
+
+    func redeclare(_ new: WorkerDeclaration) {
+        let policyChanged = new.policy != declaration.policy
+        declaration = new
+        isDeclared = true
+        if policyChanged { handle(.policyChanged(new.policy)) }
+        if let entry = agent.emergency.entry(new.service) {
+            agent.emergency.put(
+                entry.with(tier: new.tier, emergencyKilled: new.spec.emergencyKilled, pid: entry.pid, process: entry.process))
+        }
+    }
+
+    /// Brings the machine in line with the latches in force.
+    func applyLatches() {
+        let forbidding = agent.latches.book.forbidding(
+            service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled)
+        if let held = machine.latch, held != forbidding?.id { handle(.unlatched) }
+        if let forbidding, machine.latch == nil { handle(.latched(forbidding.id)) }
+    }
+
+    private func schedule() {
+        timer?.cancel()
+        timer = nil
+        guard let deadline = machine.deadline else { return }
+        let left = max(.zero, deadline - Clock.boottime())
+        timer = agent.loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { [self] in
+            timer = nil
+            handle(.timeReached(launch: Agent.newLaunchID()))
+        }
+    }
+
+    // MARK: Effects
+
+    private func pump() {
+        while waiting == nil, let effect = queue.first {
+            switch effect {
+            case .record:
+                record()
+            case .launch(let id):
+                queue.removeFirst()
+                if let recordProblem {
+                    handle(.launchFailed("its start can't be recorded: \(recordProblem). Make room for the agent's state directory, then start it again"))
+                } else if machine.launch == id {
+                    launch(id)
+                }
+            case .signal(let signal):
+                queue.removeFirst()
+                if let order = machine.slot { agent.operations[order.operation]?.signalledAt = Clock.boottime() }
+                send(signal: signal) { [log] answer in
+                    if case .refused(let why) = answer { log.warning("the stop signal did not go out", metadata: ["why": "\(why)"]) }
+                }
+            case .killTree(let latch):
+                queue.removeFirst()
+                killTree(latch: latch)
+            case .perform(let action):
+                queue.removeFirst()
+                perform(action)
+            case .answer(let order, let answer):
+                queue.removeFirst()
+                agent.answer(order, answer, from: self)
+            }
+        }
+    }
+
+    /// Hands all records at the head of the queue over in one go and waits for them.
+    private func record() {
+        var drafts: [AgentJournal.Draft] = []
+        var operations: [String] = []
+        while case .record(let event, let order, let fields)? = queue.first {
+            queue.removeFirst()
+            var fields = fields
+            if let order {
+                fields.append(WorkerMachine.Field("op", order.operation))
+                if !fields.contains(where: { $0.key == "generation" }) { fields.append(WorkerMachine.Field("generation", machine.generation)) }
+            }
+            drafts.append(
+                AgentJournal.Draft(
+                    event: event, worker: name.description, by: order?.by ?? "", reason: order?.reason ?? "", run: order?.run, fields: fields))
+            operations.append(order?.operation ?? "")
+        }
+        tickets += 1
+        let ticket = tickets
+        waiting = ticket
+        agent.journal.append(drafts) { [self, operations] result in
+            switch result {
+            case .success(let citations):
+                for (citation, operation) in zip(citations, operations) where !operation.isEmpty {
+                    agent.operations[operation]?.records.append(citation)
+                }
+                if waiting == ticket { recordProblem = nil }
+            case .failure(let error):
+                if waiting == ticket { recordProblem = error.description }
+            }
+            proceed(ticket)
+        }
+        agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self] in
+            guard waiting == ticket else { return }
+            // A launch waits on: its own bound ends it. Everything else must not depend on a disk that hangs.
+            if case .launch? = queue.first { return }
+            log.error("the journal does not answer; going ahead unrecorded", metadata: ["waited": "\(Self.recordBound.words)"])
+            proceed(ticket)
+        }
+    }
+
+    private func proceed(_ ticket: UInt64) {
+        guard waiting == ticket else { return }
+        waiting = nil
+        pump()
+        agent.changed()
+    }
+
+    // MARK: What goes to the shim
+
+    func send(signal: String, then: @escaping (ShimAnswer) -> Void) {
+        guard let number = Signals.number(named: signal) else { return then(.refused("this host knows no signal \(signal)")) }
+        guard let link else { return then(.refused("its shim can't be reached")) }
+        let id = link.requestID()
+        awaited[id] = then
+        link.send(.signal(id: id, number: number))
+    }
+
+    /// Through the shim, which kills the whole tree; without one through the pidfd that was opened at its start.
+    func killTree(latch: String?) {
+        if let link {
+            link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
+        } else if let entry = agent.emergency.entry(declaration.service) {
+            if let problem = entry.kill(line: []) { log.error("cannot kill", metadata: ["why": "\(problem)"]) }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+package import FleetAPI
+import FleetWire
+
+/// A stop certificate as text.
+package enum CertificateScreen {
+    package static func lines(_ certificate: APICertificate, zone: FleetZone, style: ScreenStyle) -> [String] {
+        var lines: [String] = []
+        let verdict = certificate.verdict.isEmpty ? "unproven" : certificate.verdict
+        lines.append(ScreenText.left("STOP CERTIFICATE", 71) + "verdict: \(verdict)")
+        if verdict != "proven" {
+            let reasons = certificate.because.isEmpty ? ["the certificate gives no reason"] : certificate.because
+            for reason in reasons {
+                lines += ScreenText.wrapped("because \(reason)", width: style.width, indent: "        ")
+            }
+        }
+        lines += ScreenText.wrapped(
+            "run \(certificate.run) · fleet \(certificate.fleet) · \"\(certificate.reason)\" · ordered by \(certificate.origin)",
+            width: style.width, indent: "  ")
+        lines += ScreenText.wrapped(
+            "plan \(ScreenText.digest(certificate.planDigest)) · inventory \(ScreenText.digest(certificate.inventoryDigest)) · \(span(certificate, zone))",
+            width: style.width, indent: "  ")
+        lines.append("")
+        lines += order(certificate, zone, style)
+        lines += ledger(certificate, style)
+        lines.append("")
+        lines += released(certificate, zone, style)
+        return style.apply(lines)
+    }
+
+    private static func span(_ certificate: APICertificate, _ zone: FleetZone) -> String {
+        let took = certificate.endedUnixUs > certificate.beganUnixUs ? certificate.endedUnixUs - certificate.beganUnixUs : 0
+        return "\(zone.date(certificate.beganUnixUs)) \(zone.time(certificate.beganUnixUs, milliseconds: true)) -> "
+            + "\(zone.time(certificate.endedUnixUs, milliseconds: true)) \(zone.city) (\(ScreenText.took(took * 1_000)))"
+    }
+
+    // MARK: Order
+
+    private static func order(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
+        let label = max(11, certificate.order.map(\.label.count).max() ?? 0)
+        var lines = ["\(ScreenText.left("ORDER", label))  began         proven        what proves it"]
+        for proof in certificate.order {
+            let head =
+                "\(ScreenText.left(proof.label, label))  \(ScreenText.left(zone.time(proof.beganUnixUs, milliseconds: true), 12))  "
+                + "\(ScreenText.left(proof.proven ? zone.time(proof.provenUnixUs, milliseconds: true) : "NOT PROVEN", 12))  "
+            let indent = String(repeating: " ", count: head.count)
+            let wrapped = ScreenText.wrapped(proof.what, width: style.width - head.count, indent: "")
+            lines.append(head + (wrapped.first ?? ""))
+            lines += wrapped.dropFirst().map { indent + $0 }
+        }
+        let killed = certificate.workers.filter(\.killed).map(\.worker)
+        let held = certificate.workers.filter(\.held).map(\.worker)
+        lines += ScreenText.wrapped(
+            "\(ahead(certificate)) Overrides: \(list(certificate.overrides)). Killed: \(list(killed)). Held: \(list(held)).",
+            width: style.width, indent: "")
+        lines.append("")
+        return lines
+    }
+
+    /// Read off the times, never taken on trust: law 1.
+    private static func ahead(_ certificate: APICertificate) -> String {
+        for (before, next) in zip(certificate.order, certificate.order.dropFirst()) {
+            if !before.proven { return "\(next.label) began although \(before.label) was not proven." }
+            if next.beganUnixUs > 0, next.beganUnixUs < before.provenUnixUs { return "\(next.label) began before \(before.label) was proven." }
+        }
+        return "No tier began before the one ahead was proven."
+    }
+
+    private static func list(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
+
+    // MARK: Ledger
+
+    private static func ledger(_ certificate: APICertificate, _ style: ScreenStyle) -> [String] {
+        guard !certificate.ledger.isEmpty else { return ["LEDGER       no stream is declared: nothing was counted"] }
+        let names = certificate.ledger.map { "\($0.stream) -> \($0.consumer)" }
+        let name = min(24, max(24, names.map(\.count).max() ?? 0))
+        let head = ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
+        var lines = [
+            ScreenText.left("LEDGER", name) + zip(head, [11, 13, 12, 12, 12]).map { ScreenText.right($0, $1) }.joined() + "  DIFFERENCE"
+        ]
+        for (line, title) in zip(certificate.ledger, names) {
+            let figures = [line.produced, line.applied, line.inFlight, line.buffered, line.discarded]
+            let difference = line.differenceKnown ? ScreenText.number(line.difference) : "?"
+            // A name too long for its column keeps a line of its own: figures never lose a digit.
+            let long = title.count > name - 1
+            if long { lines.append(title) }
+            lines.append(
+                ScreenText.left(long ? "" : title, name)
+                    + zip(figures, [11, 13, 12, 12, 12]).map { ScreenText.right(ScreenText.figure($0), $1) }.joined()
+                    + "  \(ScreenText.right(difference, 2))" + (line.verdict.isEmpty || line.verdict == "proven" || line.verdict == "exact" ? "" : " \(line.verdict)"))
+            if line.policy == "discard", line.discarded.value > 0 {
+                lines.append("  \(ScreenText.number(line.discarded.value)) discarded by the stream's policy")
+            }
+            if !line.note.isEmpty { lines += ScreenText.wrapped("  \(line.note)", width: style.width, indent: "  ") }
+            for (figure, what) in zip(figures, ["produced", "applied", "in flight", "buffered", "discarded"]) where !figure.known && !figure.whyUnknown.isEmpty {
+                lines += ScreenText.wrapped("  \(what) unknown: \(figure.whyUnknown)", width: style.width, indent: "    ")
+            }
+        }
+        return lines
+    }
+
+    // MARK: What was released, kept, signed
+
+    private static func released(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
+        let workers = certificate.workers
+        let empty = workers.filter(\.treeEmpty).count
+        let markers = workers.filter { $0.hasSnapshot && $0.snapshot.markerFound }.count
+        let snapshots = workers.filter(\.hasSnapshot).count
+        var text = "RELEASED   \(ScreenText.plural(empty, "process tree")) of \(workers.count) shown empty"
+        if snapshots > 0 { text += " · shutdown markers \(markers) of \(snapshots)" }
+        var lines = [text]
+        for worker in workers where !worker.exit.known || worker.exit.signalled || worker.exit.code != 0 {
+            guard worker.hasExit || worker.killed else { continue }
+            lines.append("EXIT       \(worker.worker)  \(exit(worker.exit))")
+        }
+        if !certificate.snapshotFile.isEmpty {
+            lines += ScreenText.wrapped(
+                "STATE      \(certificate.snapshotFile) sha256 \(ScreenText.digest(certificate.snapshotSha256))", width: style.width,
+                indent: "           ")
+        }
+        for worker in workers {
+            for (path, digest) in worker.snapshot.stateFileSha256.sorted(by: { $0.key < $1.key }) {
+                let name = path.split(separator: "/").last.map(String.init) ?? path
+                let value = digest.hasPrefix("unreadable") ? digest : "sha256 \(ScreenText.digest(digest))"
+                lines.append("           \(worker.worker) \(name) \(value)")
+            }
+        }
+        for note in certificate.notes { lines += ScreenText.wrapped("NOTE       \(note)", width: style.width, indent: "           ") }
+        lines.append("DOES NOT CLAIM what the venue holds. It says what our own programs said of it.")
+        lines.append(
+            "Evidence: \(certificate.measured) measured · \(certificate.reported) reported by workers · "
+                + "\(certificate.attested) attested by a person · \(certificate.unknown) unknown")
+        let record = certificate.auditSequence > 0 ? " · audit record \(ScreenText.number(certificate.auditSequence))" : ""
+        lines.append(
+            certificate.signedBy.isEmpty
+                ? "Not signed\(record)" : "Signed \(certificate.signedBy) \(zone.time(certificate.endedUnixUs, milliseconds: true))\(record)")
+        return lines
+    }
+
+    static func exit(_ exit: WireExit) -> String {
+        if !exit.known { return "exit status unknown: its shim was lost" }
+        if exit.signalled {
+            let latch = exit.killedByLatch.isEmpty ? "" : ", by emergency stop \(exit.killedByLatch)"
+            return "signal \(exit.code)\(exit.core ? ", core dumped" : "")\(latch)"
+        }
+        return "exit \(exit.code)"
+    }
+}

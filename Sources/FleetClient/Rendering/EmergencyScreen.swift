@@ -1,0 +1,83 @@
+package import FleetAPI
+import FleetCore
+package import FleetWire
+
+/// What an emergency stop will do, and what it did.
+package enum EmergencyScreen {
+    // MARK: Before
+
+    /// From the last known status; nil: nobody could say what runs.
+    package static func preview(_ status: APIFleetStatus?, scope: WireScope, style: ScreenStyle) -> [String] {
+        guard let status else {
+            return style.apply([
+                "KILLS NOW, no flushing: \(words(scope)).",
+                "No coordinator or relay has said what runs. It is sent to all of them all the same.",
+            ])
+        }
+        var lines = ["KILLS NOW, no flushing: \(words(scope))\(hosts(status, scope))."]
+        let unknown = status.hosts.filter { !$0.known }.map(\.host)
+        if !unknown.isEmpty { lines.append("UNKNOWN: \(unknown.joined(separator: ", ")); it is told when it answers.") }
+        lines += running(status, scope)
+        lines.append("Orders at the venue are NOT cancelled by this.  Softer: trading quiesce --all --reason \"…\"")
+        return style.apply(lines.flatMap { ScreenText.wrapped($0, width: style.width, indent: "  ") })
+    }
+
+    private static func words(_ scope: WireScope) -> String {
+        var parts: [String] = []
+        if !scope.tiers.isEmpty { parts.append("tier \(scope.tiers.joined(separator: ", "))") }
+        if !scope.services.isEmpty { parts.append("service \(scope.services.joined(separator: ", "))") }
+        if parts.isEmpty { parts.append(scope.everything ? "everything, also what the inventory spares" : "what the inventory's emergency_stop names") }
+        return parts.joined(separator: "; ")
+    }
+
+    private static func hosts(_ status: APIFleetStatus, _ scope: WireScope) -> String {
+        scope.hosts.isEmpty ? "" : ", on \(scope.hosts.joined(separator: " "))"
+    }
+
+    /// The workers that run, by tier. Which of them the inventory spares, each agent decides.
+    private static func running(_ status: APIFleetStatus, _ scope: WireScope) -> [String] {
+        status.tiers.compactMap { tier in
+            let names = status.hosts.filter { scope.hosts.isEmpty || scope.hosts.contains($0.host) }.flatMap { host in
+                host.report.workers.filter { $0.tier == tier && $0.pid > 0 }.map { "\($0.service)@\(host.host)" }
+            }
+            return names.isEmpty ? nil : "  \(tier): \(names.joined(separator: " ")) run"
+        }
+    }
+
+    // MARK: After
+
+    package static func lines(_ outcome: EmergencyCall.Outcome, latch: String, style: ScreenStyle) -> [String] {
+        var lines: [String] = []
+        for path in outcome.paths {
+            switch path.answer {
+            case .success: lines.append("latch set by \(path.name)")
+            case .failure(let problem): lines.append("NOT BY \(path.name): \(problem.what)")
+            case nil: lines.append("NOT YET by \(path.name): no answer so far")
+            }
+        }
+        for host in (outcome.confirmed + outcome.unconfirmed).sorted() {
+            let workers = outcome.workers.filter { $0.host == host }
+            if outcome.unconfirmed.contains(host), workers.isEmpty {
+                lines.append("? \(ScreenText.left(host, 12)) not confirmed: the host does not answer; its workers may be running")
+            } else if workers.isEmpty {
+                lines.append("- \(ScreenText.left(host, 12)) nothing in scope ran")
+            }
+            for worker in workers {
+                lines.append(
+                    "\(worker.gone ? "✓" : "?") \(ScreenText.left(host, 12)) \(ScreenText.left(worker.name, 24)) "
+                        + (worker.gone ? "gone" : "not confirmed") + (worker.text.isEmpty || worker.gone ? "" : ": \(worker.text)"))
+            }
+        }
+        lines.append(summary(outcome))
+        lines.append("In force until: trading emergency-stop release --latch \(latch) --reason \"…\"")
+        return style.apply(lines)
+    }
+
+    private static func summary(_ outcome: EmergencyCall.Outcome) -> String {
+        let gone = outcome.workers.filter(\.gone).count
+        var line = outcome.isAnswered ? "GONE \(gone) of \(outcome.workers.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
+        let open = outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" } + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } }
+        if !open.isEmpty { line += " · UNKNOWN \(open.count): \(open.joined(separator: ", "))" }
+        return line
+    }
+}

@@ -1,0 +1,62 @@
+/// How a screen may look: the words are always the same.
+package struct ScreenStyle: Equatable, Sendable {
+    /// Columns of the terminal; screens use at most 100.
+    package var width: Int
+    /// A UTF-8 locale: ✓ and · instead of + and |.
+    package var unicode: Bool
+    package var colour: Bool
+
+    package static let widthMax = 100
+
+    package init(width: Int = widthMax, unicode: Bool = true, colour: Bool = false) {
+        self.width = min(max(width, 40), Self.widthMax)
+        self.unicode = unicode
+        self.colour = colour
+    }
+
+    /// Works the style into finished lines: cut to the width, plain ASCII where nothing else is understood.
+    package func apply(_ lines: [String]) -> [String] {
+        lines.map { line in
+            let cut = line.count <= width ? line : String(line.prefix(width))
+            let text = unicode ? cut : Self.ascii(cut)
+            return colour ? Self.coloured(text) : text
+        }.map { line in
+            var line = line
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+    }
+
+    package static func ascii(_ text: String) -> String {
+        var plain = ""
+        for character in text {
+            switch character {
+            case "✓": plain += "+"
+            case "·": plain += "|"
+            case "∥": plain += "||"
+            case "…": plain += "..."
+            case "±": plain += "+/-"
+            case "µ": plain += "u"
+            default: plain += character.isASCII ? String(character) : "?"
+            }
+        }
+        return plain
+    }
+
+    /// Colour repeats what the first character or the verdict already says.
+    private static func coloured(_ text: String) -> String {
+        let code: String?
+        if text.hasPrefix("✓ ") || text.hasPrefix("+ ") || text.hasSuffix("verdict: proven") {
+            code = "32"
+        } else if text.hasPrefix("! ") || text.contains("verdict: contradicted") || text.hasPrefix("BLOCKED") || text.hasPrefix("FAILED") {
+            code = "31"
+        } else if text.hasPrefix("? ") || text.contains("verdict: unproven") || text.hasPrefix("HOLD") {
+            code = "33"
+        } else if let first = text.first, first.isUppercase, text.prefix(5).allSatisfy({ $0.isUppercase || $0 == " " }) {
+            code = "1"
+        } else {
+            code = nil
+        }
+        return code.map { "\u{1B}[\($0)m\(text)\u{1B}[0m" } ?? text
+    }
+}

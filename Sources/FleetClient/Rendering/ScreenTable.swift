@@ -1,0 +1,54 @@
+/// Rows in columns. A table that is too wide drops columns from the right, never one that is kept, and cuts the one that
+/// is flexible.
+struct ScreenTable {
+    struct Column {
+        var title: String
+        var right = false
+        /// Never dropped: names, the state, the age.
+        var kept = false
+        /// Takes what is left and is cut when that is too little.
+        var flexible = false
+    }
+
+    enum Line {
+        case row([String])
+        /// A heading between rows.
+        case text(String)
+    }
+
+    let columns: [Column]
+    private(set) var lines: [Line] = []
+
+    init(_ columns: [Column]) { self.columns = columns }
+
+    mutating func add(_ cells: [String]) { lines.append(.row(cells)) }
+    mutating func add(heading: String) { lines.append(.text(heading)) }
+
+    func render(width: Int) -> [String] {
+        var shown = Array(columns.indices)
+        var widths = columns.indices.map { index in
+            lines.reduce(columns[index].title.count) { widest, line in
+                if case .row(let cells) = line { max(widest, cells[index].count) } else { widest }
+            }
+        }
+        // Columns stand apart by two spaces; the first is the mark and stands apart by its own.
+        func total() -> Int { shown.reduce(0) { $0 + widths[$1] } + 2 * max(0, shown.count - 1) }
+        if total() > width, let flexible = shown.first(where: { columns[$0].flexible }) {
+            widths[flexible] = max(columns[flexible].title.count, min(widths[flexible], widths[flexible] - (total() - width)), 8)
+        }
+        while total() > width, let drop = shown.last(where: { !columns[$0].kept }) { shown.removeAll { $0 == drop } }
+        if let flexible = shown.first(where: { columns[$0].flexible }), total() < width { widths[flexible] += width - total() }
+
+        func cells(_ texts: [String]) -> String {
+            shown.map { columns[$0].right ? ScreenText.right(texts[$0], widths[$0]) : ScreenText.left(texts[$0], widths[$0]) }
+                .joined(separator: "  ")
+        }
+        return [cells(columns.map(\.title))]
+            + lines.map { line in
+                switch line {
+                case .row(let texts): cells(texts)
+                case .text(let heading): heading
+                }
+            }
+    }
+}

@@ -1,0 +1,80 @@
+import FleetAPI
+import FleetWire
+
+/// One worker's line: declared ones and reported ones alike. What its host does not confirm is UNKNOWN, with what it was.
+struct WorkerRow: Equatable {
+    var mark: String
+    var service: String
+    var host: String
+    var tier: String
+    var state: String
+    var pid: String
+    var cpus: String
+    var up: String
+    var restarts: String
+    var note: String
+    var age: String
+
+    /// In the order of hosts as the coordinator lists them, then of services as declared.
+    static func all(_ status: APIFleetStatus) -> [WorkerRow] {
+        // A host that never reported does not say its workers' tiers; another host with the same service may.
+        var tiers: [String: String] = [:]
+        for worker in status.hosts.flatMap(\.report.workers) { tiers[worker.service] = worker.tier }
+        return status.hosts.flatMap { host -> [WorkerRow] in
+            let reported = host.report.workers
+            let silent = host.declared.filter { name in !reported.contains { $0.service == name } }
+            return reported.map { row($0, host) } + silent.map { unheard($0, host, tier: tiers[$0] ?? "") }
+        }
+    }
+
+    private static func unheard(_ service: String, _ host: APIHostStatus, tier: String) -> WorkerRow {
+        WorkerRow(
+            mark: "?", service: service, host: host.host, tier: tier, state: "UNKNOWN", pid: "-", cpus: "-", up: "-", restarts: "-",
+            note: host.known ? "declared, not reported" : "never heard of", age: host.ever ? ScreenText.age(host.ageNs) : "never")
+    }
+
+    private static func row(_ worker: WireWorkerReport, _ host: APIHostStatus) -> WorkerRow {
+        let (mark, word) = words(worker.state)
+        var row = WorkerRow(
+            mark: mark, service: worker.service, host: host.host, tier: worker.tier, state: word, pid: worker.pid > 0 ? "\(worker.pid)" : "-",
+            cpus: worker.pid > 0 ? (worker.cpus.isEmpty ? "?" : worker.cpus) : "-", up: worker.pid > 0 ? ScreenText.uptime(worker.upNs) : "-",
+            restarts: "\(worker.restarts)", note: note(worker), age: ScreenText.age(host.ageNs))
+        guard host.known else {
+            row.mark = "?"
+            row.state = "UNKNOWN"
+            row.note = worker.pid > 0 ? "was \(worker.pid), \(word)" : "was \(word)"
+            row.pid = "-"
+            row.cpus = "-"
+            row.up = "-"
+            return row
+        }
+        return row
+    }
+
+    static func words(_ state: WireWorkerState) -> (mark: String, word: String) {
+        switch state {
+        case .running: ("✓", "running")
+        case .stopped: ("-", "stopped")
+        case .starting: ("~", "starting")
+        case .stopping: ("~", "stopping")
+        case .backoff: ("!", "BACKOFF")
+        case .held: ("!", "HELD")
+        case .failed: ("!", "FAILED")
+        case .workerUnknown, .UNRECOGNIZED: ("?", "UNKNOWN")
+        }
+    }
+
+    /// The gravest first, for the column is cut at its right.
+    private static func note(_ worker: WireWorkerReport) -> String {
+        var parts: [String] = []
+        if worker.latched { parts.append("LATCHED") }
+        if worker.quiesced { parts.append("quiesced") }
+        if !worker.note.isEmpty { parts.append(worker.note) }
+        if !worker.busy.isEmpty { parts.append(worker.busy) }
+        if worker.pid == 0, worker.hasLastExit, !worker.lastExit.known || worker.lastExit.signalled || worker.lastExit.code != 0 {
+            parts.append("last: \(CertificateScreen.exit(worker.lastExit))")
+        }
+        if worker.pid > 0, !worker.status.isEmpty { parts.append(worker.status) }
+        return parts.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,198 @@
+internal import FleetAPI
+internal import FleetCore
+internal import FleetJournal
+internal import FleetTrust
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// The stop certificate: what a stop has shown, as a file that is signed, and a record that binds it.
+extension Coordinator {
+    func certify(run id: UInt64, _ machine: RunMachine, ending: String?) {
+        let stopped = Set(machine.evidence.stops.keys.map(\.service))
+        var broken: [ServiceName: String] = [:]
+        for worker in relaunched { broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time" }
+        let ledger = Ledger(inventory: inventory, baseline: baseline, evidence: machine.evidence, brokenCounts: broken).lines(stopped: stopped)
+        let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: ledger, ending: ending)
+        var certificate = APICertificate()
+        certificate.run = id
+        certificate.fleet = inventory.fleet.raw
+        certificate.reason = machine.reason
+        certificate.origin = machine.by
+        certificate.planDigest = Self.digest(of: machine.plan)
+        certificate.inventoryDigest = inventory.digest
+        certificate.beganUnixUs = machine.began?.unixMicroseconds ?? 0
+        certificate.endedUnixUs = machine.ended?.unixMicroseconds ?? 0
+        certificate.verdict = verdict.verdict.rawValue
+        certificate.because = verdict.because
+        certificate.order = Self.order(machine.evidence)
+        certificate.ledger = ledger.map(Self.line)
+        certificate.overrides = machine.evidence.overrides
+        certificate.notes = machine.plan.notes
+        certificate.workers = machine.plan.workers.map { proof($0, machine, run: id) }
+        certificate.signedBy = "coordinator/\(settings.name)"
+        Self.count(&certificate)
+        keep(certificate, run: id)
+    }
+
+    private static func order(_ evidence: RunEvidence) -> [APITierProof] {
+        let marks = evidence.marks.map { mark in
+            var proof = APITierProof()
+            proof.label = mark.label
+            proof.beganUnixUs = mark.began?.unixMicroseconds ?? 0
+            proof.provenUnixUs = mark.ended.unixMicroseconds
+            proof.what = mark.what
+            proof.proven = mark.proven
+            return proof
+        }
+        let tiers = evidence.tierOrder.map { tier in
+            var proof = APITierProof()
+            proof.label = tier.name.raw
+            proof.beganUnixUs = tier.began.unixMicroseconds
+            proof.provenUnixUs = tier.ended?.unixMicroseconds ?? 0
+            let stops = (evidence.stopsInTier[tier.name] ?? []).compactMap { evidence.stops[$0] }
+            let exits = Set(stops.map { $0.exit?.words ?? ($0.attested ? "attested off" : "not running") }).sorted().joined(separator: ", ")
+            proof.what = "\(stops.count) worker\(stops.count == 1 ? "" : "s"), \(exits), process trees \(tier.proven ? "empty (measured)" : "not shown empty")"
+            proof.proven = tier.proven
+            return proof
+        }
+        return (marks + tiers).sorted { $0.beganUnixUs < $1.beganUnixUs }
+    }
+
+    private static func line(_ line: LedgerLine) -> APILedgerLine {
+        var api = APILedgerLine()
+        api.stream = line.stream.raw
+        api.consumer = line.consumer.raw
+        api.policy = line.policy.rawValue
+        api.produced = figure(line.produced)
+        api.applied = figure(line.applied)
+        api.inFlight = figure(line.inFlight)
+        api.buffered = figure(line.buffered)
+        api.discarded = figure(line.discarded)
+        api.differenceKnown = line.difference != nil
+        api.difference = line.difference ?? 0
+        api.verdict = line.verdict.rawValue
+        api.note = line.note
+        return api
+    }
+
+    private static func figure(_ count: LedgerLine.Count) -> WireFigure {
+        var figure = WireFigure()
+        figure.known = count.value != nil
+        figure.value = count.value ?? 0
+        figure.whyUnknown = count.why
+        figure.evidence =
+            switch count.evidence {
+            case .measured: .measured
+            case .reported: .reported
+            case .unknown: .unknown
+            }
+        return figure
+    }
+
+    private func proof(_ worker: WorkerName, _ machine: RunMachine, run id: UInt64) -> APIWorkerProof {
+        var proof = APIWorkerProof()
+        proof.worker = worker.description
+        proof.host = worker.host.raw
+        proof.tier = inventory.service(worker.service)?.tier.raw ?? ""
+        proof.held = machine.evidence.held.contains(worker)
+        if let stop = machine.evidence.stops[worker] {
+            proof.treeEmpty = stop.treeEmpty
+            proof.killed = stop.killed
+            proof.signalledUnixUs = stop.signalledUnixMicroseconds
+            proof.goneUnixUs = stop.goneUnixMicroseconds
+            if let exit = stop.exit {
+                proof.exit.known = exit.how != .unknown
+                switch exit.how {
+                case .exited(let code): proof.exit.code = code
+                case .signalled(let number, let core):
+                    proof.exit.signalled = true
+                    proof.exit.code = number
+                    proof.exit.core = core
+                case .unknown: break
+                }
+                proof.exit.notified = exit.notified
+                proof.exit.saidStopping = exit.saidStopping
+            }
+            proof.records = stop.citations.map { citation in
+                let parts = citation.split(separator: ":")
+                var record = WireRecordCitation()
+                record.sequence = parts.count > 1 ? UInt64(parts[1]) ?? 0 : 0
+                record.hash = parts.count > 2 ? String(parts[2]) : ""
+                return record
+            }
+        }
+        if let snapshot = runs[id]?.snapshots.first(where: { $0.key.hasSuffix("/\(worker)") })?.value { proof.snapshot = snapshot }
+        return proof
+    }
+
+    private static func count(_ certificate: inout APICertificate) {
+        let figures = certificate.ledger.flatMap { [$0.produced, $0.applied, $0.inFlight, $0.buffered, $0.discarded] }
+        certificate.measured = UInt32(figures.count { $0.known && $0.evidence == .measured } + certificate.workers.count { $0.treeEmpty })
+        certificate.reported = UInt32(figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
+        certificate.attested = UInt32(certificate.overrides.count)
+        certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty })
+    }
+
+    /// Writes the snapshot and the certificate with its signature, records both, and ends the run. What can't be written
+    /// or signed is said in the certificate itself, which is then at most unproven.
+    private func keep(_ certificate: APICertificate, run id: UInt64) {
+        var certificate = certificate
+        let directory = settings.stateDirectory
+        var records: [AuditRecord] = []
+        do {
+            var snapshot = APICertificate()
+            snapshot.run = id
+            snapshot.workers = certificate.workers
+            snapshot.ledger = certificate.ledger
+            let bytes = try APIJSON.encode(snapshot)
+            try Files.makeDirectory("\(directory)/snapshots", mode: 0o750)
+            let path = "\(directory)/snapshots/run-\(id).json"
+            try Files.writeAtomically(path, bytes, mode: 0o640, sync: true)
+            certificate.snapshotFile = path
+            certificate.snapshotSha256 = Digest.sha256Hex(bytes)
+            records.append(runRecord(.stateSnapshot, id, [("file", path), ("sha256", certificate.snapshotSha256)]))
+            let document = try APIJSON.encode(certificate)
+            try Files.makeDirectory("\(directory)/certificates", mode: 0o750)
+            try Files.writeAtomically("\(directory)/certificates/stop-\(id).json", document, mode: 0o640, sync: true)
+            let signature = try DetachedSignature.sign(
+                document, certPEM: Files.read(settings.certificatePath, limit: 1 << 20), keyPEM: Files.read(settings.keyPath, limit: 1 << 20))
+            try Files.writeAtomically("\(directory)/certificates/stop-\(id).p7s", signature.der, mode: 0o640, sync: true)
+            records.append(
+                runRecord(
+                    .verdict, id,
+                    [
+                        ("verdict", certificate.verdict), ("because", certificate.because.joined(separator: "; ")),
+                        ("certificate_sha256", Digest.sha256Hex(document)), ("file", "\(directory)/certificates/stop-\(id).json"),
+                    ]))
+        } catch {
+            log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])
+            if certificate.verdict == Verdict.proven.rawValue { certificate.verdict = Verdict.unproven.rawValue }
+            certificate.because.append("the certificate could not be written and signed: \(error)")
+            certificate.signedBy = ""
+            records.append(runRecord(.verdict, id, [("verdict", certificate.verdict), ("because", certificate.because.joined(separator: "; "))]))
+        }
+        guard let journal else { return }
+        let kept = certificate
+        journal.append(records) { [self] result in
+            home.execute { [self] in
+                var kept = kept
+                switch result {
+                case .success(let appended): kept.auditSequence = appended.last?.sequence ?? 0
+                case .failure(let error):
+                    kept.verdict = max(Verdict(rawValue: kept.verdict) ?? .unproven, .unproven).rawValue
+                    kept.because.append("the verdict could not be recorded: \(error)")
+                }
+                runs[id]?.api.certificate = kept
+                runs[id]?.api.verdict = kept.verdict
+                announceEnd(run: id)
+            }
+        }
+    }
+
+    private func runRecord(_ event: AuditEvent, _ id: UInt64, _ fields: [(String, String)]) -> AuditRecord {
+        AuditRecord(
+            event, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id, fields: fields)
+    }
+}

@@ -1,0 +1,320 @@
+internal import FleetAPI
+internal import FleetCore
+internal import FleetJournal
+internal import FleetTrust
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// Runs: the shell around `RunMachine`. Effects of one run are performed strictly in order; a record holds back what
+/// follows it until it is durable.
+extension Coordinator {
+    // MARK: Planning
+
+    func observed() -> ObservedFleet {
+        let time = now().boot
+        var fleet = ObservedFleet(workers: [:], reporting: [])
+        for (name, host) in hosts {
+            if host.isKnown(now: time, bound: settings.reportBound) {
+                fleet.reporting.insert(name)
+                for report in host.report?.workers ?? [] {
+                    fleet.workers[WorkerName(ServiceName(report.service), on: name)] = ObservedWorker(report)
+                }
+            } else {
+                let age = host.lastWordAt.map { "has not answered for \((time - $0).words)" } ?? "has never reported"
+                fleet.silence[name] = "\(age) (\(host.whyUnknown))"
+            }
+        }
+        return fleet
+    }
+
+    func plan(_ kind: RunKind, _ scope: OperationScope) throws -> Plan {
+        do throws(PlanRefusal) {
+            return try Planner(inventory: inventory, fleet: observed()).plan(kind, scope)
+        } catch {
+            throw APIProblem(slug: error.slug, what: error.what, why: error.why, then: error.then)
+        }
+    }
+
+    static func digest(of plan: Plan) -> String {
+        let hex = Array(Digest.sha256Hex(Array(plan.canonical.utf8)).prefix(12))
+        return [hex[0..<4], hex[4..<8], hex[8..<12]].map { String($0) }.joined(separator: "-")
+    }
+
+    /// Begins a run; the promise succeeds once its start is journaled.
+    func begin(_ plan: Plan, by: String, reason: String) throws -> UInt64 {
+        if let busy = runs.values.first(where: { run in
+            guard let machine = run.machine, !machine.state.isEnded else { return false }
+            return !Set(machine.plan.workers).isDisjoint(with: plan.workers)
+        }) {
+            throw APIProblem(
+                slug: "run-active", what: "REFUSED  \(plan.kind.rawValue): run \(busy.api.id) (\(busy.api.kind) by \(busy.api.origin)) is under way",
+                why: busy.api.blocked.isEmpty ? "It acts on the same workers. Nothing was done." : busy.api.blocked,
+                then: "Watch it: trading runs \(busy.api.id)    End it: trading runs abort \(busy.api.id) --reason …")
+        }
+        lastRun += 1
+        let id = lastRun
+        let machine = RunMachine(id: id, plan: plan, inventory: inventory, by: by, reason: reason)
+        var api = APIRun()
+        api.id = id
+        api.kind = plan.kind.rawValue
+        api.reason = reason
+        api.origin = by
+        api.state = .active
+        api.planDigest = Self.digest(of: plan)
+        api.beganUnixUs = now().unixMicroseconds
+        api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
+        runs[id] = RunRecord(machine: machine, api: api)
+        let time = now().boot
+        for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
+            handle(run: id, .hostLost(name, why: host.whyUnknown))
+        }
+        handle(run: id, .begin)
+        return id
+    }
+
+    // MARK: Events
+
+    func eachActiveRun(_ event: (RunMachine) -> RunMachine.Event?) {
+        for (id, run) in runs {
+            guard let machine = run.machine, !machine.state.isEnded, let event = event(machine) else { continue }
+            handle(run: id, event)
+        }
+    }
+
+    func handle(run id: UInt64, _ event: RunMachine.Event, detail: (CommandID, WireCommandResult)? = nil) {
+        home.preconditionInEventLoop()
+        guard var machine = runs[id]?.machine else { return }
+        if let (command, result) = detail { keepDetail(run: id, command, result) }
+        let effects = machine.handle(event, now: now())
+        runs[id]?.machine = machine
+        runs[id]?.queue += effects
+        arm(run: id)
+        perform(run: id)
+    }
+
+    private func arm(run id: UInt64) {
+        guard let deadline = runs[id]?.machine?.deadline else { return }
+        runs[id]?.timer += 1
+        let armed = runs[id]?.timer
+        let wait = max(.zero, deadline - now().boot)
+        home.scheduleTask(in: .nanoseconds(wait.nanoseconds + 1_000_000)) { [self] in
+            guard runs[id]?.timer == armed else { return }
+            handle(run: id, .timeReached)
+        }
+    }
+
+    /// Performs queued effects up to the next record, which is written first.
+    private func perform(run id: UInt64) {
+        while let run = runs[id], !run.writing, let effect = run.queue.first {
+            if case .record = effect {
+                write(run: id)
+                return
+            }
+            runs[id]?.queue.removeFirst()
+            perform(run: id, effect)
+        }
+    }
+
+    /// Writes every record at the head of the queue in one append.
+    private func write(run id: UInt64) {
+        guard let run = runs[id], let machine = run.machine, let journal else { return }
+        var records: [AuditRecord] = []
+        for effect in run.queue {
+            guard case .record(let event, let worker, let fields) = effect else { break }
+            records.append(
+                AuditRecord(event, worker: worker, by: machine.by, reason: machine.reason, run: id, fields: fields.map { ($0.key, $0.value) }))
+        }
+        let count = records.count
+        runs[id]?.writing = true
+        journal.append(records) { [self] result in
+            home.execute { [self] in
+                runs[id]?.writing = false
+                switch result {
+                case .success:
+                    runs[id]?.queue.removeFirst(count)
+                    perform(run: id)
+                case .failure(let error):
+                    // Nothing goes out that is not on record: the run stands still and says why.
+                    log.error("cannot write the audit: the run waits", metadata: ["run": "\(id)", "why": "\(error)"])
+                    runs[id]?.api.state = .blocked
+                    runs[id]?.api.blocked = "the audit can't be written: \(error). Free space in \(settings.stateDirectory); it goes on by itself"
+                    home.scheduleTask(in: .seconds(1)) { [self] in perform(run: id) }
+                }
+            }
+        }
+    }
+
+    private func perform(run id: UInt64, _ effect: RunMachine.Effect) {
+        switch effect {
+        case .record: break
+        case .send(let command, let host, let ask): send(run: id, command, to: host, ask)
+        case .keepBaseline(let readings): keepBaseline(readings, run: id)
+        case .stepChanged(let index):
+            guard let machine = runs[id]?.machine else { return }
+            let status = Self.status(of: index, in: machine)
+            runs[id]?.api.steps[index] = status
+            publish(run: id) {
+                $0.kind = "step"
+                $0.step = status
+            }
+            refreshBlock(run: id, announce: false)
+        case .note(let worker, let text):
+            publish(run: id) {
+                $0.kind = "worker"
+                $0.worker = worker?.description ?? ""
+                $0.text = text
+            }
+        case .blockChanged: refreshBlock(run: id, announce: true)
+        case .ended: finish(run: id)
+        }
+    }
+
+    private func refreshBlock(run id: UInt64, announce: Bool) {
+        guard let machine = runs[id]?.machine, !machine.state.isEnded else { return }
+        let block = machine.blocked
+        runs[id]?.api.state = block == nil ? .active : .blocked
+        runs[id]?.api.blocked = block?.text ?? ""
+        guard announce else { return }
+        publish(run: id) {
+            $0.kind = block == nil ? "unblocked" : "blocked"
+            $0.text = block.map { "\($0.text) [\($0.slug)]" } ?? ""
+        }
+    }
+
+    private func send(run id: UInt64, _ command: CommandID, to host: HostName, _ ask: RunMachine.Ask) {
+        guard let machine = runs[id]?.machine else { return }
+        var wire = WireCommand()
+        wire.operation = "\(storeID)/\(command)"
+        wire.run = id
+        wire.origin = machine.by
+        wire.reason = machine.reason
+        switch ask {
+        case .readStreams: wire.readStreams = WireEmpty()
+        case .quiesce(let service):
+            wire.service = service.raw
+            wire.quiesce = WireEmpty()
+        case .resume(let service):
+            wire.service = service.raw
+            wire.resume = WireEmpty()
+        case .gate(let question):
+            wire.readGate.gate = question.gate
+            wire.readGate.owner = question.owner.raw
+        case .stop(let service):
+            wire.service = service.raw
+            wire.stop = WireStopWorker()
+        case .start(let service):
+            wire.service = service.raw
+            wire.start = WireEmpty()
+        case .verify(let service):
+            wire.service = service.raw
+            wire.verify = WireEmpty()
+        case .snapshot(let service):
+            wire.service = service.raw
+            wire.snapshot = WireEmpty()
+        }
+        awaiting[wire.operation] = .run(id, command)
+        // A host without a session gets it when it returns: the machine offers again what it still wants.
+        _ = send(wire, to: host)
+    }
+
+    private func keepDetail(run id: UInt64, _ command: CommandID, _ result: WireCommandResult) {
+        guard result.outcome == .done, result.hasSnapshot else { return }
+        runs[id]?.snapshots[command.raw] = result.snapshot
+    }
+
+    // MARK: Watching
+
+    func publish(run id: UInt64, _ fill: (inout APIRunEvent) -> Void) {
+        guard var run = runs[id] else { return }
+        var event = APIRunEvent()
+        event.run = id
+        event.sequence = UInt64(run.events.count) + 1
+        event.unixUs = now().unixMicroseconds
+        fill(&event)
+        if run.events.count < RunRecord.eventsLimit || event.kind == "ended" { run.events.append(event) }
+        for watcher in run.watchers.values {
+            watcher.yield(event)
+            if event.kind == "ended" { watcher.finish() }
+        }
+        if event.kind == "ended" { run.watchers = [:] }
+        runs[id] = run
+    }
+
+    static func status(of index: Int, in machine: RunMachine) -> APIStepStatus {
+        let step = machine.plan.steps[index]
+        let progress = machine.steps[index]
+        var status = APIStepStatus()
+        status.number = UInt32(step.number)
+        status.label = step.label
+        status.text = step.text
+        status.state = progress.state.rawValue
+        status.detail = progress.detail
+        status.beganUnixUs = progress.began?.unixMicroseconds ?? 0
+        if let began = progress.began, let ended = progress.ended { status.tookNs = UInt64(max(0, (ended.boot - began.boot).nanoseconds)) }
+        return status
+    }
+
+    // MARK: The end
+
+    private func finish(run id: UInt64) {
+        guard let machine = runs[id]?.machine else { return }
+        let prefix = "\(storeID)/run-\(id)/"
+        for operation in awaiting.keys where operation.hasPrefix(prefix) { awaiting[operation] = nil }
+        let ending: String? =
+            switch machine.state {
+            case .aborted(let why), .failed(let why): why
+            case .completed, .active, .waiting: nil
+            }
+        runs[id]?.api.endedUnixUs = now().unixMicroseconds
+        runs[id]?.api.blocked = ending ?? ""
+        runs[id]?.api.state =
+            switch machine.state {
+            case .completed: .completed
+            case .failed: .failed
+            case .aborted, .active, .waiting: .aborted
+            }
+        for index in machine.plan.steps.indices { runs[id]?.api.steps[index] = Self.status(of: index, in: machine) }
+        if [.stop, .restart].contains(machine.plan.kind) {
+            certify(run: id, machine, ending: ending)
+        } else {
+            announceEnd(run: id)
+        }
+    }
+
+    func announceEnd(run id: UInt64) {
+        guard let run = runs[id] else { return }
+        publish(run: id) {
+            $0.kind = "ended"
+            $0.ended = run.api
+        }
+        log.notice("run ended", metadata: ["run": "\(id)", "kind": "\(run.api.kind)", "state": "\(run.api.state)", "verdict": "\(run.api.verdict)"])
+    }
+
+    /// Keeps the readings of the streams whose producers stand still, and the launches that follow from here.
+    private func keepBaseline(_ readings: [StreamReading], run id: UInt64) {
+        let fleet = observed()
+        let resting = inventory.streams.filter { stream in
+            stream.from.allSatisfy { producer in
+                (inventory.service(producer)?.hosts ?? []).allSatisfy { !fleet.state(WorkerName(producer, on: $0)).mayRun }
+            }
+        }
+        let names = Set(resting.map(\.name))
+        let kept = readings.filter { names.contains($0.stream) }
+        baseline = baseline.filter { !names.contains($0.stream) } + kept
+        for stream in resting {
+            for service in stream.from + stream.to.map(\.service) {
+                for host in inventory.service(service)?.hosts ?? [] {
+                    launchSinceBaseline[WorkerName(service, on: host)] = nil
+                    relaunched.remove(WorkerName(service, on: host))
+                }
+            }
+        }
+        record([
+            AuditRecord(
+                .baseline, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id,
+                fields: kept.map { ("\($0.stream)/\($0.consumer)/\($0.host)", $0.json.text) })
+        ])
+    }
+}

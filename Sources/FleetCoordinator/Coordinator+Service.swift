@@ -1,0 +1,226 @@
+package import FleetAPI
+internal import FleetCore
+internal import FleetJournal
+internal import FleetTrust
+internal import FleetWire
+internal import NIOCore
+
+/// The API's side.
+extension Coordinator: CoordinatorService {
+    package func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted {
+        try fullOnly(caller)
+        guard let kind = RunKind(rawValue: kind) else { throw APIProblem(slug: "not-found", what: "REFUSED  no verb is called \(kind)") }
+        let scope = OperationScope(
+            all: request.scope.all, tiers: request.scope.tiers.map(TierName.init), hosts: request.scope.hosts.map(HostName.init),
+            services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init))
+        return try await onHome { [self] in
+            let plan = try plan(kind, scope)
+            var accepted = APIRunAccepted()
+            accepted.plan = Self.api(plan)
+            guard request.plan.isEmpty || request.plan == accepted.plan.digest else {
+                throw APIProblem(
+                    slug: "plan-stale", what: "REFUSED  plan \(request.plan): the fleet has changed since it was made",
+                    why: "It would now be plan \(accepted.plan.digest). Nothing was done.", then: "See the new plan: the same command with --dry-run")
+            }
+            guard !request.dryRun else { return accepted }
+            if kind == .start || kind == .restart, let latch = latch(over: plan.workers) {
+                throw APIProblem(
+                    slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",
+                    why: "by \(latch.by): \"\(latch.reason)\". Nothing was started.", then: "trading emergency-stop release --reason …")
+            }
+            accepted.run = try begin(plan, by: caller.name, reason: request.reason)
+            return accepted
+        }
+    }
+
+    private func latch(over workers: [WorkerName]) -> Latch? {
+        let book = table.book
+        return workers.lazy.compactMap { worker in
+            self.inventory.service(worker.service).flatMap {
+                book.forbidding(service: $0.name, tier: $0.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills($0))
+            }
+        }.first
+    }
+
+    static func api(_ plan: Plan) -> APIPlan {
+        var api = APIPlan()
+        api.kind = plan.kind.rawValue
+        api.digest = digest(of: plan)
+        api.notes = plan.notes
+        api.steps = plan.steps.map { step in
+            var out = APIPlanStep()
+            out.number = UInt32(step.number)
+            out.label = step.label
+            out.text = step.text
+            switch step.what {
+            case .quiesce(let workers), .stop(_, let workers), .verify(let workers), .snapshot(let workers), .start(_, let workers), .resume(let workers):
+                out.workers = workers.map(\.description)
+            case .check, .capture, .gate, .drained, .ledger, .baseline: break
+            }
+            return out
+        }
+        return api
+    }
+
+    package func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone {
+        try fullOnly(caller)
+        guard let worker = WorkerName(request.worker), inventory.workers.contains(worker) else {
+            throw APIProblem(slug: "unknown-service", what: "REFUSED  no worker is called \(request.worker)", why: "", then: "Write it as service@host; trading status shows them")
+        }
+        var command = WireCommand()
+        command.service = worker.service.raw
+        command.origin = caller.name
+        command.reason = request.reason
+        if request.release {
+            command.holdRelease.kill = request.kill
+        } else {
+            command.holdWait.forNs = request.waitNs
+        }
+        let named = command
+        let operation = try await onHome { [self] in operationID() }
+        var asked = named
+        asked.operation = operation
+        let result = try await ask(worker.host, asked, bound: .seconds(15))
+        guard result.outcome == .done else {
+            throw APIProblem(slug: result.slug, what: "REFUSED  \(result.text)", why: "Nothing was done.", then: "trading status")
+        }
+        var done = APIDone()
+        done.text = request.release ? "\(worker) released from its hold\(request.kill ? " and killed" : ", left running")" : "\(worker) is given more time"
+        return done
+    }
+
+    package func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
+        let moment = now()
+        let latch = Latch(
+            id: request.latch.isEmpty ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
+            unixMicroseconds: moment.unixMicroseconds, scope: LatchScope(request.scope))
+        let known = table.book.latches[latch.id]
+        guard known?.release == nil else {
+            throw APIProblem(slug: "latch-released", what: "REFUSED  latch \(latch.id) was released by \(known?.release?.by ?? "")", why: "A released latch is never honoured again.", then: "Order a new emergency stop")
+        }
+        let collector = EmergencyCollector()
+        try table.fanOut(latch, collector: collector)
+        let timer = home.scheduleTask(in: .nanoseconds(bound.nanoseconds)) { collector.giveUp() }
+        let (results, silent) = await collector.wait()
+        timer.cancel()
+        table.forget(collector: latch.id)
+        if known == nil {
+            home.execute { [self] in
+                record([Self.record(latch)])
+                endRuns(under: latch)
+            }
+        }
+        var answer = APIEmergencyAnswer()
+        answer.latch = latch.id
+        answer.hosts = results
+        let answered = Set(results.map(\.host))
+        let inScope = inventory.hosts.map(\.name).filter { host in
+            inventory.services.contains { service in
+                service.hosts.contains(host)
+                    && latch.scope.covers(service: service.name, tier: service.tier, host: host, emergencyKilled: inventory.emergencyKills(service))
+            }
+        }
+        answer.silentHosts = Set(silent + inScope.map(\.raw).filter { !answered.contains($0) }).sorted()
+        return answer
+    }
+
+    package func releaseLatch(_ request: APILatchRelease, by caller: Caller) async throws -> APIDone {
+        let release = Latch.Release(by: caller.name, reason: request.reason, unixMicroseconds: now().unixMicroseconds)
+        let released = table.release(request.latch.isEmpty ? nil : request.latch, release)
+        guard !released.isEmpty else {
+            throw APIProblem(slug: "no-latch", what: "REFUSED  no emergency stop\(request.latch.isEmpty ? "" : " \(request.latch)") is in force here", why: "", then: "trading status shows those in force")
+        }
+        home.execute { [self] in latchesChanged(released) }
+        var done = APIDone()
+        done.text = "released: \(released.map(\.id).joined(separator: ", ")). Nothing was started; trading start does that"
+        return done
+    }
+
+    package func status() async throws -> APIFleetStatus { try await onHome { [self] in fleetStatus() } }
+
+    package func runs() async throws -> APIRunList {
+        try await onHome { [self] in
+            var list = APIRunList()
+            list.runs = runs.values.map(\.api).sorted { $0.id > $1.id }
+            return list
+        }
+    }
+
+    package func run(id: UInt64) async throws -> APIRun {
+        try await onHome { [self] in try known(id).api }
+    }
+
+    private func known(_ id: UInt64) throws -> RunRecord {
+        guard let run = runs[id] else {
+            throw APIProblem(slug: "unknown-run", what: "REFUSED  there is no run \(id)", why: "", then: "trading runs lists them")
+        }
+        return run
+    }
+
+    package func events(run id: UInt64, from sequence: UInt64) async throws -> AsyncStream<APIRunEvent> {
+        try await onHome { [self] in
+            let run = try known(id)
+            let (stream, continuation) = AsyncStream.makeStream(of: APIRunEvent.self, bufferingPolicy: .bufferingOldest(RunRecord.eventsLimit))
+            for event in run.events where event.sequence >= sequence { continuation.yield(event) }
+            if run.machine == nil || run.events.last?.kind == "ended" {
+                if run.events.isEmpty {
+                    var event = APIRunEvent()
+                    event.run = id
+                    event.sequence = 1
+                    event.kind = "ended"
+                    event.ended = run.api
+                    continuation.yield(event)
+                }
+                continuation.finish()
+                return stream
+            }
+            nextWatcher += 1
+            let watcher = nextWatcher
+            runs[id]?.watchers[watcher] = continuation
+            continuation.onTermination = { [weak self] _ in
+                guard let self else { return }
+                home.execute { self.runs[id]?.watchers[watcher] = nil }
+            }
+            return stream
+        }
+    }
+
+    package func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
+        try fullOnly(caller)
+        guard !request.reason.isEmpty || verb == "retry" else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  \(verb) of run \(id) needs a reason", why: "", then: "Add --reason \"…\"")
+        }
+        let event: RunMachine.Event
+        switch verb {
+        case "abort": event = .abortOrdered(by: caller.name, reason: request.reason)
+        case "retry": event = .retryOrdered(by: caller.name)
+        case "override" where !request.gate.isEmpty:
+            event = .overridden(RunOverride(what: .gate(request.gate), by: caller.name, reason: request.reason))
+        case "override" where !request.stream.isEmpty:
+            event = .overridden(RunOverride(what: .stream(StreamName(request.stream)), by: caller.name, reason: request.reason))
+        case "attest" where request.poweredOff && !request.host.isEmpty:
+            event = .overridden(RunOverride(what: .hostOff(HostName(request.host)), by: caller.name, reason: request.reason))
+        default:
+            throw APIProblem(slug: "bad-request", what: "REFUSED  \(verb) names nothing to act on", why: "", then: "override takes --gate or --stream, attest --host H --powered-off")
+        }
+        return try await onHome { [self] in
+            guard let machine = try known(id).machine, !machine.state.isEnded else {
+                throw APIProblem(slug: "run-ended", what: "REFUSED  run \(id) has ended", why: "", then: "trading runs \(id)")
+            }
+            handle(run: id, event)
+            var done = APIDone()
+            done.text = "run \(id): \(verb) by \(caller.name)"
+            return done
+        }
+    }
+
+    /// Refuses what a relay can't do and what a peer that is out of date may not do.
+    private func fullOnly(_ caller: Caller) throws {
+        if settings.relay {
+            throw APIProblem(slug: "not-here", what: "REFUSED  \(settings.name) is a relay: status, emergency stop and its release only", why: "", then: "Ask a full coordinator")
+        }
+        if caller.restricted {
+            throw APIProblem(slug: "restricted", what: "REFUSED  \(caller.name)'s certificate is out of date: status and emergency stop only", why: "", then: "Renew it: trading certs issue operator NAME --force")
+        }
+    }
+}

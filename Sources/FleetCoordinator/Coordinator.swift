@@ -1,0 +1,211 @@
+internal import FleetAPI
+package import FleetCore
+package import FleetJournal
+internal import FleetTrust
+internal import FleetWire
+internal import LinuxHost
+package import Logging
+package import NIOCore
+
+/// The coordinator: knows every host's last word, runs plans, answers the API.
+///
+/// All its state lives on one event loop of its own, `home`: events of sessions, of the API and of the journal come in
+/// there. Emergency stops don't: they go from the caller's thread to the sessions through `SessionTable` (law 7).
+///
+/// `@unchecked Sendable`: every `var` is touched on `home` only, which `home.preconditionInEventLoop()` checks at the
+/// entrances.
+package final class Coordinator: @unchecked Sendable {
+    package struct Settings: Sendable {
+        package var name: CoordinatorName
+        package var stateDirectory: String
+        package var relay: Bool
+        /// A host whose last report is older is unknown. Agents report once a second.
+        package var reportBound: Duration
+        /// How long a command may wait on its way to the effect.
+        package var commandBound: Duration
+        package var certificatePath: String
+        package var keyPath: String
+
+        package init(
+            name: CoordinatorName, stateDirectory: String, relay: Bool, reportBound: Duration = .seconds(5),
+            commandBound: Duration = .seconds(30), certificatePath: String, keyPath: String
+        ) {
+            self.name = name
+            self.stateDirectory = stateDirectory
+            self.relay = relay
+            self.reportBound = reportBound
+            self.commandBound = commandBound
+            self.certificatePath = certificatePath
+            self.keyPath = keyPath
+        }
+    }
+
+    let settings: Settings
+    let inventory: Inventory
+    let home: any EventLoop
+    let log: Logger
+    let table: SessionTable
+    /// nil in a relay, which keeps nothing.
+    let journal: Journal?
+    let storeID: String
+    let epoch: UInt64
+    let instance: String
+    let parts: [HostName: WireHostPart]
+
+    var hosts: [HostName: HostRecord]
+    var runs: [UInt64: RunRecord] = [:]
+    var lastRun: UInt64
+    var baseline: [StreamReading]
+    /// Each worker's launch since its stream's baseline, and those that had more than one: their own counts, which start
+    /// anew with each launch, don't cover the whole time.
+    var launchSinceBaseline: [WorkerName: String] = [:]
+    var relaunched: Set<WorkerName> = []
+    var awaiting: [String: Awaited] = [:]
+    var logStreams: [String: LogStream] = [:]
+    var nextOperation: UInt64 = 0
+    var nextWatcher: UInt64 = 0
+
+    /// Who waits for the result of a command.
+    enum Awaited {
+        case run(UInt64, CommandID)
+        case caller(EventLoopPromise<WireCommandResult>, host: HostName)
+        case audit(EventLoopPromise<[[UInt8]]>, host: HostName, lines: [[UInt8]])
+    }
+
+    struct LogStream {
+        var hosts: Set<HostName>
+        var continuation: AsyncStream<APILogEntry>.Continuation
+        var follow: Bool
+    }
+
+    /// `home` must be an event loop that nothing else uses.
+    package init(
+        settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, home: any EventLoop, log: Logger
+    ) throws {
+        self.settings = settings
+        self.inventory = inventory
+        self.journal = journal
+        self.home = home
+        self.log = log
+        table = SessionTable(latches: fold.latches.all)
+        storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
+        epoch = fold.epoch + 1
+        instance = Random.hex(8)
+        lastRun = fold.lastRun
+        baseline = fold.baseline
+        let builder = HostPartBuilder(inventory: inventory)
+        parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
+        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0)) })
+        for past in fold.runs.values { runs[past.id] = RunRecord(past) }
+    }
+
+    /// Commits this start and what it found unfinished before anything listens. Throws what the journal says.
+    package func begin(fold: CoordinatorFold) async throws {
+        guard let journal else { return }
+        var records = [
+            AuditRecord(
+                .coordinatorStart, fields: [("coordinator", settings.name.raw), ("store", storeID), ("epoch", "\(epoch)"), ("instance", instance)]),
+            AuditRecord(.inventoryLoaded, fields: [("digest", inventory.digest), ("fleet", inventory.fleet.raw)]),
+        ]
+        for past in fold.unfinished {
+            records.append(
+                AuditRecord(
+                    .runInterrupted, by: past.by, reason: past.reason, run: past.id,
+                    fields: [("why", "the coordinator ended during it; order again")]))
+        }
+        let committed = records
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            journal.append(committed) { result in continuation.resume(with: result.map { _ in }.mapError { $0 as any Error }) }
+        }
+        home.execute { [self] in
+            for past in fold.unfinished {
+                runs[past.id]?.api.state = .aborted
+                runs[past.id]?.api.blocked = "the coordinator ended during it; order again"
+            }
+        }
+    }
+
+    /// Ends every stream to callers; workers and agents are left as they are (law 4).
+    package func close() {
+        home.execute { [self] in
+            for id in runs.keys {
+                for watcher in runs[id]?.watchers.values ?? [:].values { watcher.finish() }
+            }
+            for stream in logStreams.values { stream.continuation.finish() }
+        }
+        journal?.close()
+    }
+
+    // MARK: Clocks
+
+    func now() -> Moment { Moment(boot: Clock.boottime(), unixMicroseconds: Clock.unixMicroseconds()) }
+
+    /// Runs on `home` and hands back what it returns or throws.
+    func onHome<T: Sendable>(_ body: @escaping @Sendable () throws -> T) async throws -> T {
+        try await home.submit(body).get()
+    }
+
+    func operationID() -> String {
+        nextOperation += 1
+        return "\(instance)/\(nextOperation)"
+    }
+
+    // MARK: Sending
+
+    /// Sends a command; false when the host has no session, in which case it was not sent.
+    func send(_ command: WireCommand, to host: HostName) -> Bool {
+        guard let entry = table.session(host) else { return false }
+        var command = command
+        command.session = entry.session.id
+        command.notAfterBoottimeNs = (entry.session.peerBoottime() + settings.commandBound).nanoseconds
+        var envelope = WireEnvelope()
+        envelope.command = command
+        entry.session.send(envelope)
+        return true
+    }
+
+    /// Sends a command of a caller's own and waits for its result, at most `bound`.
+    func ask(_ host: HostName, _ command: WireCommand, bound: Duration) async throws -> WireCommandResult {
+        let promise = home.makePromise(of: WireCommandResult.self)
+        home.execute { [self] in
+            awaiting[command.operation] = .caller(promise, host: host)
+            guard send(command, to: host) else {
+                awaiting[command.operation] = nil
+                promise.fail(Coordinator.silent(host))
+                return
+            }
+            home.scheduleTask(in: .nanoseconds(bound.nanoseconds)) { [self] in
+                guard case .caller(let promise, _)? = awaiting.removeValue(forKey: command.operation) else { return }
+                promise.fail(
+                    APIProblem(
+                        slug: "no-answer", what: "UNKNOWN  \(host) has not answered within \(bound.words)",
+                        why: "The command may or may not have been carried out.", then: "trading status \(host)"))
+            }
+        }
+        return try await promise.futureResult.get()
+    }
+
+    static func silent(_ host: HostName) -> APIProblem {
+        APIProblem(
+            slug: "host-unknown", what: "REFUSED  \(host) has no session with this coordinator", why: "Nothing was done there.",
+            then: "On \(host) itself: trading --local status")
+    }
+}
+
+extension RunRecord {
+    /// A run of an earlier process, as the journal tells it.
+    init(_ past: CoordinatorFold.Past) {
+        var api = APIRun()
+        api.id = past.id
+        api.kind = past.kind
+        api.origin = past.by
+        api.reason = past.reason
+        api.beganUnixUs = past.began
+        api.endedUnixUs = past.ended ?? 0
+        api.verdict = past.verdict
+        api.state = past.failed == nil ? .completed : .aborted
+        api.blocked = past.failed ?? ""
+        machine = nil
+        self.api = api
+    }
+}

@@ -1,0 +1,75 @@
+package import FleetCore
+package import FleetJournal
+internal import FleetAPI
+
+/// The coordinator's state as its journal tells it: a fold, never a second file.
+package struct CoordinatorFold: Equatable, Sendable {
+    package var storeID = ""
+    /// Of the last start; the next one is higher.
+    package var epoch: UInt64 = 0
+    package var lastRun: UInt64 = 0
+    package var latches = LatchBook()
+    package var baseline: [StreamReading] = []
+    package var runs: [UInt64: Past] = [:]
+
+    package struct Past: Equatable, Sendable {
+        package var id: UInt64
+        package var kind: String
+        package var by: String
+        package var reason: String
+        package var began: UInt64
+        package var ended: UInt64?
+        package var verdict: String
+        package var failed: String?
+    }
+
+    package init(_ records: [AuditRecord]) {
+        for record in records { take(record) }
+    }
+
+    private mutating func take(_ record: AuditRecord) {
+        guard let event = record.known else { return }
+        switch event {
+        case .coordinatorStart:
+            if storeID.isEmpty { storeID = record["store"] ?? "" }
+            epoch = record["epoch"].flatMap { UInt64($0) } ?? epoch
+        case .shutdownStart, .startupStart, .quiesceStart, .resumeStart:
+            guard let run = record.run else { return }
+            lastRun = max(lastRun, run)
+            runs[run] = Past(
+                id: run, kind: record["kind"] ?? "", by: (record.by ?? ""), reason: record.reason ?? "", began: record.unixMicroseconds, ended: nil,
+                verdict: "", failed: nil)
+        case .shutdownComplete, .startupComplete, .quiesceComplete, .resumeComplete:
+            if let run = record.run { runs[run]?.ended = record.unixMicroseconds }
+        case .runAborted, .runInterrupted:
+            guard let run = record.run else { return }
+            runs[run]?.ended = record.unixMicroseconds
+            runs[run]?.failed = record["why"] ?? "aborted"
+        case .verdict:
+            if let run = record.run { runs[run]?.verdict = record["verdict"] ?? "" }
+        case .baseline:
+            let readings = record.fields.compactMap { StreamReading(journaled: $0.value) }
+            let streams = Set(readings.map(\.stream))
+            baseline = baseline.filter { !streams.contains($0.stream) } + readings
+        case .latchSet:
+            if let id = record["latch"] {
+                _ = latches.merge([
+                    Latch(
+                        id: id, by: (record.by ?? ""), reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds,
+                        scope: LatchScope(
+                            everything: record["everything"] == "true", tiers: Self.names(record["tiers"]).map(TierName.init),
+                            hosts: Self.names(record["hosts"]).map(HostName.init), services: Self.names(record["services"]).map(ServiceName.init)))
+                ])
+            }
+        case .latchReleased:
+            _ = latches.release(
+                record["latch"], Latch.Release(by: (record.by ?? ""), reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds))
+        default: return
+        }
+    }
+
+    private static func names(_ text: String?) -> [String] { (text ?? "").split(separator: " ").map(String.init) }
+
+    /// Runs that were under way when the coordinator ended.
+    package var unfinished: [Past] { runs.values.filter { $0.ended == nil }.sorted { $0.id < $1.id } }
+}

@@ -1,0 +1,129 @@
+internal import FleetCore
+internal import FleetWire
+
+extension Latch {
+    init(_ wire: WireLatch) {
+        self.init(
+            id: wire.id, by: wire.by, reason: wire.reason, unixMicroseconds: wire.unixUs, scope: LatchScope(wire.scope),
+            release: wire.released
+                ? Release(by: wire.releasedBy, reason: wire.releaseReason, unixMicroseconds: wire.releasedUnixUs) : nil)
+    }
+
+    var wire: WireLatch {
+        var wire = WireLatch()
+        wire.id = id
+        wire.by = by
+        wire.reason = reason
+        wire.unixUs = unixMicroseconds
+        wire.scope.everything = scope.everything
+        wire.scope.tiers = scope.tiers.map(\.raw)
+        wire.scope.hosts = scope.hosts.map(\.raw)
+        wire.scope.services = scope.services.map(\.raw)
+        if let release {
+            wire.released = true
+            wire.releasedBy = release.by
+            wire.releaseReason = release.reason
+            wire.releasedUnixUs = release.unixMicroseconds
+        }
+        return wire
+    }
+}
+
+extension LatchScope {
+    init(_ wire: WireScope) {
+        self.init(
+            everything: wire.everything, tiers: wire.tiers.map(TierName.init), hosts: wire.hosts.map(HostName.init),
+            services: wire.services.map(ServiceName.init))
+    }
+}
+
+extension LatchBook {
+    var wire: WireLatchSet {
+        var set = WireLatchSet()
+        set.latches = all.map(\.wire)
+        return set
+    }
+}
+
+extension WorkerExit {
+    /// nil when the worker has not ended since its agent knows it.
+    init?(_ wire: WireExit, status: String) {
+        let how: How = !wire.known ? .unknown : wire.signalled ? .signalled(wire.code, core: wire.core) : .exited(wire.code)
+        self.init(
+            how: how, killedByLatch: wire.killedByLatch.isEmpty ? nil : wire.killedByLatch, notified: wire.notified, saidStopping: wire.saidStopping,
+            status: status, at: BootTime(nanoseconds: wire.atBoottimeNs))
+    }
+}
+
+extension ObservedWorker {
+    init(_ wire: WireWorkerReport) {
+        let state: State =
+            switch wire.state {
+            case .stopped: .stopped
+            case .starting: .starting
+            case .running: .running
+            case .stopping: .stopping
+            case .held: .held
+            case .failed: .failed
+            case .backoff: .backoff
+            case .workerUnknown, .UNRECOGNIZED: .unknown
+            }
+        self.init(state: state, quiesced: wire.quiesced)
+    }
+}
+
+extension StreamReading {
+    init(_ wire: WireStreamReading, host: HostName) {
+        self.init(
+            stream: StreamName(wire.stream), consumer: ServiceName(wire.consumer), host: host, known: wire.known, whyUnknown: wire.whyUnknown,
+            runID: wire.runID, length: wire.length, entriesAdded: wire.entriesAdded, entriesRead: wire.entriesReadKnown ? wire.entriesRead : nil,
+            lag: wire.lagKnown ? wire.lag : nil, pending: wire.pending, lastID: wire.lastID, lastDeliveredID: wire.lastDeliveredID,
+            applied: wire.appliedKnown ? wire.applied : nil, whyAppliedUnknown: wire.whyAppliedUnknown)
+    }
+
+    /// For the journal.
+    var json: JSON {
+        func optional(_ value: Int64?) -> JSON { value.map(JSON.int) ?? .null }
+        return .object([
+            .init("stream", .string(stream.raw)), .init("consumer", .string(consumer.raw)), .init("host", .string(host.raw)),
+            .init("known", .bool(known)), .init("why", .string(whyUnknown)), .init("run_id", .string(runID)), .init("length", .int(length)),
+            .init("added", .int(entriesAdded)), .init("read", optional(entriesRead)), .init("lag", optional(lag)), .init("pending", .int(pending)),
+            .init("last_id", .string(lastID)), .init("last_delivered", .string(lastDeliveredID)), .init("applied", optional(applied)),
+            .init("why_applied", .string(whyAppliedUnknown)),
+        ])
+    }
+
+    /// nil for a text that no version of this program has written.
+    init?(journaled text: String) {
+        guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(text) }), let stream = json["stream"]?.stringValue, let consumer = json["consumer"]?.stringValue, let host = json["host"]?.stringValue,
+            let known = json["known"]?.boolValue, let added = json["added"]?.intValue, let pending = json["pending"]?.intValue
+        else { return nil }
+        self.init(
+            stream: StreamName(stream), consumer: ServiceName(consumer), host: HostName(host), known: known, whyUnknown: json["why"]?.stringValue ?? "",
+            runID: json["run_id"]?.stringValue ?? "", length: json["length"]?.intValue ?? 0, entriesAdded: added, entriesRead: json["read"]?.intValue,
+            lag: json["lag"]?.intValue, pending: pending, lastID: json["last_id"]?.stringValue ?? "",
+            lastDeliveredID: json["last_delivered"]?.stringValue ?? "", applied: json["applied"]?.intValue,
+            whyAppliedUnknown: json["why_applied"]?.stringValue ?? "")
+    }
+}
+
+extension RunReply {
+    init(_ wire: WireCommandResult, host: HostName) {
+        switch wire.outcome {
+        case .progress: self = .progress(slug: wire.slug, text: wire.text)
+        case .refused: self = .refused(slug: wire.slug, text: wire.text)
+        case .failedTo, .unknown, .UNRECOGNIZED: self = .failed(slug: wire.slug.isEmpty ? "unknown" : wire.slug, text: wire.text)
+        case .done:
+            var counters: [String: Int64] = [:]
+            for (name, figure) in wire.snapshot.counters where figure.known { counters[name] = figure.value }
+            self = .done(
+                Done(
+                    streams: wire.streams.map { StreamReading($0, host: host) }, gateHolds: wire.holds,
+                    gateValue: wire.figure.known ? "\(wire.figure.value)" : wire.text.isEmpty ? "unknown: \(wire.figure.whyUnknown)" : wire.text,
+                    killed: wire.killed, treeEmpty: wire.treeEmpty,
+                    exit: wire.worker.hasLastExit ? WorkerExit(wire.worker.lastExit, status: wire.worker.status) : nil, status: wire.worker.status,
+                    signalledUnixMicroseconds: wire.signalledUnixUs, goneUnixMicroseconds: wire.goneUnixUs,
+                    citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text))
+        }
+    }
+}

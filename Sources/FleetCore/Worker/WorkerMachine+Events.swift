@@ -1,0 +1,61 @@
+/// What goes in and what comes out.
+extension WorkerMachine {
+    package enum Event: Equatable, Sendable {
+        /// `launch` is the id to use should it be launched.
+        case startRequested(Order, launch: LaunchID)
+        case stopRequested(Order, killNow: Bool)
+        case quiesceRequested(Order)
+        case resumeRequested(Order)
+        case holdWaitRequested(Order, Duration)
+        case holdReleaseRequested(Order, kill: Bool)
+        case processStarted(pid: Int32)
+        case launchFailed(String)
+        /// READY=1
+        case readySaid
+        /// EXTEND_TIMEOUT_USEC
+        case extensionSaid(Duration)
+        /// Any `KEY=VALUE` of the notify socket.
+        case notified(String)
+        /// The action's signal or call went out; `problem` says why not.
+        case actionSent(problem: String?)
+        /// The action's HTTP condition reads true.
+        case actionShown
+        /// The main process ended and the whole tree is gone.
+        case gone(WorkerExit)
+        /// A live launch of an earlier agent was found.
+        case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool)
+        /// A launch of an earlier agent was found to have ended meanwhile.
+        case foundGone(WorkerExit, wasStopping: Bool)
+        case latched(String)
+        case unlatched
+        /// `launch` is the id to use should a restart be due.
+        case timeReached(launch: LaunchID)
+        case policyChanged(WorkerPolicy)
+    }
+
+    package enum Effect: Equatable, Sendable {
+        case record(AuditEvent, order: Order?, fields: [Field])
+        case launch(LaunchID)
+        case signal(String)
+        case killTree(latch: String?)
+        case perform(ActionSpec)
+        case answer(Order, Answer)
+    }
+
+    package struct Field: Equatable, Sendable {
+        package let key: String
+        package let value: String
+        package init(_ key: String, _ value: some CustomStringConvertible) {
+            self.key = key
+            self.value = value.description
+        }
+    }
+
+    package enum Answer: Equatable, Sendable {
+        case done(killed: Bool, held: Bool)
+        /// It has not ended: what the run should show meanwhile.
+        case progress(slug: String, text: String)
+        case refused(slug: String, text: String)
+        case failed(slug: String, text: String)
+    }
+}

@@ -1,0 +1,45 @@
+import LinuxHost
+
+/// The audit as people read it.
+package enum AuditText {
+    /// One line: number, time, event, where, by whom, why, then the fields.
+    ///
+    /// At most 100 columns unless its texts are long.
+    package static func line(_ record: AuditRecord) -> String {
+        var parts = [
+            pad("\(record.sequence)", 6, left: true), time(record.unixMicroseconds), pad(record.event, 18),
+        ]
+        if let place = record.worker ?? record.host { parts.append(place) }
+        if let run = record.run { parts.append("run \(run)") }
+        if let by = record.by { parts.append("by \(plain(by))") }
+        if let reason = record.reason { parts.append("\"\(plain(reason))\"") }
+        for field in record.fields { parts.append("\(plain(field.key))=\(quotedIfNeeded(field.value))") }
+        return parts.joined(separator: " ")
+    }
+
+    /// Such as `2026-11-23 17:05:00.412345Z`.
+    private static func time(_ unixMicroseconds: UInt64) -> String {
+        var text = Clock.rfc3339(unixMicroseconds: unixMicroseconds)
+        text.replace("T", with: " ", maxReplacements: 1)
+        return text
+    }
+
+    private static func pad(_ text: String, _ width: Int, left: Bool = false) -> String {
+        let space = String(repeating: " ", count: max(0, width - text.count))
+        return left ? space + text : text + space
+    }
+
+    private static func quotedIfNeeded(_ text: String) -> String {
+        text.isEmpty || text.contains(" ") ? "\"\(plain(text))\"" : plain(text)
+    }
+
+    /// Without control characters: what a worker said must not move a terminal's cursor.
+    private static func plain(_ text: String) -> String {
+        var out = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            let control = scalar.value < 32 || (127..<160).contains(scalar.value)
+            out.append(control ? "\u{FFFD}" : scalar)
+        }
+        return String(out)
+    }
+}

@@ -1,0 +1,75 @@
+package import NIOCore
+import SwiftProtobuf
+
+/// Cuts a byte stream into envelopes: a 4-byte big-endian length, 1 to 4 MiB, then that many bytes.
+///
+/// Decodes straight from the buffer it is given and keeps no reference to it: the TLS handler reuses its read buffer,
+/// and a retained slice would cost a copy of 32 KiB per connection. Only an incomplete frame is copied, and no more is
+/// reserved for it than has arrived, whatever length it announces. After an error it must not be used again.
+package struct FrameDecoder: Sendable {
+    package static let payloadMax = 4 << 20
+    private static let headerBytes = 4
+
+    /// The beginning of a frame whose end hasn't arrived.
+    private var partial: [UInt8] = []
+
+    package init() {}
+
+    /// True while a frame has begun and not ended.
+    package var isMidFrame: Bool { !partial.isEmpty }
+
+    /// Consumes all of `buffer`, and calls `body` with each envelope that is complete, in order. What `body` throws ends it.
+    package mutating func decode(_ buffer: ByteBuffer, _ body: (WireEnvelope) throws -> Void) throws {
+        try buffer.withUnsafeReadableBytes { try decode($0, body) }
+    }
+
+    private mutating func decode(_ input: UnsafeRawBufferPointer, _ body: (WireEnvelope) throws -> Void) throws {
+        var rest = input
+        while !rest.isEmpty {
+            if partial.isEmpty {
+                guard rest.count >= Self.headerBytes else { return move(&rest, rest.count) }
+                let length = try Self.length(rest)
+                guard rest.count >= Self.headerBytes + length else { return move(&rest, rest.count) }
+                let payload = UnsafeRawBufferPointer(rebasing: rest[Self.headerBytes..<Self.headerBytes + length])
+                rest = UnsafeRawBufferPointer(rebasing: rest[(Self.headerBytes + length)...])
+                try body(try Self.envelope(payload))
+            } else {
+                if partial.count < Self.headerBytes {
+                    move(&rest, Self.headerBytes - partial.count)
+                    guard partial.count == Self.headerBytes else { return }
+                }
+                let length = try partial.withUnsafeBytes { try Self.length($0) }
+                move(&rest, Self.headerBytes + length - partial.count)
+                guard partial.count == Self.headerBytes + length else { return }
+                let envelope = try partial.withUnsafeBytes {
+                    try Self.envelope(UnsafeRawBufferPointer(rebasing: $0[Self.headerBytes...]))
+                }
+                // Released, not kept: most connections never see a second incomplete frame of that size.
+                partial = []
+                try body(envelope)
+            }
+        }
+    }
+
+    /// Takes up to `count` bytes from the front of `rest` into `partial`.
+    private mutating func move(_ rest: inout UnsafeRawBufferPointer, _ count: Int) {
+        let count = min(count, rest.count)
+        partial.append(contentsOf: UnsafeRawBufferPointer(rebasing: rest[..<count]))
+        rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+
+    /// Of the frame that begins with `bytes`, at least the header.
+    private static func length(_ bytes: UnsafeRawBufferPointer) throws(FrameError) -> Int {
+        let length = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
+        guard (1...UInt32(payloadMax)).contains(length) else { throw .badLength(length) }
+        return Int(length)
+    }
+
+    private static func envelope(_ bytes: UnsafeRawBufferPointer) throws(FrameError) -> WireEnvelope {
+        do {
+            return try WireEnvelope(serializedBytes: bytes.bytes)
+        } catch {
+            throw .garbage
+        }
+    }
+}

@@ -1,0 +1,20 @@
+/// Why a frame could not be read or made; the connection it came from is closed.
+package enum FrameError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The announced length is zero or beyond the bound.
+    case badLength(UInt32)
+    /// The bytes aren't an envelope.
+    case garbage
+    /// A message to be sent is larger than a frame may be.
+    case tooLarge(Int)
+
+    /// For logs: what ended the session.
+    package static let slug = "bad-frame"
+
+    package var description: String {
+        switch self {
+        case .badLength(let length): "a frame announces \(length) bytes; 1 to \(FrameDecoder.payloadMax) are allowed"
+        case .garbage: "a frame doesn't hold a message of this protocol"
+        case .tooLarge(let count): "the message takes \(count) bytes; at most \(FrameDecoder.payloadMax) fit a frame"
+        }
+    }
+}

@@ -1,0 +1,104 @@
+package import FleetCore
+package import FleetTrust
+import Logging
+import LinuxHost
+import NIOConcurrencyHelpers
+package import NIOCore
+
+/// One open session with a verified peer, on either side.
+///
+/// Usable from any thread; what is sent from its own event loop goes out at once, from elsewhere after one hop, in order.
+package final class WireSession: Sendable {
+    /// As the welcome says.
+    package let id: String
+    package let hello: WireHello
+    package let welcome: WireWelcome
+    package let eventLoop: any EventLoop
+    /// For logs.
+    package let remoteAddress: String
+    private let handler: NIOLoopBound<WireSessionHandler>
+    private let log: Logger
+    private let state: NIOLockedValueBox<State>
+
+    private struct State {
+        var peer: VerifiedPeer
+        var peerBoottime: BootTime
+        var peerBoottimeReadAt: BootTime
+        var heardAt: BootTime
+    }
+
+    init(
+        hello: WireHello, welcome: WireWelcome, peer: VerifiedPeer, handler: WireSessionHandler, eventLoop: any EventLoop,
+        remoteAddress: String, log: Logger, now: BootTime
+    ) {
+        id = welcome.session
+        self.hello = hello
+        self.welcome = welcome
+        self.eventLoop = eventLoop
+        self.remoteAddress = remoteAddress
+        self.handler = NIOLoopBound(handler, eventLoop: eventLoop)
+        self.log = log
+        state = NIOLockedValueBox(
+            State(
+                peer: peer, peerBoottime: BootTime(nanoseconds: hello.boottimeNs), peerBoottimeReadAt: now, heardAt: now))
+    }
+
+    /// As last verified: a reload may restrict it, or lift that.
+    package var peer: VerifiedPeer { state.withLockedValue { $0.peer } }
+
+    /// Either side holds something against the other's dates: see ``WireRestriction``.
+    package var isRestricted: Bool { welcome.restricted || state.withLockedValue { $0.peer.isRestricted } }
+
+    /// This host's CLOCK_BOOTTIME when the last message came in.
+    package var receivedAt: BootTime { state.withLockedValue { $0.heardAt } }
+
+    /// The peer's CLOCK_BOOTTIME as of now, never ahead of the true one: its last reading heard here plus the time since.
+    /// Behind by the delay of that message. Base a command's `not_after_boottime_ns` on it. Only clocks' rates may differ.
+    package func peerBoottime() -> BootTime {
+        let (read, at) = state.withLockedValue { ($0.peerBoottime, $0.peerBoottimeReadAt) }
+        return read + (Clock.boottime() - at)
+    }
+
+    /// Sends a message; dropped when the session is closed (the delegate is told of that by `closed`). One that a
+    /// restricted session doesn't carry, or that is too large for a frame, is dropped and logged as an error.
+    package func send(_ envelope: WireEnvelope) {
+        if isRestricted, let what = WireRestriction.refusal(of: envelope) {
+            log.error(
+                "message not sent: the session is restricted", metadata: ["session": "\(id)", "what": "\(what)"])
+            return
+        }
+        do {
+            send(encoded: try FrameEncoder.encode(envelope))
+        } catch {
+            log.error("message not sent", metadata: ["session": "\(id)", "why": "\(error)"])
+        }
+    }
+
+    /// Sends a frame of ``encodeFrame(_:allocator:)``.
+    package func send(encoded frame: ByteBuffer) {
+        if eventLoop.inEventLoop {
+            handler.value.write(frame)
+        } else {
+            eventLoop.execute { self.handler.value.write(frame) }
+        }
+    }
+
+    /// Ends the session. The peer is told why in a refusal, if it still reads.
+    package func close(why: String) {
+        eventLoop.execute { self.handler.value.end(slug: "closed", text: why, tell: true) }
+    }
+
+    // MARK: for the handler
+
+    func heard(at now: BootTime) { state.withLockedValue { $0.heardAt = now } }
+
+    func heard(_ heartbeat: WireHeartbeat, at now: BootTime) {
+        state.withLockedValue { state in
+            state.heardAt = now
+            state.peerBoottime = BootTime(nanoseconds: heartbeat.boottimeNs)
+            state.peerBoottimeReadAt = now
+        }
+    }
+
+    func peerChanged(_ peer: VerifiedPeer) { state.withLockedValue { $0.peer = peer } }
+}

@@ -1,0 +1,27 @@
+/// The bounds of a session; the defaults are what a fleet runs with.
+package struct WireTiming: Equatable, Sendable {
+    /// Each side says something at least this often.
+    package var heartbeat: Duration
+    /// Silence longer than this ends the session. Seen at the next heartbeat, so up to one heartbeat late.
+    package var timeout: Duration
+    /// From the verified peer to its hello, or to the welcome.
+    package var greeting: Duration
+    /// A frame that has begun must end within this.
+    package var frame: Duration
+    /// A reader that takes nothing for this long is cut off.
+    package var stalled: Duration
+    /// A reader that is behind by more than this is cut off: many large reports, and still bounded for a whole fleet.
+    package var outboxBytesMax: Int
+
+    package init(
+        heartbeat: Duration = .seconds(1), timeout: Duration = .seconds(5), greeting: Duration = .seconds(10),
+        frame: Duration = .seconds(20), stalled: Duration = .seconds(10), outboxBytesMax: Int = 8 << 20
+    ) {
+        self.heartbeat = heartbeat
+        self.timeout = timeout
+        self.greeting = greeting
+        self.frame = frame
+        self.stalled = stalled
+        self.outboxBytesMax = outboxBytesMax
+    }
+}

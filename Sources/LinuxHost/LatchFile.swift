@@ -1,0 +1,133 @@
+package import FleetCore
+internal import Glibc
+
+/// An emergency stop in force, or one that was released, as a file of its own: `latch/ID` in the run directory and in the
+/// state directory. The same JSON as the API prints for a latch: members at their default value may be missing.
+package struct LatchFile: Equatable, Sendable {
+    package struct Scope: Equatable, Sendable {
+        /// Also what the inventory spares.
+        package var everything: Bool
+        /// All lists empty: what the inventory's emergency_stop kills.
+        package var tiers: [String]
+        package var hosts: [String]
+        package var services: [String]
+
+        package init(everything: Bool = false, tiers: [String] = [], hosts: [String] = [], services: [String] = []) {
+            self.everything = everything
+            self.tiers = tiers
+            self.hosts = hosts
+            self.services = services
+        }
+
+        /// Hosts narrow; tiers and services, when given, say by name what is killed, spared or not; otherwise the inventory says.
+        /// A service that nothing is known of is covered: it may be the one that trades. `host` nil: the scope's hosts
+        /// have been looked at already.
+        package func covers(service: String, note: ServiceNote?, host: String?) -> Bool {
+            if let host, !hosts.isEmpty, !hosts.contains(host) { return false }
+            if !tiers.isEmpty || !services.isEmpty {
+                return services.contains(service) || note.map { tiers.contains($0.tier) } ?? !tiers.isEmpty
+            }
+            return everything || note?.emergencyKilled ?? true
+        }
+    }
+
+    package var id: String
+    package var by: String
+    package var reason: String
+    package var unixMicroseconds: UInt64
+    package var scope: Scope
+    package var released: Bool
+    package var releasedBy: String
+    package var releaseReason: String
+    package var releasedUnixMicroseconds: UInt64
+
+    package init(
+        id: String, by: String, reason: String, unixMicroseconds: UInt64, scope: Scope = Scope(), released: Bool = false,
+        releasedBy: String = "", releaseReason: String = "", releasedUnixMicroseconds: UInt64 = 0
+    ) {
+        self.id = id
+        self.by = by
+        self.reason = reason
+        self.unixMicroseconds = unixMicroseconds
+        self.scope = scope
+        self.released = released
+        self.releasedBy = releasedBy
+        self.releaseReason = releaseReason
+        self.releasedUnixMicroseconds = releasedUnixMicroseconds
+    }
+
+    /// Letters, digits, `-` and `_`, at most 64: it becomes a file's name and a word of the shim's protocol.
+    package static func isValid(id: String) -> Bool {
+        (1...64).contains(id.utf8.count)
+            && id.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || $0 == 45 || $0 == 95 }
+    }
+
+    // MARK: JSON
+
+    package var json: JSON {
+        var members: [JSON.Member] = []
+        func add(_ key: String, _ value: String) { if !value.isEmpty { members.append(JSON.Member(key, .string(value))) } }
+        func add(_ key: String, _ value: UInt64) { if value != 0 { members.append(JSON.Member(key, .int(value))) } }
+        add("id", id)
+        add("by", by)
+        add("reason", reason)
+        add("unix_us", unixMicroseconds)
+        var scoped: [JSON.Member] = []
+        if scope.everything { scoped.append(JSON.Member("everything", .bool(true))) }
+        for (key, list) in [("tiers", scope.tiers), ("hosts", scope.hosts), ("services", scope.services)] where !list.isEmpty {
+            scoped.append(JSON.Member(key, .array(list.map { .string($0) })))
+        }
+        members.append(JSON.Member("scope", .object(scoped)))
+        if released { members.append(JSON.Member("released", .bool(true))) }
+        add("released_by", releasedBy)
+        add("release_reason", releaseReason)
+        add("released_unix_us", releasedUnixMicroseconds)
+        return .object(members)
+    }
+
+    /// nil: no latch (no valid id).
+    package init?(_ json: JSON) {
+        guard let id = json["id"]?.stringValue, Self.isValid(id: id) else { return nil }
+        func list(_ key: String) -> [String] { json["scope"]?[key]?.items?.compactMap(\.stringValue) ?? [] }
+        // Protobuf's JSON allows 64-bit integers as strings too.
+        func number(_ key: String) -> UInt64 { json[key]?.uintValue ?? json[key]?.stringValue.flatMap { UInt64($0) } ?? 0 }
+        self.init(
+            id: id, by: json["by"]?.stringValue ?? "", reason: json["reason"]?.stringValue ?? "",
+            unixMicroseconds: number("unix_us"),
+            scope: Scope(
+                everything: json["scope"]?["everything"]?.boolValue ?? false, tiers: list("tiers"), hosts: list("hosts"),
+                services: list("services")),
+            released: json["released"]?.boolValue ?? false, releasedBy: json["released_by"]?.stringValue ?? "",
+            releaseReason: json["release_reason"]?.stringValue ?? "", releasedUnixMicroseconds: number("released_unix_us"))
+    }
+
+    // MARK: Files
+
+    /// `sync` on a disk, not on a tmpfs.
+    package func write(directory: String, sync: Bool) throws(LinuxError) {
+        guard Self.isValid(id: id) else { throw LinuxError("keep the latch", id, errno: EINVAL, detail: "no valid latch id") }
+        try Files.makeDirectory(directory, mode: 0o750)
+        try Files.writeAtomically("\(directory)/\(id)", Array(json.text.utf8) + [10], mode: 0o640, sync: sync)
+    }
+
+    /// Every latch kept in a directory. A file that can't be read is reported, not skipped: it may be a latch in force.
+    package static func all(in directory: String) throws(LinuxError) -> (latches: [LatchFile], unreadable: [LinuxError]) {
+        var latches: [LatchFile] = []
+        var unreadable: [LinuxError] = []
+        for name in try Files.listIfPresent(directory) where !name.hasPrefix(".") {
+            let path = "\(directory)/\(name)"
+            do {
+                let bytes = try Files.read(path, limit: 1 << 20)
+                guard let latch = LatchFile(try JSON.parse(bytes)), latch.id == name else {
+                    throw LinuxError("understand", path, errno: EINVAL, detail: "it is no latch of that name")
+                }
+                latches.append(latch)
+            } catch let error as LinuxError {
+                unreadable.append(error)
+            } catch {
+                unreadable.append(LinuxError("understand", path, errno: EINVAL, detail: "\(error)"))
+            }
+        }
+        return (latches, unreadable)
+    }
+}

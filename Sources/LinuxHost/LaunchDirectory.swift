@@ -1,0 +1,96 @@
+internal import Glibc
+
+/// The record of one launch, `RUN/w/SERVICE/LAUNCH`: made by the agent, then written by the shim and the worker's own
+/// process, readable by whoever comes later. It outlives all three until somebody removes it.
+package struct LaunchDirectory: Hashable, Sendable {
+    package let path: String
+    package let service: String
+    package let launch: String
+
+    package init(runDirectory: String, service: String, launch: String) {
+        self.service = service
+        self.launch = launch
+        path = "\(Self.services(runDirectory))/\(service)/\(launch)"
+    }
+
+    /// Makes the directory and writes `conf`; throws EEXIST when the launch id was used before.
+    package static func create(
+        runDirectory: String, service: String, launch: String, configuration: LaunchConfiguration
+    ) throws(LinuxError) -> LaunchDirectory {
+        let directory = LaunchDirectory(runDirectory: runDirectory, service: service, launch: launch)
+        var configuration = configuration
+        configuration.service = service
+        configuration.launch = launch
+        if let refusal = configuration.refusal {
+            throw LinuxError("launch", service, errno: EINVAL, detail: refusal)
+        }
+        try Files.makeDirectory(directory.parent, mode: 0o750)
+        guard mkdir(directory.path, 0o750) == 0 else { throw .last("make the directory", directory.path) }
+        // It may hold secrets from the environment.
+        try Files.writeAtomically("\(directory.path)/conf", configuration.encode(), mode: 0o600, sync: false)
+        return directory
+    }
+
+    /// Every launch of every service that has left a directory, by service, then launch id.
+    package static func all(runDirectory: String) throws(LinuxError) -> [LaunchDirectory] {
+        var found: [LaunchDirectory] = []
+        for service in try Files.listIfPresent(services(runDirectory)) {
+            found += try all(runDirectory: runDirectory, service: service)
+        }
+        return found
+    }
+
+    package static func all(runDirectory: String, service: String) throws(LinuxError) -> [LaunchDirectory] {
+        try Files.listIfPresent("\(services(runDirectory))/\(service)")
+            .filter { $0 != "slot" && $0 != "spec" && !$0.hasPrefix(".") }
+            .map { LaunchDirectory(runDirectory: runDirectory, service: service, launch: $0) }
+            .filter { Files.isDirectory($0.path) }
+    }
+
+    static func services(_ runDirectory: String) -> String { "\(runDirectory)/w" }
+
+    package static func slot(runDirectory: String, service: String) -> String {
+        "\(services(runDirectory))/\(service)/slot"
+    }
+
+    /// The shim; nil: it never listened.
+    package var identity: ProcessIdentity? {
+        get throws(LinuxError) { try readIdentity("identity") }
+    }
+
+    /// The main process; nil: none was forked.
+    package var worker: ProcessIdentity? {
+        get throws(LinuxError) { try readIdentity("worker") }
+    }
+
+    /// nil: not ended, or the shim was lost before it could say so.
+    package var exit: ShimExit? {
+        get throws(LinuxError) {
+            guard let bytes = try Files.readIfPresent("\(path)/exit", limit: 1 << 20) else { return nil }
+            guard let exit = ShimExit(bytes) else { throw LinuxError("understand", "\(path)/exit", errno: EINVAL) }
+            return exit
+        }
+    }
+
+    /// Whether a shim or a worker of this service lives, of this launch or another.
+    package var isSlotHeld: Bool {
+        get throws(LinuxError) { try FileLock.isHeld(path: "\(parent)/slot") }
+    }
+
+    package var socketDirectory: String { path }
+    package static let socketName = "s"
+
+    /// For the record of a launch that is over.
+    package func remove() throws(LinuxError) { try Files.removeTree(path) }
+
+    private var parent: String { Files.split(path).directory }
+
+    private func readIdentity(_ name: String) throws(LinuxError) -> ProcessIdentity? {
+        guard let bytes = try Files.readIfPresent("\(path)/\(name)", limit: 4_096) else { return nil }
+        let text = KeyedText(bytes)
+        guard let pid: Int32 = text.number("pid"), pid > 0, let start: UInt64 = text.number("start"), start > 0,
+            let boot = text["boot"], !boot.isEmpty, text["launch"] == launch
+        else { throw LinuxError("understand", "\(path)/\(name)", errno: EINVAL) }
+        return ProcessIdentity(pid: pid, startTime: start, bootID: boot)
+    }
+}

@@ -1,0 +1,71 @@
+package import FleetCore
+
+/// How a launch ended, as its shim kept it (the file `exit` of the launch directory).
+package struct ShimExit: Equatable, Sendable {
+    package enum How: Equatable, Sendable {
+        /// No `go` came, or it was called off: nothing ran.
+        case never
+        /// The exec or a step before it failed: nothing of the program ran.
+        case failed(errno: Int32, step: String)
+        case exited(code: Int32)
+        case signalled(number: Int32, core: Bool)
+    }
+
+    package var launch: String
+    package var how: How
+    /// No process of the tree was left. False only while the shim is still killing them, or was lost doing so.
+    package var treeEmpty: Bool
+    /// SIGKILL was asked for through the shim.
+    package var killed: Bool
+    /// The emergency stop that killed it.
+    package var latch: String?
+    /// STOPPING=1 was received.
+    package var saidStopping: Bool
+    package var saidReady: Bool
+    /// The last value of every key that the worker notified.
+    package var notified: [String: String]
+    /// The main process; nil: none was ever forked.
+    package var worker: ProcessIdentity?
+    /// When the main process was reaped, and when its tree was empty.
+    package var exitedAt: BootTime
+    package var goneAt: BootTime
+
+    package var succeeded: Bool { how == .exited(code: 0) }
+
+    /// "exited with status 3", "killed by SIGKILL"
+    package var words: String {
+        switch how {
+        case .never: "was never started"
+        case .failed(let errno, let step): "could not be started: \(step): \(LinuxError.text(errno))"
+        case .exited(let code): "exited with status \(code)"
+        case .signalled(let number, let core): "killed by \(Signals.name(number))\(core ? ", core dumped" : "")"
+        }
+    }
+
+    /// nil: not a record of version 1, or one that a full run directory has cut.
+    package init?(_ bytes: [UInt8]) {
+        let text = KeyedText(bytes)
+        guard text["version"] == "1", let launch = text["launch"], let tree = text["tree"] else { return nil }
+        let code: Int32 = text.number("code") ?? 0
+        switch text["how"] {
+        case "never": how = .never
+        case "failed": how = .failed(errno: text.number("errno") ?? 0, step: text["step"] ?? "")
+        case "exit": how = .exited(code: code)
+        case "signal": how = .signalled(number: code, core: text["core"] == "1")
+        default: return nil
+        }
+        self.launch = launch
+        treeEmpty = tree == "empty"
+        killed = text["killed"] == "1"
+        latch = text["latch"].flatMap { $0.isEmpty ? nil : $0 }
+        saidStopping = text["stopping"] == "1"
+        saidReady = text["ready"] == "1"
+        if let pid: Int32 = text.number("pid"), pid > 0, let start: UInt64 = text.number("start"), let boot = text["boot"] {
+            worker = ProcessIdentity(pid: pid, startTime: start, bootID: boot)
+        }
+        exitedAt = BootTime(nanoseconds: text.number("exited_ns") ?? 0)
+        goneAt = BootTime(nanoseconds: text.number("gone_ns") ?? 0)
+        notified = [:]
+        for (key, value) in text.values where key.hasPrefix("notify.") { notified[String(key.dropFirst(7))] = value }
+    }
+}

@@ -1,0 +1,132 @@
+import Dispatch
+import FleetCoordinator
+import FleetCore
+import FleetInventory
+import FleetJournal
+import FleetServer
+import FleetTrust
+import FleetWire
+import Glibc
+import LinuxHost
+import Logging
+import NIOCore
+import NIOPosix
+
+/// Puts the parts together: journal, coordinator, the agents' listener, the API.
+struct CoordinatorProcess {
+    let options: TradingCoordinator
+    let log: Logger
+
+    func run() async throws {
+        let inventory = try InventoryLoader.load(options.inventory, digest: Digest.sha256Hex)
+        let name = CoordinatorName(options.coordinator)
+        guard let spec = inventory.coordinators.first(where: { $0.name == name }) else {
+            let known = inventory.coordinators.map(\.name.raw).joined(separator: ", ")
+            throw StartError("\(options.inventory) has no coordinator \(name); it has \(known). Name one of them with --name")
+        }
+        guard options.relay == (spec.role == .emergency) else {
+            throw StartError(
+                options.relay
+                    ? "\(name) has the role full in \(options.inventory). Start it without --relay, or give it role: emergency"
+                    : "\(name) has the role emergency in \(options.inventory). Start it with --relay")
+        }
+        let paths = TLSPaths(cert: options.cert, key: options.key, ca: options.ca, crl: options.crl)
+        let trust = try TLSTrust(paths: paths, fleet: inventory.fleet, log: log)
+        let (journal, fold) = try openJournal()
+        // The loop that decides is shared with nothing: no handshake and no slow reader ever stands in its way.
+        let deciding = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let network = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let coordinator = try Coordinator(
+            settings: Coordinator.Settings(
+                name: name, stateDirectory: options.stateDir, relay: options.relay, certificatePath: options.cert, keyPath: options.key),
+            inventory: inventory, journal: journal, fold: fold, home: deciding.next(), log: log)
+        try await coordinator.begin(fold: fold)
+        let agents = try address(spec.address)
+        let listener = WireListener(
+            group: network, address: try SocketAddress(ipAddress: agents.host, port: agents.port), trust: trust,
+            welcome: { coordinator.welcome($0, $1) }, delegate: coordinator, log: log)
+        let bound = try await listener.start()
+        log.notice("agents may dial in", metadata: ["address": "\(bound)", "fleet": "\(inventory.fleet)", "relay": "\(options.relay)"])
+        var settings = FleetServerSettings(
+            tls: try spec.api.map(address).map { FleetServerSettings.Address(host: $0.host, port: $0.port) }, unixSocket: options.socket)
+        settings.loopback = try loopback()
+        let server = FleetServer(service: coordinator, settings: settings, trust: trust, log: log)
+        let signals = SignalSources(log: log, trust: trust)
+        let ends = signals.ends
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            group.addTask { for await _ in ends { return } }
+            _ = try await group.next()
+            group.cancelAll()
+        }
+        signals.cancel()
+        listener.stop()
+        coordinator.close()
+        log.notice("ended; no worker was touched")
+    }
+
+    private func openJournal() throws -> (Journal?, CoordinatorFold) {
+        guard !options.relay else { return (nil, CoordinatorFold([])) }
+        try Files.makeDirectory(options.stateDir, mode: 0o750)
+        let opened = try Journal.open(path: "\(options.stateDir)/journal")
+        if let repair = opened.repair { log.error("the audit's last line was torn", metadata: ["repair": "\(repair)"]) }
+        if let warning = opened.warning { log.warning("audit", metadata: ["warning": "\(warning)"]) }
+        return (opened.journal, CoordinatorFold(opened.records))
+    }
+
+    private func loopback() throws -> FleetServerSettings.Loopback? {
+        guard let plain = options.plainHTTP else { return nil }
+        guard let file = options.tokenFile else { throw StartError("--plain-http needs --token-file: a bearer token of at least 16 bytes") }
+        let at = try address(plain)
+        let text = String(decoding: try Files.read(file, limit: 4096), as: UTF8.self)
+        let token = String(text.prefix { !$0.isNewline })
+        return FleetServerSettings.Loopback(address: .init(host: at.host, port: at.port), token: token)
+    }
+
+    private func address(_ text: String) throws -> (host: String, port: Int) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port) else {
+            throw StartError("\(text) is not ADDRESS:PORT")
+        }
+        return (String(text[..<colon]).filter { $0 != "[" && $0 != "]" }, port)
+    }
+
+    struct StartError: Error, CustomStringConvertible {
+        let description: String
+        init(_ description: String) { self.description = description }
+    }
+}
+
+/// SIGHUP reloads, SIGTERM and SIGINT end. Kept for the life of the process.
+private struct SignalSources {
+    private let sources: [any DispatchSourceSignal]
+    /// One element per order to end.
+    let ends: AsyncStream<Void>
+
+    init(log: Logger, trust: TLSTrust) {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+        ends = stream
+        let queue = DispatchQueue(label: "signals")
+        func source(_ number: Int32, _ act: @escaping @Sendable () -> Void) -> any DispatchSourceSignal {
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler(handler: act)
+            source.resume()
+            return source
+        }
+        sources = [
+            source(SIGTERM) { continuation.yield() },
+            source(SIGINT) { continuation.yield() },
+            source(SIGHUP) {
+                do {
+                    try trust.reload()
+                } catch {
+                    log.error("certificates were not reloaded, the old ones stay", metadata: ["why": "\(error)"])
+                }
+            },
+        ]
+    }
+
+    func cancel() {
+        for source in sources { source.cancel() }
+    }
+}

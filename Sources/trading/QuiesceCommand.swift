@@ -1,0 +1,12 @@
+import ArgumentParser
+import FleetAPI
+
+struct QuiesceCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "quiesce", abstract: "Makes workers create no new outward risk; they keep consuming and finishing.")
+
+    @OptionGroup var options: VerbOptions
+
+    func run() async throws {
+        try await RunVerb(name: "quiesce", path: Route.quiesce, reasonNeeded: true, options: options).run()
+    }
+}

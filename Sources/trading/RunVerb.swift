@@ -1,0 +1,36 @@
+import FleetAPI
+import FleetClient
+
+/// Orders a run and watches it to its end, or shows its plan.
+struct RunVerb {
+    let name: String
+    let path: String
+    let reasonNeeded: Bool
+    let options: VerbOptions
+
+    func run() async throws {
+        let request = try options.request(verb: name, reasonNeeded: reasonNeeded)
+        let (client, status) = try await Reach(options.global, relays: false).first()
+        let accepted: APIRunAccepted = try await client.post(path, request)
+        if options.dryRun {
+            if options.json {
+                Terminal.out(bytes: try APIJSON.encode(accepted.plan))
+            } else {
+                Terminal.out(
+                    PlanScreen.lines(accepted.plan, fleet: status.fleet, command: options.typed(verb: name), style: Terminal.style))
+            }
+            return
+        }
+        if options.detach {
+            if options.json {
+                Terminal.out(bytes: try APIJSON.encode(accepted))
+            } else {
+                Terminal.out(["run \(accepted.run) accepted · trading runs \(accepted.run)  shows it"])
+            }
+            return
+        }
+        let follower = RunFollower(client: client, zone: status.zone, json: options.json)
+        follower.announce(run: accepted.run, kind: name, fleet: status.fleet, plan: accepted.plan)
+        throw Failure.quietly(try await follower.follow(run: accepted.run))
+    }
+}

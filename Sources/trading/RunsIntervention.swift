@@ -1,0 +1,98 @@
+import ArgumentParser
+import FleetAPI
+import FleetClient
+
+/// What a person does to a run that waits. Each is a decision with a name and a reason, in the audit and in the certificate.
+struct Intervention {
+    let run: UInt64
+    let verb: String
+    let global: GlobalOptions
+
+    func send(_ request: APIOverride, reasonNeeded: Bool = true) async throws {
+        if reasonNeeded, request.reason.allSatisfy(\.isWhitespace) {
+            throw Failure("runs \(verb) needs a reason, for the audit: --reason \"…\"", .usage)
+        }
+        let client = try await Reach(global, relays: false).first().client
+        let done: APIDone = try await client.post("\(Route.run(run))/\(verb)", request)
+        Terminal.out([done.text.isEmpty ? "run \(run): \(verb) accepted" : done.text])
+    }
+}
+
+struct RunsAbort: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "abort", abstract: "Gives a run up; before the first stop signal, what it quiesced is resumed.")
+
+    @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
+    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        var request = APIOverride()
+        request.reason = reason
+        try await Intervention(run: id, verb: "abort", global: global).send(request)
+    }
+}
+
+struct RunsRetry: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "retry", abstract: "Has a blocked run look again at once.")
+
+    @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
+    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        var request = APIOverride()
+        request.reason = reason
+        try await Intervention(run: id, verb: "retry", global: global).send(request, reasonNeeded: false)
+    }
+}
+
+struct RunsOverride: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "override", abstract: "Lets a run go on without one gate, stream or host. Its verdict is then at most unproven.")
+
+    @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
+    @Option(help: ArgumentHelp("Without this gate.", valueName: "name")) var gate: String?
+    @Option(help: ArgumentHelp("Without this stream's drain.", valueName: "name")) var stream: String?
+    @Option(help: ArgumentHelp("Without this host's proof.", valueName: "host")) var host: String?
+    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func validate() throws {
+        guard [gate, stream, host].compactMap({ $0 }).count == 1 else {
+            throw ValidationError("Name exactly one thing to go on without: --gate NAME, --stream NAME or --host HOST.")
+        }
+    }
+
+    func run() async throws {
+        var request = APIOverride()
+        request.gate = gate ?? ""
+        request.stream = stream ?? ""
+        request.host = host ?? ""
+        request.reason = reason
+        try await Intervention(run: id, verb: "override", global: global).send(request)
+    }
+}
+
+struct RunsAttest: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "attest", abstract: "Puts your word for what cannot be measured: a host is switched off.")
+
+    @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
+    @Option(help: ArgumentHelp("The host you speak of.", valueName: "host")) var host: String
+    @Flag(name: .customLong("powered-off"), help: "It has no power: nothing runs there.") var poweredOff = false
+    @Option(help: ArgumentHelp("How you know, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func validate() throws {
+        guard poweredOff else { throw ValidationError("Say what you attest: --powered-off.") }
+    }
+
+    func run() async throws {
+        var request = APIOverride()
+        request.host = host
+        request.poweredOff = poweredOff
+        request.reason = reason
+        try await Intervention(run: id, verb: "attest", global: global).send(request)
+    }
+}

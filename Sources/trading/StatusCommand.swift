@@ -1,0 +1,59 @@
+import ArgumentParser
+import FleetAPI
+import FleetClient
+
+struct StatusCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Shows the fleet on one page: what needs a person first, each line with its age.",
+        discussion: "Exit 0 as wanted, 3 needs a person, 4 something is unknown.")
+
+    @Argument(help: ArgumentHelp("A host, a service or SERVICE@HOST: its detail page.", valueName: "host|service"))
+    var subject: String?
+
+    @Flag(help: "Print the status as JSON.")
+    var json = false
+
+    @Flag(help: "Show it again every second.")
+    var watch = false
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let reach = try Reach(global, relays: true)
+        while true {
+            let shown: (lines: [String], condition: StatusScreen.Condition)
+            do {
+                let status = try await reach.first().status
+                if json {
+                    Terminal.out(bytes: try APIJSON.encode(status))
+                    if !watch { throw ended(StatusScreen.condition(status)) }
+                    try await Task.sleep(for: .seconds(1))
+                    continue
+                }
+                shown = (try lines(status), StatusScreen.condition(status))
+            } catch let problem as APIProblem where watch && !json {
+                // Watching goes on: the fleet is unknown until somebody answers again.
+                shown = (problem.screen.split(separator: "\n").map(String.init), .unknown)
+            }
+            if !watch {
+                Terminal.out(shown.lines)
+                throw ended(shown.condition)
+            }
+            if Terminal.outIsTerminal { Terminal.raw("\u{1B}[H\u{1B}[2J") }
+            Terminal.out(shown.lines)
+            try await Task.sleep(for: .seconds(1))
+        }
+    }
+
+    private func lines(_ status: APIFleetStatus) throws -> [String] {
+        guard let subject else { return StatusScreen.lines(status, zone: status.zone, style: Terminal.style) }
+        guard let lines = DetailScreen.lines(subject, status, zone: status.zone, style: Terminal.style) else {
+            throw APIProblem(
+                slug: "unknown-service", what: "REFUSED  status \(subject): no host and no service of that name in \(status.fleet)",
+                then: "trading status  shows the names")
+        }
+        return lines
+    }
+
+    private func ended(_ condition: StatusScreen.Condition) -> Failure { .quietly(ExitStatus(rawValue: condition.rawValue) ?? .unknown) }
+}

@@ -1,0 +1,65 @@
+import FleetClient
+import Glibc
+
+/// Standard output and error, unbuffered: a line that was printed is there, whatever happens next.
+enum Terminal {
+    static let outIsTerminal = isatty(1) == 1
+    static let inIsTerminal = isatty(0) == 1
+
+    /// How screens look here. Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale.
+    static let style = ScreenStyle(
+        width: outIsTerminal ? columns : ScreenStyle.widthMax, unicode: isUTF8, colour: outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb")
+
+    static func out(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 1) }
+    static func err(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 2) }
+
+    /// Without a line's end: prompts, and lines that are rewritten.
+    static func raw(_ text: String) { write(text, to: 1) }
+
+    static func out(bytes: [UInt8]) { write(bytes + [10], to: 1) }
+
+    static func variable(_ name: String) -> String? {
+        guard let value = getenv(name) else { return nil }
+        let text = String(cString: value)
+        return text.isEmpty ? nil : text
+    }
+
+    /// The environment that the settings are looked up by.
+    static var environment: [String: String] {
+        var found: [String: String] = [:]
+        for name in ["HOME", "TRADING_CONFIG"] { found[name] = variable(name) }
+        return found
+    }
+
+    private static let isUTF8: Bool = {
+        // The order of setlocale(3): the first that is set counts.
+        let locale = variable("LC_ALL") ?? variable("LC_CTYPE") ?? variable("LANG") ?? ""
+        let upper = locale.uppercased()
+        return upper.hasSuffix("UTF-8") || upper.hasSuffix("UTF8")
+    }()
+
+    private static var columns: Int {
+        var size = winsize()
+        return ioctl(1, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : ScreenStyle.widthMax
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
+
+    /// A reader that went away ends the process as it would end any filter.
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + sent, $0.count - sent) }
+            if count < 0 {
+                if errno == EINTR { continue }
+                if errno == EAGAIN {
+                    var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = poll(&waiting, 1, -1)
+                    continue
+                }
+                exit(ExitStatus.failed.rawValue)
+            }
+            sent += count
+        }
+    }
+}

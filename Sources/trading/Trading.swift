@@ -1,0 +1,65 @@
+import ArgumentParser
+import FleetClient
+import FleetCore
+
+/// The operator's command line.
+@main
+struct Trading: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "trading",
+        abstract: "Starts, stops and shows a fleet of trading hosts, and proves what it did.",
+        discussion: """
+            Every command takes --config FILE, --via NAME (this coordinator or relay) and --local (this host's agent), before or after its name.
+            Exit codes: trading help exit-codes.  What a word in [brackets] means: trading explain WORD.
+            """,
+        version: "trading \(Version.number) (\(Version.libraries))",
+        subcommands: [
+            StatusCommand.self, StopCommand.self, StartCommand.self, RestartCommand.self, QuiesceCommand.self, ResumeCommand.self,
+            RunsCommand.self, HoldCommand.self, EmergencyStopCommand.self, LogsCommand.self, AuditCommand.self, CertsCommand.self,
+            InventoryCommand.self, ExplainCommand.self,
+        ])
+
+    static func main() async {
+        let given = Array(CommandLine.arguments.dropFirst())
+        if given == ["help", "exit-codes"] {
+            Terminal.out(ExitStatus.table)
+            return
+        }
+        do {
+            var command = try parseAsRoot(LeadingOptions.moved(given))
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            Failure.end(error)
+        }
+    }
+}
+
+/// Options of every command may stand before its name, as in `trading --local status`: they are moved behind it.
+enum LeadingOptions {
+    private static let flags: Set<String> = ["--local"]
+    private static let options: Set<String> = ["--config", "--via"]
+
+    static func moved(_ arguments: [String]) -> [String] {
+        var leading: [String] = []
+        var rest = arguments[...]
+        while let first = rest.first {
+            if flags.contains(first) || options.contains(where: { first.hasPrefix("\($0)=") }) {
+                leading.append(first)
+                rest = rest.dropFirst()
+            } else if options.contains(first), rest.count >= 2 {
+                leading += rest.prefix(2)
+                rest = rest.dropFirst(2)
+            } else {
+                break
+            }
+        }
+        guard !leading.isEmpty, !rest.isEmpty else { return arguments }
+        // Nothing behind `--` is an option.
+        let end = rest.firstIndex(of: "--") ?? rest.endIndex
+        return Array(rest[..<end]) + leading + Array(rest[end...])
+    }
+}

@@ -1,0 +1,146 @@
+import FleetCore
+import Glibc
+import LinuxHost
+import Testing
+
+/// The emergency stop that needs nobody, against real shims and workers.
+@Suite(.serialized) struct LocalEmergencyStopTests {
+    let fixture: ShimFixture
+    let latch = LatchFile(id: "a1b2", by: "alice", reason: "wrong prices", unixMicroseconds: 1_764_000_000_000_000)
+
+    init() throws { fixture = try ShimFixture() }
+
+    private func note(_ service: String, _ tier: String = "strategies", killed: Bool = true) throws {
+        try ServiceNote(tier: tier, emergencyKilled: killed).write(runDirectory: fixture.runDirectory, service: service)
+    }
+
+    private func stop(_ latch: LatchFile? = nil, state: String? = nil) -> LocalEmergencyStop.Report {
+        LocalEmergencyStop.run(runDirectory: fixture.runDirectory, stateDirectory: state, latch: latch ?? self.latch)
+    }
+
+    @Test("kills what the inventory kills, trees and all, and spares what it spares")
+    func killsAndSpares() throws {
+        try note("strategy")
+        try note("recorder", "market-data", killed: false)
+        let strategy = try fixture.launch("strategy", "trap '' TERM; sleep 1000 & (setsid sleep 1000 &); touch $OUT/up; wait")
+        let recorder = try fixture.launch("recorder", "exec sleep 1000")
+        try fixture.expectFile("up")
+        let report = stop(state: "\(fixture.runDirectory)/state")
+        #expect(report.everythingGone)
+        #expect(report.workers.map(\.service) == ["strategy"])
+        #expect(report.workers.first?.pid == strategy.worker.pid)
+        #expect(report.spared == ["recorder"])
+        #expect(try recorder.worker.isAlive())
+        #expect(try fixture.left(of: strategy.directory).isEmpty)
+        let exit = try #require(try strategy.directory.exit)
+        #expect(exit.latch == "a1b2" && exit.killed && exit.how == .signalled(number: SIGKILL, core: false))
+        #expect(report.latchWrites.map(\.error) == [nil, nil])
+        for directory in ["latch", "state/latch"] {
+            let kept = try LatchFile.all(in: "\(fixture.runDirectory)/\(directory)")
+            #expect(kept.latches == [latch] && kept.unreadable.isEmpty)
+        }
+        // Once more: nothing is left, and nothing breaks.
+        #expect(stop().workers.isEmpty)
+    }
+
+    @Test("a shim that is stopped is passed by, and records the latch when it goes on")
+    func stoppedShim() throws {
+        try note("strategy")
+        let (directory, connection, worker) = try fixture.launch("strategy", "sleep 1000 & (setsid sleep 1000 &); touch $OUT/up; wait")
+        try fixture.expectFile("up")
+        let shim = try PIDFD(opening: #require(try directory.identity))
+        try shim.signal(SIGSTOP)
+        let report = stop()
+        #expect(report.everythingGone, "\(report)")
+        #expect(report.workers.first?.text.contains("did not answer") == true)
+        #expect(try !worker.isAlive())
+        #expect(try fixture.left(of: directory).isEmpty)
+        try fixture.expectGone(connection)
+        #expect(try directory.exit?.latch == "a1b2")
+    }
+
+    @Test("a stopped worker, and one whose shim was killed with orphans about, are killed too")
+    func stoppedWorkerAndLostShim() throws {
+        try note("a")
+        try note("b")
+        let stopped = try fixture.launch("a", "exec sleep 1000")
+        try PIDFD(opening: stopped.worker).signal(SIGSTOP)
+        let lost = try fixture.launch("b", "(setsid sleep 1000 &); sleep 1000 & touch $OUT/up; wait")
+        try fixture.expectFile("up")
+        let shim = try PIDFD(opening: #require(try lost.directory.identity))
+        try shim.signal(SIGKILL)
+        #expect(try shim.isGone(within: ShimFixture.patience))
+        let report = stop()
+        #expect(report.everythingGone, "\(report)")
+        #expect(report.workers.map(\.service).sorted() == ["a", "b"])
+        #expect(try fixture.left(of: lost.directory).isEmpty)
+        #expect(try fixture.left(of: stopped.directory).isEmpty)
+    }
+
+    @Test("a shim that waits for go never launches, stopped or not")
+    func waitingShims() throws {
+        try note("a")
+        try note("b")
+        let waiting = try fixture.spawn("a", "touch $OUT/ran-a")
+        let stopped = try fixture.spawn("b", "touch $OUT/ran-b")
+        let shim = try PIDFD(opening: #require(try stopped.directory.identity))
+        try shim.signal(SIGSTOP)
+        try stopped.connection.send(.go(id: "too-late"))  // the agent's last word, still unread
+        let report = stop()
+        #expect(report.everythingGone, "\(report)")
+        #expect(try waiting.directory.exit?.how == .never)
+        #expect(try waiting.directory.exit?.latch == "a1b2")
+        #expect(try shim.isGone(within: ShimFixture.patience))
+        #expect(!Files.exists("\(fixture.runDirectory)/ran-a") && !Files.exists("\(fixture.runDirectory)/ran-b"))
+        #expect(try !stopped.directory.isSlotHeld)
+    }
+
+    @Test("a disk that takes nothing is reported and holds nothing up")
+    func unwritable() throws {
+        try note("strategy")
+        let (directory, _, _) = try fixture.launch("strategy", "exec sleep 1000")
+        try Files.writeAtomically("\(fixture.runDirectory)/file", [], sync: false)
+        try Files.writeAtomically("\(fixture.runDirectory)/latch", [], sync: false)
+        let report = stop(state: "\(fixture.runDirectory)/file")
+        #expect(report.everythingGone)
+        #expect(report.latchWrites.map { $0.error?.errno } == [ENOTDIR, ENOTDIR])
+        #expect(try directory.exit?.latch == "a1b2")
+    }
+
+    @Test("the scope decides: named tiers and services whatever the inventory spares, hosts narrow, the unknown is covered")
+    func scope() {
+        let killed = ServiceNote(tier: "execution", emergencyKilled: true)
+        let spared = ServiceNote(tier: "market-data", emergencyKilled: false)
+        func covers(_ scope: LatchFile.Scope, _ note: ServiceNote?, _ service: String = "x") -> Bool {
+            scope.covers(service: service, note: note, host: "ex-1")
+        }
+        #expect(covers(.init(), killed) && !covers(.init(), spared) && covers(.init(), nil))
+        #expect(covers(.init(everything: true), spared))
+        #expect(covers(.init(tiers: ["market-data"]), spared) && !covers(.init(tiers: ["market-data"]), killed))
+        #expect(covers(.init(services: ["x"]), spared) && !covers(.init(services: ["y"]), killed))
+        #expect(!covers(.init(everything: true, hosts: ["md-1"]), killed) && covers(.init(hosts: ["md-1", "ex-1"]), killed))
+    }
+
+    @Test("a latch survives its file, in the API's JSON; what is no latch is reported, not skipped")
+    func latchFiles() throws {
+        var full = LatchFile(
+            id: "full", by: "b\"ob", reason: "line\nbreak", unixMicroseconds: 5,
+            scope: .init(everything: true, tiers: ["t"], hosts: ["h"], services: ["s"]), released: true)
+        full.releasedBy = "carol"
+        full.releaseReason = "over"
+        full.releasedUnixMicroseconds = 7
+        let directory = "\(fixture.runDirectory)/latch"
+        try latch.write(directory: directory, sync: false)
+        try full.write(directory: directory, sync: true)
+        #expect(try LatchFile.all(in: directory).latches == [latch, full])
+        #expect(
+            latch.json.text == #"{"id":"a1b2","by":"alice","reason":"wrong prices","unix_us":1764000000000000,"scope":{}}"#)
+        try Files.writeAtomically("\(directory)/garbage", Array("{".utf8), sync: false)
+        try Files.writeAtomically("\(directory)/renamed", Array(latch.json.text.utf8), sync: false)
+        #expect(try LatchFile.all(in: directory).unreadable.count == 2)
+        #expect(throws: LinuxError.self) {
+            try LatchFile(id: "../x", by: "", reason: "", unixMicroseconds: 0).write(directory: directory, sync: false)
+        }
+        #expect(try LatchFile.all(in: "\(fixture.runDirectory)/none").latches.isEmpty)
+    }
+}
