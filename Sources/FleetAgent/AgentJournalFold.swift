@@ -14,8 +14,8 @@ struct AgentJournalFold: Equatable, Sendable {
         var stopping = false
         var quiesced = false
         var restarts = 0
-        /// As `WorkerExit.words` wrote it.
-        var exit = ""
+        /// Of the last launch that has ended; its time is of the boot that the record is of.
+        var exit: WorkerExit?
     }
 
     private(set) var workers: [String: Worker] = [:]
@@ -62,10 +62,28 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerExit, .workerStop, .workerLaunchFailed:
             worker.open = false
             worker.stopping = false
-            if let exit = record["exit"] { worker.exit = exit }
+            if let exit = Self.exit(record) { worker.exit = exit }
         default: break
         }
         workers[service] = worker
+    }
+
+    /// Reads back what `WorkerExit.fields` and the shell wrote.
+    private static func exit(_ record: AuditRecord) -> WorkerExit? {
+        guard let words = record["exit"] else { return nil }
+        let parts = words.split(separator: " ")
+        let number = parts.count > 1 ? Int32(parts[1].filter { $0 != "," }) : nil
+        let how: WorkerExit.How =
+            switch (parts.first, number) {
+            case ("exit", let code?): .exited(code)
+            case ("signal", let signal?): .signalled(signal, core: words.hasSuffix("core dumped"))
+            default: .unknown
+            }
+        var notified: [String: String] = [:]
+        for field in record.fields where field.key.hasPrefix("X_") { notified[field.key] = field.value }
+        return WorkerExit(
+            how: how, killedByLatch: record["latch"], notified: notified, saidStopping: record["said_stopping"] == "true",
+            status: record["status"] ?? "", at: BootTime(nanoseconds: record["gone_boottime_ns"].flatMap { UInt64($0) } ?? 0))
     }
 
     private mutating func remember(_ operation: String, _ record: AuditRecord, _ hash: String) {

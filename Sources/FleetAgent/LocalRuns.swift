@@ -161,24 +161,23 @@ final class LocalRuns: @unchecked Sendable {
     // MARK: Going on
 
     private func advance(_ id: UInt64) {
-        guard var record = records[id], record.pending.isEmpty else { return }
+        guard let record = records[id], record.pending.isEmpty else { return }
         let now = Clock.unixMicroseconds()
         if record.current >= 0 {
-            let index = record.current
-            record.run.steps[index].state = record.failed ? "blocked" : "done"
-            record.run.steps[index].tookNs = (now - min(now, record.run.steps[index].beganUnixUs)) * 1_000
-            records[id] = record
-            emitStep(id, index)
+            let began = record.run.steps[record.current].beganUnixUs
+            records[id]?.run.steps[record.current].state = record.failed ? "blocked" : "done"
+            records[id]?.run.steps[record.current].tookNs = (now - min(now, began)) * 1_000
+            emitStep(id, record.current)
         }
-        guard !record.failed, record.current + 1 < record.steps.count else { return end(id) }
-        record.current += 1
-        let step = record.steps[record.current]
-        record.run.steps[record.current].state = "active"
-        record.run.steps[record.current].beganUnixUs = now
-        record.pending = Set(step.services)
+        let next = record.current + 1
+        guard !record.failed, next < record.steps.count else { return end(id) }
+        let step = record.steps[next]
+        records[id]?.current = next
+        records[id]?.run.steps[next].state = "active"
+        records[id]?.run.steps[next].beganUnixUs = now
+        records[id]?.pending = Set(step.services)
+        emitStep(id, next)
         let (by, reason) = (record.run.origin, record.run.reason)
-        records[id] = record
-        emitStep(id, record.current)
         for service in step.services {
             guard let shell = agent.shell(service) else {
                 answered(id, service, outcome: .failedTo, text: "\(service) is no longer on this host")
@@ -197,7 +196,7 @@ final class LocalRuns: @unchecked Sendable {
             let exit = result.worker.hasLastExit && result.goneBoottimeNs > 0
                 ? (result.worker.lastExit.known ? (result.worker.lastExit.signalled ? "signal" : "exit") + " \(result.worker.lastExit.code)" : "exit unknown")
                 : "was stopped already"
-            return "\(service) stopped, \(exit)\(result.killed ? ", KILLED at the end of its grace" : "")"
+            return "\(service) stopped, \(exit)\(result.killed ? ", KILLED" : "")"
         case .start: return "\(service) ready, PID \(result.worker.pid)"
         default: return "\(service) \(verb.word)d"
         }

@@ -71,7 +71,8 @@ final class WorkerShell: @unchecked Sendable {
         self.log = log
         machine = WorkerMachine(
             worker: name, policy: declaration.policy, generation: fold?.generation ?? 0, restarts: fold?.restarts ?? 0,
-            now: Clock.boottime())
+            lastExit: fold?.exit, now: Clock.boottime())
+        status = fold?.exit?.status ?? ""
     }
 
     var service: String { declaration.service.raw }
@@ -167,6 +168,11 @@ final class WorkerShell: @unchecked Sendable {
             if let order {
                 fields.append(WorkerMachine.Field("op", order.operation))
                 if !fields.contains(where: { $0.key == "generation" }) { fields.append(WorkerMachine.Field("generation", machine.generation)) }
+            }
+            if event == .workerStop || event == .workerExit, let exit = machine.lastExit, fields.contains(where: { $0.key == "exit" }) {
+                // What a later agent must know of it for a certificate.
+                fields.append(WorkerMachine.Field("said_stopping", exit.saidStopping))
+                fields.append(WorkerMachine.Field("gone_boottime_ns", exit.at.nanoseconds))
             }
             drafts.append(
                 AgentJournal.Draft(

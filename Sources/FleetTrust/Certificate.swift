@@ -37,7 +37,9 @@ package final class Certificate: @unchecked Sendable {
         try self.init(owning: parsed)
     }
 
-    /// Every certificate in a PEM text, in order; at least one. `object` names the file in errors.
+    /// Every certificate in a PEM text, in order; at least one.
+    ///
+    /// `object` names the file in errors.
     package static func all(pem: [UInt8], object: String) throws(TrustError) -> [Certificate] {
         let found = try LibCrypto.withReader(pem) { (bio) throws(TrustError) -> [Certificate] in
             var found: [Certificate] = []

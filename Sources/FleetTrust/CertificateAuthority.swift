@@ -20,7 +20,7 @@ package struct CertificateAuthority: Sendable {
     }
 
     package struct Revoked: Equatable, Sendable {
-        /// `agent-md-1`
+        /// As in its files: `agent-md-1`.
         package let name: String
         /// How many of its certificates the list now names that it didn't before.
         package let certificates: Int
@@ -35,8 +35,9 @@ package struct CertificateAuthority: Sendable {
     private static let backdatedSeconds: Int64 = 300
     private static let daySeconds: Int64 = 86_400
 
-    /// Makes a new authority with an empty revocation list. Without `force` refuses a directory that has one: every
-    /// certificate of the old one would be foreign.
+    /// Makes a new authority with an empty revocation list.
+    ///
+    /// Without `force` refuses a directory that has one: every certificate of the old one would be foreign.
     package static func create(
         directory: String, fleet: FleetName, force: Bool, days: Int = authorityDays,
         revocationListDays: Int = revocationListDays
@@ -110,8 +111,9 @@ package struct CertificateAuthority: Sendable {
         self.key = key
     }
 
-    /// Writes `ROLE-NAME.pem` and `ROLE-NAME.key` (0600), valid for `days` from now. Without `force` refuses to replace
-    /// them; what `force` replaces stays valid until it expires or is revoked.
+    /// Writes `ROLE-NAME.pem` and `ROLE-NAME.key` (0600), valid for `days` from now.
+    ///
+    /// Without `force` refuses to replace them; what `force` replaces stays valid until it expires or is revoked.
     package func issue(
         _ role: FleetIdentity.Role, name: String, days: Int = identityDays, force: Bool = false
     ) throws(TrustError) -> Issued {
@@ -163,8 +165,10 @@ package struct CertificateAuthority: Sendable {
         }
     }
 
-    /// Revokes every certificate ever issued to `name`: `md-1`, `agent-md-1` or `agent/md-1`; `md-1` alone must be of one
-    /// role only. Writes `crl.pem`; what was revoked before stays so, and its list is renewed.
+    /// Revokes every certificate ever issued to `name`: `md-1`, `agent-md-1` or `agent/md-1`; `md-1` alone must be of
+    /// one role only.
+    ///
+    /// Writes `crl.pem`; what was revoked before stays so, and its list is renewed.
     package func revoke(_ name: String, listDays: Int = revocationListDays) throws(TrustError) -> Revoked {
         try Self.requireDays(listDays, "the revocation list")
         return try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) -> Revoked in
@@ -225,8 +229,10 @@ package struct CertificateAuthority: Sendable {
             ], in: directory)
     }
 
-    /// Larger than that of the list in `path`. The clock is part of it, so that a list that was lost or broken, which must
-    /// not stand in the way of a revocation, is followed by a larger one all the same.
+    /// Larger than that of the list in `path`.
+    ///
+    /// The clock is part of it, so that a list that was lost or broken, which must not stand in the way of a
+    /// revocation, is followed by a larger one all the same.
     private static func nextNumber(_ path: String) -> Int64 {
         let now = ASN1Time.nowUnix
         do {

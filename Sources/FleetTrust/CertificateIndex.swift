@@ -5,7 +5,7 @@ struct CertificateIndex {
         /// Seconds since 1970; nil while it isn't revoked.
         var revokedUnix: Int64?
         let notAfterUnix: Int64
-        /// `agent-md-1`
+        /// As in its files: `agent-md-1`.
         let fileName: String
         let fingerprint: String
     }

@@ -45,7 +45,9 @@ package enum CredentialFile {
     }
 
     /// Writes every file or, when one can't be written, none: all go to temporary names, are synced, and only then
-    /// renamed into place. A crash between two renames leaves some of them new; each single file is old or new, whole.
+    /// renamed into place.
+    ///
+    /// A crash between two renames leaves some of them new; each single file is old or new, whole.
     static func write(_ contents: [Content], in directory: String) throws(TrustError) {
         var written: [(temporary: String, final: String)] = []
         func discard() { for file in written { unlink(file.temporary) } }
@@ -78,7 +80,7 @@ package enum CredentialFile {
         guard fchmod(fd, mode) == 0 else { throw TrustError("set the mode of", path, errno: errno) }
         var offset = 0
         while offset < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(fd, $0.baseAddress! + offset, $0.count - offset) }
+            let count = bytes[offset...].withUnsafeBytes { Glibc.write(fd, $0.baseAddress, $0.count) }
             if count < 0 {
                 if errno == EINTR { continue }
                 throw TrustError("write", path, errno: errno)

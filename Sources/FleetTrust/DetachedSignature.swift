@@ -22,8 +22,10 @@ package struct DetachedSignature: Equatable, Sendable {
         }
     }
 
-    /// Who signed exactly `bytes`. Checks the signature and the chain to `caPEM`, not dates and not revocation: a
-    /// document is verified years after its signer's certificate has expired, and the caller knows when it was made.
+    /// Who signed exactly `bytes`.
+    ///
+    /// Checks the signature and the chain to `caPEM`, not dates and not revocation: a document is verified years after
+    /// its signer's certificate has expired, and the caller knows when it was made.
     package func verify(_ bytes: [UInt8], caPEM: [UInt8]) throws(TrustError) -> Certificate {
         let authorities = try Certificate.all(pem: caPEM, object: "the certificate authority's file")
         guard let store = X509_STORE_new() else { throw .libcrypto("make", "a certificate store") }

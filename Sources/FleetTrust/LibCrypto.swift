@@ -20,19 +20,17 @@ enum LibCrypto {
     static func withReader<R, E: Error>(
         _ bytes: some Collection<UInt8>, _ body: (OpaquePointer) throws(E) -> R
     ) throws(E) -> R {
-        let copy = Array(bytes)
-        // BIO_new_mem_buf reads a length of zero as empty, and refuses nil.
+        // One byte more than is read: BIO_new_mem_buf takes a length of zero, but not the nil of an empty array.
+        let copy = Array(bytes) + [0]
         let result: Result<R, E> = copy.withUnsafeBytes { raw in
-            var none: UInt8 = 0
-            return withUnsafeMutableBytes(of: &none) { spare in
-                guard let bio = BIO_new_mem_buf(raw.baseAddress ?? UnsafeRawPointer(spare.baseAddress!), CInt(raw.count))
-                else { preconditionFailure("no memory for a BIO") }
-                defer { BIO_free(bio) }
-                do throws(E) {
-                    return .success(try body(bio))
-                } catch {
-                    return .failure(error)
-                }
+            guard let bio = BIO_new_mem_buf(raw.baseAddress, CInt(raw.count - 1)) else {
+                preconditionFailure("no memory for a BIO")
+            }
+            defer { BIO_free(bio) }
+            do throws(E) {
+                return .success(try body(bio))
+            } catch {
+                return .failure(error)
             }
         }
         return try result.get()

@@ -13,8 +13,10 @@ package final class PeerVerifier: @unchecked Sendable {
     /// Links of a chain below the authority, the peer's own included; one more than an existing PKI would use.
     private static let chainMax = 4
 
-    /// `caPEM` may hold several authorities, `crlPEM` several lists. Throws when no list is signed by one of the
-    /// authorities: with such a set every peer would be refused. A list past its dates is taken.
+    /// `caPEM` may hold several authorities, `crlPEM` several lists.
+    ///
+    /// Throws when no list is signed by one of the authorities: with such a set every peer would be refused. A list
+    /// past its dates is taken.
     package init(caPEM: [UInt8], crlPEM: [UInt8], fleet: FleetName) throws(TrustError) {
         let authorities = try Certificate.all(pem: caPEM, object: "the certificate authority's file")
         let lists = try RevocationList.all(pem: crlPEM, object: "the revocation list's file")
@@ -46,7 +48,9 @@ package final class PeerVerifier: @unchecked Sendable {
 
     deinit { X509_STORE_free(store) }
 
-    /// The verdict on a chain as presented, leaf first. `roles` nil: any. `atUnix` nil: now. Takes about 0.2 ms.
+    /// The verdict on a chain as presented, leaf first.
+    ///
+    /// `roles` nil: any. `atUnix` nil: now. Takes about 0.2 ms.
     package func verify(
         chainDER: [[UInt8]], roles: Set<FleetIdentity.Role>? = nil, atUnix: Int64? = nil
     ) -> PeerVerdict {
@@ -85,8 +89,9 @@ package final class PeerVerifier: @unchecked Sendable {
                 fingerprint: leaf.fingerprint))
     }
 
-    /// Whether this holds an older revocation list than `newer` would need: same issuer, smaller number. A reload must
-    /// not bring a revoked certificate back.
+    /// Whether this holds an older revocation list than `newer` would need: same issuer, smaller number.
+    ///
+    /// A reload must not bring a revoked certificate back.
     package func isRolledBack(from older: PeerVerifier) -> Bool {
         let newest = Dictionary(
             lists.compactMap { list in list.number.map { (list.issuer, $0) } }, uniquingKeysWith: Swift.max)

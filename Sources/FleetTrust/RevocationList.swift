@@ -11,7 +11,9 @@ package final class RevocationList: @unchecked Sendable {
 
     deinit { X509_CRL_free(crl) }
 
-    /// Every list in a PEM text, in order; at least one. `object` names the file in errors.
+    /// Every list in a PEM text, in order; at least one.
+    ///
+    /// `object` names the file in errors.
     package static func all(pem: [UInt8], object: String) throws(TrustError) -> [RevocationList] {
         let found = LibCrypto.withReader(pem) { (bio) throws(Never) -> [RevocationList] in
             var found: [RevocationList] = []

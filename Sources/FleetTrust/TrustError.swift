@@ -26,7 +26,7 @@ package struct TrustError: Error, Equatable, Sendable, CustomStringConvertible {
         return TrustError(operation, object, words.isEmpty ? "libcrypto gave no reason" : words, advice: advice)
     }
 
-    /// `cannot read /etc/trading/ca.pem: No such file or directory; …`
+    /// As in: cannot read /etc/trading/ca.pem: No such file or directory.
     package var description: String {
         "cannot \(operation) \(object): \(cause)" + (advice.isEmpty ? "" : "; \(advice)")
     }

@@ -1,7 +1,9 @@
 /// A peer whose certificate was verified here: chain, revocation, fleet and role.
 package struct VerifiedPeer: Equatable, Sendable {
     package let identity: FleetIdentity
-    /// Why it gets a restricted session only, one phrase each; empty: no fault at all. Dates are the only possible reasons.
+    /// Why it gets a restricted session only, one phrase each; empty: no fault at all.
+    ///
+    /// Dates are the only possible reasons.
     package let restrictedBecause: [String]
     /// Seconds since 1970, of its own certificate.
     package let notAfterUnix: Int64

@@ -5,6 +5,8 @@ package enum BootID {
         return String(decoding: bytes.prefix { $0 > 32 }, as: UTF8.self)
     }
 
-    /// 36 characters. It can't change while this process lives, so it is read once.
+    /// 36 characters.
+    ///
+    /// It can't change while this process lives, so it is read once.
     package static func read() throws(LinuxError) -> String { try cached.get() }
 }

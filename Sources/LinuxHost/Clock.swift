@@ -1,7 +1,9 @@
 package import FleetCore
 internal import Glibc
 
-/// The host's clocks. Durations and deadlines use `boottime`; wall-clock time is for records that people read.
+/// The host's clocks.
+///
+/// Durations and deadlines use `boottime`; wall-clock time is for records that people read.
 package enum Clock {
     /// CLOCK_BOOTTIME (clock_gettime(2)): monotonic, counts suspended time.
     package static func boottime() -> BootTime {
@@ -17,7 +19,9 @@ package enum Clock {
         return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1_000
     }
 
-    /// RFC 3339 in UTC with microseconds: `2026-11-23T17:05:00.412345Z`. Years to 9999 keep the width.
+    /// RFC 3339 in UTC with microseconds: `2026-11-23T17:05:00.412345Z`.
+    ///
+    /// Years to 9999 keep the width.
     package static func rfc3339(unixMicroseconds: UInt64) -> String {
         let (seconds, microseconds) = unixMicroseconds.quotientAndRemainder(dividingBy: 1_000_000)
         let (days, second) = seconds.quotientAndRemainder(dividingBy: 86_400)

@@ -3,7 +3,9 @@ package import Glibc
 
 /// Waiting on file descriptors (poll(2)).
 package enum Descriptors {
-    /// True once one of `events` (or an error or hang-up) is there. Signals don't shorten the wait.
+    /// True once one of `events` (or an error or hang-up) is there.
+    ///
+    /// Signals don't shorten the wait.
     package static func wait(_ descriptor: Int32, for events: Int16, within: Duration) throws(LinuxError) -> Bool {
         var polled = [pollfd(fd: descriptor, events: events, revents: 0)]
         return try wait(&polled, until: Clock.boottime() + within) > 0

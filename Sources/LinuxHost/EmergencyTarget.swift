@@ -1,7 +1,8 @@
 internal import Glibc
 
-/// One launch under a local emergency stop: asked through its shim, then struck through pidfds. Errors are kept in words:
-/// none may end the stop of the others.
+/// One launch under a local emergency stop: asked through its shim, then struck through pidfds.
+///
+/// Errors are kept in words: none may end the stop of the others.
 final class EmergencyTarget {
     let launch: LaunchDirectory
     private(set) var pid: Int32?
@@ -18,7 +19,9 @@ final class EmergencyTarget {
     /// To wait on; nil: the shim has closed or was never reached.
     var descriptor: Int32? { connection?.descriptor }
 
-    /// Sends the kill. False: nothing of this launch runs.
+    /// Sends the kill.
+    ///
+    /// False: nothing of this launch runs.
     func ask(_ latch: String) -> Bool {
         do {
             if let exit = try launch.exit, exit.treeEmpty {

@@ -1,7 +1,9 @@
 internal import CLinux
 internal import Glibc
 
-/// An exclusive flock(2), held until this is released or its process ends. A child never inherits it.
+/// An exclusive flock(2), held until this is released or its process ends.
+///
+/// A child never inherits it.
 package final class FileLock: Sendable {
     package let path: String
     private let descriptor: Int32
@@ -22,7 +24,9 @@ package final class FileLock: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Looks by a shared lock of an instant, so two who only look don't disturb each other. A missing file is not locked.
+    /// Looks by a shared lock of an instant, so two who only look don't disturb each other.
+    ///
+    /// A missing file is not locked.
     package static func isHeld(path: String) throws(LinuxError) -> Bool {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {

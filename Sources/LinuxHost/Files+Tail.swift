@@ -1,8 +1,9 @@
 internal import Glibc
 
 extension Files {
-    /// The last `count` lines without their newlines, oldest first; a last line without a newline is one too. Reads
-    /// backwards from the end, at most `limit` bytes: a line that begins before that is left out.
+    /// The last `count` lines without their newlines, oldest first; a last line without a newline is one too.
+    ///
+    /// Reads backwards from the end, at most `limit` bytes: a line that begins before that is left out.
     package static func lastLines(_ path: String, count: Int, limit: Int) throws(LinuxError) -> [[UInt8]] {
         guard count > 0 else { return [] }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)

@@ -2,7 +2,9 @@ internal import Glibc
 
 /// Whole files and directories, synchronously.
 package enum Files {
-    /// The whole file. One larger than `limit` bytes is EFBIG, never a part of it.
+    /// The whole file.
+    ///
+    /// One larger than `limit` bytes is EFBIG, never a part of it.
     package static func read(_ path: String, limit: Int) throws(LinuxError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last("open", path) }
@@ -28,8 +30,9 @@ package enum Files {
         }
     }
 
-    /// Writes beside `path` and renames: a reader sees the old bytes or the new ones. With `sync` both the bytes and the
-    /// name survive a loss of power. After an error the old file stands.
+    /// Writes beside `path` and renames: a reader sees the old bytes or the new ones.
+    ///
+    /// With `sync` both the bytes and the name survive a loss of power. After an error the old file stands.
     package static func writeAtomically(_ path: String, _ bytes: [UInt8], mode: UInt32 = 0o640, sync: Bool) throws(LinuxError) {
         let (directory, name) = split(path)
         let temporary = "\(directory)/.\(name).\(getpid()).\(unique())"
@@ -60,7 +63,9 @@ package enum Files {
         guard fsync(descriptor) == 0 else { throw .last("sync", path) }
     }
 
-    /// With parents, which get the same mode. One that exists keeps its own.
+    /// With parents, which get the same mode.
+    ///
+    /// One that exists keeps its own.
     package static func makeDirectory(_ path: String, mode: UInt32 = 0o750) throws(LinuxError) {
         if mkdir(path, mode) == 0 { return }
         switch errno {
@@ -107,7 +112,9 @@ package enum Files {
         guard unlink(path) == 0 || errno == ENOENT else { throw .last("remove", path) }
     }
 
-    /// A directory with everything in it; symbolic links are removed, not followed. One that is not there is no error.
+    /// A directory with everything in it; symbolic links are removed, not followed.
+    ///
+    /// One that is not there is no error.
     package static func removeTree(_ path: String) throws(LinuxError) {
         var status = stat()
         guard lstat(path, &status) == 0 else {
@@ -147,7 +154,8 @@ package enum Files {
         var at = 0
         while at < bytes.count {
             let put = bytes.withUnsafeBytes { bytes in
-                uninterrupted { Glibc.write(descriptor, bytes.baseAddress! + at, bytes.count - at) }
+                let rest = bytes[at...]
+                return uninterrupted { Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count) }
             }
             guard put > 0 else { throw .last("write", path) }
             at += put

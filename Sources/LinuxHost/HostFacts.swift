@@ -1,7 +1,9 @@
 package import FleetCore
 internal import Glibc
 
-/// What a host is made of and how full it is. What could not be read is nil and named in `unreadable`: never zero.
+/// What a host is made of and how full it is.
+///
+/// What could not be read is nil and named in `unreadable`: never zero.
 package struct HostFacts: Equatable, Sendable {
     package struct HugepagePool: Equatable, Sendable {
         /// nil: the whole host.
@@ -85,7 +87,9 @@ package struct HostFacts: Equatable, Sendable {
         facts.cpusOnline = cpus
     }
 
-    /// admin-guide/mm/hugetlbpage.rst of the kernel. A kernel without hugepages has none of the directories.
+    /// admin-guide/mm/hugetlbpage.rst of the kernel.
+    ///
+    /// A kernel without hugepages has none of the directories.
     private static func readHugepages(_ root: String, _ facts: inout HostFacts) throws(LinuxError) {
         facts.hugepages += try pools(in: "\(root)/sys/kernel/mm/hugepages", node: nil)
         let nodes = "\(root)/sys/devices/system/node"

@@ -1,8 +1,10 @@
 package import FleetCore
 internal import Glibc
 
-/// An emergency stop in force, or one that was released, as a file of its own: `latch/ID` in the run directory and in the
-/// state directory. The same JSON as the API prints for a latch: members at their default value may be missing.
+/// An emergency stop in force, or one that was released, as a file of its own: `latch/ID` in the run directory and in
+/// the state directory.
+///
+/// The same JSON as the API prints for a latch: members at their default value may be missing.
 package struct LatchFile: Equatable, Sendable {
     package struct Scope: Equatable, Sendable {
         /// Also what the inventory spares.
@@ -19,7 +21,9 @@ package struct LatchFile: Equatable, Sendable {
             self.services = services
         }
 
-        /// Hosts narrow; tiers and services, when given, say by name what is killed, spared or not; otherwise the inventory says.
+        /// Hosts narrow; tiers and services, when given, say by name what is killed, spared or not; otherwise the
+        /// inventory says.
+        ///
         /// A service that nothing is known of is covered: it may be the one that trades. `host` nil: the scope's hosts
         /// have been looked at already.
         package func covers(service: String, note: ServiceNote?, host: String?) -> Bool {
@@ -110,7 +114,9 @@ package struct LatchFile: Equatable, Sendable {
         try Files.writeAtomically("\(directory)/\(id)", Array(json.text.utf8) + [10], mode: 0o640, sync: sync)
     }
 
-    /// Every latch kept in a directory. A file that can't be read is reported, not skipped: it may be a latch in force.
+    /// Every latch kept in a directory.
+    ///
+    /// A file that can't be read is reported, not skipped: it may be a latch in force.
     package static func all(in directory: String) throws(LinuxError) -> (latches: [LatchFile], unreadable: [LinuxError]) {
         var latches: [LatchFile] = []
         var unreadable: [LinuxError] = []

@@ -3,8 +3,9 @@ internal import FleetCore
 internal import Glibc
 internal import Synchronization
 
-/// Writes one latch into several directories on a thread of its own, so that no disk can hold up a kill. A thread that a
-/// disk never lets go is left behind.
+/// Writes one latch into several directories on a thread of its own, so that no disk can hold up a kill.
+///
+/// A thread that a disk never lets go is left behind.
 final class LatchWriter: Sendable {
     private let latch: LatchFile
     private let directories: [String]
@@ -23,8 +24,7 @@ final class LatchWriter: Sendable {
         let error = pthread_create(
             &thread, &attributes,
             { held in
-                let writer = Unmanaged<LatchWriter>.fromOpaque(held!).takeRetainedValue()
-                writer.write()
+                if let held { Unmanaged<LatchWriter>.fromOpaque(held).takeRetainedValue().write() }
                 return nil
             }, held.toOpaque())
         pthread_attr_destroy(&attributes)

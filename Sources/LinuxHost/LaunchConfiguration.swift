@@ -14,7 +14,9 @@ package struct LaunchConfiguration: Equatable, Sendable {
     package var workdir: String?
     /// nil: as the shim, on the housekeeping CPUs.
     package var cpus: CPUList?
-    /// nil: the agent's own. A user needs a group beside it.
+    /// nil: the agent's own.
+    ///
+    /// A user needs a group beside it.
     package var user: UInt32?
     package var group: UInt32?
     /// Supplementary groups, when user or group is set.
@@ -26,7 +28,9 @@ package struct LaunchConfiguration: Equatable, Sendable {
     package var slot: String?
     /// nil: the agent's own.
     package var umask: UInt32?
-    /// How long the shim waits for `go` before it gives up with nothing run. At most an hour.
+    /// How long the shim waits for `go` before it gives up with nothing run.
+    ///
+    /// At most an hour.
     package var goTimeout: Duration
     /// Whether the worker gets a NOTIFY_SOCKET.
     package var notify: Bool
@@ -54,7 +58,9 @@ package struct LaunchConfiguration: Equatable, Sendable {
         self.notify = notify
     }
 
-    /// The bytes of `conf`. What `refusal` names must not be encoded.
+    /// The bytes of `conf`.
+    ///
+    /// What `refusal` names must not be encoded.
     package func encode() -> [UInt8] {
         var bytes: [UInt8] = []
         for (key, value) in records {

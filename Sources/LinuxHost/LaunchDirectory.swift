@@ -1,7 +1,9 @@
 internal import Glibc
 
 /// The record of one launch, `RUN/w/SERVICE/LAUNCH`: made by the agent, then written by the shim and the worker's own
-/// process, readable by whoever comes later. It outlives all three until somebody removes it.
+/// process, readable by whoever comes later.
+///
+/// It outlives all three until somebody removes it.
 package struct LaunchDirectory: Hashable, Sendable {
     package let path: String
     package let service: String

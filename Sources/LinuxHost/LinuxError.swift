@@ -21,7 +21,7 @@ package struct LinuxError: Error, Equatable, Sendable, CustomStringConvertible {
         LinuxError(operation, object, errno: Glibc.errno)
     }
 
-    /// "cannot lock /run/trading/w/feed/slot: Resource temporarily unavailable"
+    /// As in "cannot lock /run/trading/w/feed/slot: Resource temporarily unavailable".
     package var description: String {
         let reason = detail.isEmpty ? Self.text(errno) : detail
         return object.isEmpty ? "cannot \(operation): \(reason)" : "cannot \(operation) \(object): \(reason)"

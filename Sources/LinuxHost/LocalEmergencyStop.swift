@@ -28,8 +28,10 @@ package enum LocalEmergencyStop {
         package var workers: [Outcome]
         /// Services that the latch's scope leaves alone.
         package var spared: [String]
-        /// The run directory's first. With none written, only this stop's own kill has happened: an agent that hears
-        /// nothing of it may launch again.
+        /// The run directory's first.
+        ///
+        /// With none written, only this stop's own kill has happened: an agent that hears nothing of it may launch
+        /// again.
         package var latchWrites: [LatchWrite]
         /// What could not be looked at: something may run that this stop has not seen.
         package var problems: [LinuxError]
@@ -40,8 +42,10 @@ package enum LocalEmergencyStop {
     /// What a shim gets to answer before it is bypassed.
     package static let shimBudget = Duration.milliseconds(50)
 
-    /// Kills what `latch` covers among the launches below `runDirectory` and keeps the latch as a file below both directories,
-    /// for the agent to find. Returns once all are verified gone, at the latest after `bound` and a moment.
+    /// Kills what `latch` covers among the launches below `runDirectory` and keeps the latch as a file below both
+    /// directories, for the agent to find.
+    ///
+    /// Returns once all are verified gone, at the latest after `bound` and a moment.
     ///
     /// The latch files are written by a thread of their own beside the killing, never before it. When they are written
     /// the launches are looked at once more, for what an agent has restarted in between.

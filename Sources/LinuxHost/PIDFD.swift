@@ -2,6 +2,7 @@ internal import CLinux
 internal import Glibc
 
 /// A process that is the right one for as long as this exists (pidfd_open(2)): the only way a signal goes out.
+///
 /// Never to be registered with an event loop (FACTS: NIO traps when the process ends).
 package final class PIDFD: Sendable {
     package enum Failure: Error, Equatable, CustomStringConvertible {
@@ -59,7 +60,9 @@ package final class PIDFD: Sendable {
         }
     }
 
-    /// Waits for the end of all its threads, not for its parent to reap it; zero only looks. A process that dumps core is not gone.
+    /// Waits for the end of all its threads, not for its parent to reap it; zero only looks.
+    ///
+    /// A process that dumps core is not gone.
     package func isGone(within: Duration) throws(LinuxError) -> Bool {
         try Descriptors.wait(descriptor, for: Int16(POLLIN), within: within)
     }

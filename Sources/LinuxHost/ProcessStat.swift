@@ -3,7 +3,7 @@ internal import Glibc
 /// The few fields of /proc/PID/stat (proc_pid_stat(5)) that identify a process.
 package struct ProcessStat: Equatable, Sendable {
     package let pid: Int32
-    /// As ps(1) shows it: `R`, `S`, `D`, `T` stopped, `Z` zombie …
+    /// As ps(1) shows it: `R`, `S`, `D`, `T` stopped, `Z` zombie, and so on.
     package let state: Character
     package let parent: Int32
     package let group: Int32

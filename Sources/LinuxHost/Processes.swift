@@ -3,7 +3,9 @@ internal import Glibc
 
 /// What /proc says about running processes.
 package enum Processes {
-    /// As read back from the kernel, of the main thread (Cpus_allowed_list, proc_pid_status(5)). Throws ESRCH without one.
+    /// As read back from the kernel, of the main thread (Cpus_allowed_list, proc_pid_status(5)).
+    ///
+    /// Throws ESRCH without one.
     package static func affinity(of pid: Int32, root: String = "") throws(LinuxError) -> CPUList {
         let path = "\(root)/proc/\(pid)/status"
         let text = String(decoding: try Files.read(path, limit: 64 * 1024), as: UTF8.self)
@@ -14,8 +16,10 @@ package enum Processes {
         throw LinuxError("understand", path, errno: EINVAL)
     }
 
-    /// Numbers of all children of all threads, at one moment for each thread (proc_pid_children(5)): what is forked meanwhile
-    /// may be missing. Empty for a process that has ended.
+    /// Numbers of all children of all threads, at one moment for each thread (proc_pid_children(5)): what is forked
+    /// meanwhile may be missing.
+    ///
+    /// Empty for a process that has ended.
     package static func children(of pid: Int32) throws(LinuxError) -> [Int32] {
         var found: [Int32] = []
         do {
@@ -44,7 +48,7 @@ package enum Processes {
         return found
     }
 
-    /// How long it has run. nil: it has ended, or is another process now.
+    /// How long it has run; nil when it has ended, or its number is another's now.
     package static func uptime(of identity: ProcessIdentity, now: BootTime) throws(LinuxError) -> Duration? {
         guard try BootID.read() == identity.bootID, let stat = try ProcessStat.read(pid: identity.pid),
             stat.startTime == identity.startTime

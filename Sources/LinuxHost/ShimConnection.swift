@@ -1,7 +1,9 @@
 internal import FleetCore
 internal import Glibc
 
-/// A client of one shim for those who have no event loop: a local emergency stop, a test. Not for several threads.
+/// A client of one shim for those who have no event loop: a local emergency stop, a test.
+///
+/// Not for several threads.
 package final class ShimConnection {
     package let descriptor: Int32
     /// The other end has closed.
@@ -28,7 +30,9 @@ package final class ShimConnection {
         }
     }
 
-    /// What has arrived, without waiting. Lines that are no message are left out.
+    /// What has arrived, without waiting.
+    ///
+    /// Lines that are no message are left out.
     package func arrived() throws(LinuxError) -> [ShimMessage] {
         while !ended {
             let got = uninterrupted { recv(descriptor, &chunk, chunk.count, Self.noWait) }

@@ -13,7 +13,9 @@ package struct ShimExit: Equatable, Sendable {
 
     package var launch: String
     package var how: How
-    /// No process of the tree was left. False only while the shim is still killing them, or was lost doing so.
+    /// No process of the tree was left.
+    ///
+    /// False only while the shim is still killing them, or was lost doing so.
     package var treeEmpty: Bool
     /// SIGKILL was asked for through the shim.
     package var killed: Bool
@@ -32,7 +34,7 @@ package struct ShimExit: Equatable, Sendable {
 
     package var succeeded: Bool { how == .exited(code: 0) }
 
-    /// "exited with status 3", "killed by SIGKILL"
+    /// As in "exited with status 3" or "killed by SIGKILL".
     package var words: String {
         switch how {
         case .never: "was never started"

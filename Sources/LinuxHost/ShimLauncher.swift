@@ -2,7 +2,9 @@ internal import CLinux
 package import FleetCore
 internal import Glibc
 
-/// Starts a shim for a launch directory. When it returns the shim listens, waits for `go`, and is nobody's child.
+/// Starts a shim for a launch directory.
+///
+/// When it returns the shim listens, waits for `go`, and is nobody's child.
 package enum ShimLauncher {
     package enum Failure: Error, Equatable, CustomStringConvertible {
         /// A worker of this service or its shim still lives; nothing was started.
@@ -23,8 +25,10 @@ package enum ShimLauncher {
     /// How long the short-lived first process may take; 1.5 ms is usual (FACTS).
     static let firstProcessMax = Duration.seconds(5)
 
-    /// `cpus` are the shim's own, housekeeping ones. Waits for the short-lived first process only. Leave SIGCHLD at its
-    /// default disposition: an ignored one would reap that process before its status is read.
+    /// `cpus` are the shim's own, housekeeping ones.
+    ///
+    /// Waits for the short-lived first process only. Leave SIGCHLD at its default disposition: an ignored one would
+    /// reap that process before its status is read.
     package static func spawn(shim path: String, directory: LaunchDirectory, cpus: CPUList?) throws(Failure) {
         var output: [Int32] = [-1, -1]
         guard clinux_pipe(&output) == 0 else { throw .system(.last("make", "a pipe")) }

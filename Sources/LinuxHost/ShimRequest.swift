@@ -1,5 +1,6 @@
-/// One line that a shim takes (protocol: trading-shim/shim.h). Ids are 1 to 64 printable characters, chosen by the asker
-/// and executed once.
+/// One line that a shim takes (protocol: trading-shim/shim.h).
+///
+/// Ids are 1 to 64 printable characters, chosen by the asker and executed once.
 package enum ShimRequest: Equatable, Sendable {
     case hello
     case go(id: String)

@@ -9,14 +9,17 @@ package enum UnixSocket {
         package let group: UInt32
     }
 
-    /// A connected, non-blocking, close-on-exec descriptor that the caller owns. ECONNREFUSED: nobody listens; EAGAIN: its
-    /// backlog is full.
+    /// A connected, non-blocking, close-on-exec descriptor that the caller owns.
+    ///
+    /// ECONNREFUSED: nobody listens; EAGAIN: its backlog is full.
     package static func connect(in directory: String, name: String) throws(LinuxError) -> Int32 {
         try reach(directory, name, operation: "connect to") { clinux_unix_connect($0) }
     }
 
-    /// A listening, non-blocking, close-on-exec descriptor that the caller owns. A socket file that nobody listens on any
-    /// more is replaced; one that answers is EADDRINUSE. The caller makes sure by a lock that only one listens.
+    /// A listening, non-blocking, close-on-exec descriptor that the caller owns.
+    ///
+    /// A socket file that nobody listens on any more is replaced; one that answers is EADDRINUSE. The caller makes sure
+    /// by a lock that only one listens.
     package static func listen(path: String, mode: UInt32 = 0o660, backlog: Int32 = 128) throws(LinuxError) -> Int32 {
         let (directory, name) = Files.split(path)
         do throws(LinuxError) {

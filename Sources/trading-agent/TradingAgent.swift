@@ -62,16 +62,15 @@ struct TradingAgent {
     }
 
     private static func executableDirectory() -> String {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = buffer.withUnsafeMutableBytes { raw in
-            readlink("/proc/self/exe", raw.baseAddress?.assumingMemoryBound(to: CChar.self), raw.count)
-        }
-        guard count > 0, let slash = buffer[..<count].lastIndex(of: UInt8(ascii: "/")) else { return "." }
-        return String(decoding: buffer[..<slash], as: UTF8.self)
+        guard let path = realpath("/proc/self/exe", nil) else { return "." }
+        defer { free(path) }
+        let text = String(cString: path)
+        return text.lastIndex(of: "/").map { String(text[..<$0]) } ?? "."
     }
 
     private static func end(_ status: Int32, _ text: String) -> Never {
-        fputs(text + "\n", stderr)
+        let line = text + "\n"
+        _ = write(STDERR_FILENO, line, line.utf8.count)
         exit(status)
     }
 }

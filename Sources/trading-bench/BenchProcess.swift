@@ -10,7 +10,9 @@ struct BenchProcess {
     private let input: Int32
     private let output: Int32
 
-    /// Starts `trading-bench arguments…`. Its standard output comes here, its errors go where ours go.
+    /// Starts `trading-bench arguments…`.
+    ///
+    /// Its standard output comes here, its errors go where ours go.
     static func start(_ arguments: [String]) throws -> BenchProcess {
         var input: [Int32] = [0, 0]
         var output: [Int32] = [0, 0]
@@ -37,7 +39,9 @@ struct BenchProcess {
         return BenchProcess(pid: pid, input: input[1], output: output[1])
     }
 
-    /// All that it prints, until it ends. Blocks.
+    /// All that it prints, until it ends.
+    ///
+    /// Blocks.
     func readToEnd() -> String {
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 4_096)

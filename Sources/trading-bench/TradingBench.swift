@@ -1,6 +1,8 @@
 import ArgumentParser
 
-/// The benchmarks, one subcommand each. All print lines `bench=NAME metric=NAME unit=U value=V` and a table.
+/// The benchmarks, one subcommand each.
+///
+/// All print lines `bench=NAME metric=NAME unit=U value=V` and a table.
 @main
 struct TradingBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -27,14 +27,24 @@ struct WireBenchFiles: Sendable {
 
     /// A frame of exactly ``commandBytes``.
     static func command(_ round: UInt64) throws -> ByteBuffer {
-        try encodeFrame(.with { $0.ping = .with { $0.id = round; $0.payload = .init(repeating: 0, count: 85) } })
-            .checked(commandBytes)
+        try encodeFrame(
+            .with {
+                $0.ping = .with {
+                    $0.id = round; $0.payload = .init(repeating: 0, count: 85)
+                }
+            }
+        ).checked(commandBytes)
     }
 
     /// A frame of exactly ``answerBytes``.
     static func answer(_ round: UInt64) throws -> ByteBuffer {
-        try encodeFrame(.with { $0.pong = .with { $0.id = round; $0.payload = .init(repeating: 0, count: 183) } })
-            .checked(answerBytes)
+        try encodeFrame(
+            .with {
+                $0.pong = .with {
+                    $0.id = round; $0.payload = .init(repeating: 0, count: 183)
+                }
+            }
+        ).checked(answerBytes)
     }
 
     /// Rounds are numbered from here, so that each number takes as many bytes.

@@ -79,7 +79,9 @@ protocol BroadcastTarget: Sendable {
     func broadcast(_ frame: ByteBuffer)
 }
 
-/// Counts connections and answers, for both sides alike. The counts belong to the one event loop.
+/// Counts connections and answers, for both sides alike.
+///
+/// The counts belong to the one event loop.
 final class RoundTally: Sendable {
     let connectedAll: EventLoopPromise<Void>
     private let agents: Int

@@ -20,7 +20,9 @@ enum Program {
         let output: String
     }
 
-    /// Standard output and error together. `arguments[0]` is a path.
+    /// Standard output and error together.
+    ///
+    /// `arguments[0]` is a path.
     static func run(_ arguments: [String]) -> Outcome {
         var ends: [Int32] = [0, 0]
         precondition(pipe(&ends) == 0, "no pipe")

@@ -5,7 +5,11 @@ import Testing
 
 @Suite struct FrameDecoderTests {
     private func ping(_ id: UInt64, _ bytes: Int) -> WireEnvelope {
-        .with { $0.ping = .with { $0.id = id; $0.payload = .init(repeating: 7, count: bytes) } }
+        .with {
+            $0.ping = .with {
+                $0.id = id; $0.payload = .init(repeating: 7, count: bytes)
+            }
+        }
     }
 
     private func decoded(_ decoder: inout FrameDecoder, _ bytes: some Sequence<UInt8>) throws -> [WireEnvelope] {

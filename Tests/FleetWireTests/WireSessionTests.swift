@@ -12,7 +12,11 @@ import Testing
     private static let quick = WireTiming(heartbeat: .milliseconds(50), timeout: .milliseconds(1_000), greeting: .seconds(2))
 
     private func ping(_ id: UInt64, _ bytes: Int = 0) -> WireEnvelope {
-        .with { $0.ping = .with { $0.id = id; $0.payload = .init(repeating: 1, count: bytes) } }
+        .with {
+            $0.ping = .with {
+                $0.id = id; $0.payload = .init(repeating: 1, count: bytes)
+            }
+        }
     }
 
     @Test("both sides learn who the other is, and messages pass both ways in order")
@@ -64,12 +68,21 @@ import Testing
     func refusedHello() async throws {
         let fleet = try TestFleet()
         let server = try await TestListener(fleet) { hello, _ in
-            hello.bootID == "bad" ? .failure(.with { $0.slug = "not-wanted"; $0.text = "go away" }) : .success(WireWelcome())
+            hello.bootID == "bad"
+                ? .failure(
+                    .with {
+                        $0.slug = "not-wanted"; $0.text = "go away"
+                    }) : .success(WireWelcome())
         }
         let trust = try fleet.trust(.agent, "md-1")
         let faults: [(String, @Sendable (inout WireHello) -> Void)] = [
             ("wrong-host", { $0.host = "md-2" }), ("wrong-fleet", { $0.fleet = "prod" }),
-            ("protocol-version", { $0.protocolMin = 7; $0.protocolMax = 9 }), ("not-wanted", { $0.bootID = "bad" }),
+            (
+                "protocol-version",
+                {
+                    $0.protocolMin = 7; $0.protocolMax = 9
+                }
+            ), ("not-wanted", { $0.bootID = "bad" }),
         ]
         for (slug, change) in faults {
             let log = Recorder<RecordingLog.Entry>()
@@ -184,10 +197,26 @@ import Testing
         #expect(session.isRestricted)
         #expect(session.peer.restrictedBecause.first?.hasPrefix("expired: ") == true)
         #expect(try await agent.session().isRestricted)
-        session.send(.with { $0.command = .with { $0.operation = "1"; $0.start = WireEmpty() } })
+        session.send(
+            .with {
+                $0.command = .with {
+                    $0.operation = "1"; $0.start = WireEmpty()
+                }
+            })
         // Past the session's own check, as a broadcast goes: the agent's side refuses it.
-        session.send(encoded: try encodeFrame(.with { $0.command = .with { $0.operation = "2"; $0.start = WireEmpty() } }))
-        session.send(.with { $0.command = .with { $0.operation = "3"; $0.stop = WireStopWorker() } })
+        session.send(
+            encoded: try encodeFrame(
+                .with {
+                    $0.command = .with {
+                        $0.operation = "2"; $0.start = WireEmpty()
+                    }
+                }))
+        session.send(
+            .with {
+                $0.command = .with {
+                    $0.operation = "3"; $0.stop = WireStopWorker()
+                }
+            })
         try await agent.message("the stop") { $0.command.operation == "3" }
         #expect(!agent.events.elements.contains { if case .received(let e, _) = $0 { e.command.operation < "3" } else { false } })
         withExtendedLifetime(dialer) {}
@@ -246,7 +275,11 @@ final class RawAgent: Sendable {
         if sayHello {
             agent.write(
                 try encodeFrame(
-                    .with { $0.hello = .with { $0.fleet = "demo"; $0.host = name; $0.protocolMin = 1; $0.protocolMax = 1 } }))
+                    .with {
+                        $0.hello = .with {
+                            $0.fleet = "demo"; $0.host = name; $0.protocolMin = 1; $0.protocolMax = 1
+                        }
+                    }))
         }
         return agent
     }

@@ -18,7 +18,9 @@ package struct FrameDecoder: Sendable {
     /// True while a frame has begun and not ended.
     package var isMidFrame: Bool { !partial.isEmpty }
 
-    /// Consumes all of `buffer`, and calls `body` with each envelope that is complete, in order. What `body` throws ends it.
+    /// Consumes all of `buffer`, and calls `body` with each envelope that is complete, in order.
+    ///
+    /// What `body` throws ends it.
     package mutating func decode(_ buffer: ByteBuffer, _ body: (WireEnvelope) throws -> Void) throws {
         try buffer.withUnsafeReadableBytes { try decode($0, body) }
     }

@@ -1,9 +1,13 @@
 package import NIOCore
 import SwiftProtobuf
 
-/// Makes frames. One frame may be written to any number of connections: encode once.
+/// Makes frames.
+///
+/// One frame may be written to any number of connections: encode once.
 package enum FrameEncoder {
-    /// The frame of `envelope`. Throws ``FrameError``: too large, or without a body.
+    /// The frame of `envelope`.
+    ///
+    /// Throws ``FrameError``: too large, or without a body.
     package static func encode(
         _ envelope: WireEnvelope, allocator: ByteBufferAllocator = ByteBufferAllocator()
     ) throws -> ByteBuffer {
@@ -17,7 +21,9 @@ package enum FrameEncoder {
     }
 }
 
-/// The frame of `envelope`, to be written to any number of connections. Throws ``FrameError``.
+/// The frame of `envelope`, to be written to any number of connections.
+///
+/// Throws ``FrameError``.
 package func encodeFrame(
     _ envelope: WireEnvelope, allocator: ByteBufferAllocator = ByteBufferAllocator()
 ) throws -> ByteBuffer {

@@ -7,7 +7,9 @@ package struct Backoff: Equatable, Sendable {
 
     package init() {}
 
-    /// The wait before the next try: half to all of the present step. `random` is in 0..<1.
+    /// The wait before the next try: half to all of the present step.
+    ///
+    /// `random` is in 0..<1.
     package mutating func wait(random: Double) -> Duration {
         let step = next
         next = min(Self.cap, next * 2)

@@ -1,6 +1,8 @@
 package import NIOCore
 
-/// Addresses as the inventory writes them: `10.0.0.1:7443`, `[fd00::1]:7443`. IP literals only: no name is ever resolved.
+/// Addresses as the inventory writes them: `10.0.0.1:7443`, `[fd00::1]:7443`.
+///
+/// IP literals only: no name is ever resolved.
 package enum WireAddress {
     package struct Malformed: Error, Equatable, Sendable, CustomStringConvertible {
         package let text: String

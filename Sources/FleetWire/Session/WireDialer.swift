@@ -41,8 +41,9 @@ package final class WireDialer: Sendable {
         var retry: Scheduled<Void>?
     }
 
-    /// `hello` is asked anew for every try; its protocol versions are set here when left zero, its boot time always. The
-    /// delegate is held weakly.
+    /// `hello` is asked anew for every try; its protocol versions are set here when left zero, its boot time always.
+    ///
+    /// The delegate is held weakly.
     package init(
         group: any EventLoopGroup, address: SocketAddress, trust: TLSTrust, expectedRole: FleetIdentity.Role = .coordinator,
         hello: @escaping @Sendable () -> WireHello,
@@ -62,7 +63,9 @@ package final class WireDialer: Sendable {
 
     package var standing: Standing { state.withLockedValue { $0.standing } }
 
-    /// Begins to dial. Returns at once; does nothing when it has begun already.
+    /// Begins to dial.
+    ///
+    /// Returns at once; does nothing when it has begun already.
     package func start() {
         let begin = state.withLockedValue { state in
             guard state.standing == .idle else { return false }
@@ -72,7 +75,9 @@ package final class WireDialer: Sendable {
         if begin { eventLoop.execute { self.dial() } }
     }
 
-    /// Ends the session and dials no more. Returns at once.
+    /// Ends the session and dials no more.
+    ///
+    /// Returns at once.
     package func stop() {
         let (channel, retry) = state.withLockedValue { state in
             state.standing = .stopped
@@ -97,7 +102,8 @@ package final class WireDialer: Sendable {
             .connectTimeout(Self.connectMax)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .channelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 16 << 10))
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 16 << 10)
+            )
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
             }

@@ -1,6 +1,6 @@
+import FleetCore
 package import FleetTrust
 package import Logging
-import FleetCore
 import NIOConcurrencyHelpers
 package import NIOCore
 import NIOPosix
@@ -28,8 +28,9 @@ package final class WireListener: Sendable {
     }
 
     /// `welcome` decides about a hello, on the session's event loop; what it leaves empty in the welcome (protocol,
-    /// session, restricted, heartbeat, time-out) is filled in. `heartbeat` fills this side's heartbeats; the boot time is
-    /// set here. The delegate is held weakly.
+    /// session, restricted, heartbeat, time-out) is filled in.
+    ///
+    /// `heartbeat` fills this side's heartbeats; the boot time is set here. The delegate is held weakly.
     package init(
         group: any EventLoopGroup, address: SocketAddress, trust: TLSTrust, roles: Set<FleetIdentity.Role> = [.agent],
         welcome: @escaping @Sendable (WireHello, VerifiedPeer) -> Result<WireWelcome, WireRefusal>,
@@ -62,7 +63,8 @@ package final class WireListener: Sendable {
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
-                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 16 << 10))
+                .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 16 << 10)
+            )
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel) }
             }
@@ -76,7 +78,9 @@ package final class WireListener: Sendable {
         return bound
     }
 
-    /// Stops accepting and ends every session. Returns at once.
+    /// Stops accepting and ends every session.
+    ///
+    /// Returns at once.
     package func stop() {
         let channel = state.withLockedValue { state in
             state.stopped = true

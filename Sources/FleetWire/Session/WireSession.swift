@@ -1,7 +1,7 @@
 package import FleetCore
 package import FleetTrust
-import Logging
 import LinuxHost
+import Logging
 import NIOConcurrencyHelpers
 package import NIOCore
 
@@ -52,15 +52,20 @@ package final class WireSession: Sendable {
     /// This host's CLOCK_BOOTTIME when the last message came in.
     package var receivedAt: BootTime { state.withLockedValue { $0.heardAt } }
 
-    /// The peer's CLOCK_BOOTTIME as of now, never ahead of the true one: its last reading heard here plus the time since.
-    /// Behind by the delay of that message. Base a command's `not_after_boottime_ns` on it. Only clocks' rates may differ.
+    /// The peer's CLOCK_BOOTTIME as of now, never ahead of the true one: its last reading heard here plus the time
+    /// since.
+    ///
+    /// Behind by the delay of that message. Base a command's `not_after_boottime_ns` on it. Only clocks' rates may
+    /// differ.
     package func peerBoottime() -> BootTime {
         let (read, at) = state.withLockedValue { ($0.peerBoottime, $0.peerBoottimeReadAt) }
         return read + (Clock.boottime() - at)
     }
 
-    /// Sends a message; dropped when the session is closed (the delegate is told of that by `closed`). One that a
-    /// restricted session doesn't carry, or that is too large for a frame, is dropped and logged as an error.
+    /// Sends a message; dropped when the session is closed (the delegate is told of that by `closed`).
+    ///
+    /// One that a restricted session doesn't carry, or that is too large for a frame, is dropped and logged as an
+    /// error.
     package func send(_ envelope: WireEnvelope) {
         if isRestricted, let what = WireRestriction.refusal(of: envelope) {
             log.error(
@@ -83,7 +88,9 @@ package final class WireSession: Sendable {
         }
     }
 
-    /// Ends the session. The peer is told why in a refusal, if it still reads.
+    /// Ends the session.
+    ///
+    /// The peer is told why in a refusal, if it still reads.
     package func close(why: String) {
         eventLoop.execute { self.handler.value.end(slug: "closed", text: why, tell: true) }
     }

@@ -4,6 +4,8 @@ package protocol WireSessionDelegate: AnyObject, Sendable {
     func opened(_ session: WireSession)
     /// Everything but hello, welcome and heartbeats, in the order of arrival.
     func received(_ envelope: WireEnvelope, on session: WireSession)
-    /// Exactly once for every session that was opened. `why` is `slug: text`.
+    /// Exactly once for every session that was opened.
+    ///
+    /// `why` is `slug: text`.
     func closed(_ session: WireSession, why: String)
 }

@@ -138,7 +138,14 @@ final class WireSessionHandler: ChannelInboundHandler {
     /// Ends the session; with `tell` says so to the peer first.
     func end(slug: String, text: String, tell: Bool) {
         guard let context, machine.state != .closed else { return }
-        if tell { send(.with { $0.refusal = .with { $0.slug = slug; $0.text = text } }) }
+        if tell {
+            send(
+                .with {
+                    $0.refusal = .with {
+                        $0.slug = slug; $0.text = text
+                    }
+                })
+        }
         finish(slug: slug, text: text)
         context.close(promise: nil)
     }

@@ -1,6 +1,8 @@
 package import FleetCore
 
-/// What one end of a session is in, and what follows from each event. No NIO, no clock: time comes in.
+/// What one end of a session is in, and what follows from each event.
+///
+/// No NIO, no clock: time comes in.
 ///
 ///     server:  verifying -> awaitingHello -> deciding -> open -> closed
 ///     client:  verifying -> awaitingWelcome ---------- -> open -> closed
@@ -88,7 +90,10 @@ package struct WireSessionStateMachine: Equatable, Sendable {
 
     /// Bytes have come; `midFrame`: the last frame among them isn't complete.
     package mutating func bytesRead(midFrame: Bool, at now: BootTime) {
-        guard midFrame else { return frameSince = nil }
+        guard midFrame else {
+            frameSince = nil
+            return
+        }
         if frameSince == nil { frameSince = now }
         // A large frame on a slow link is no silence; the frame's own bound ends a trickle.
         heardAt = now

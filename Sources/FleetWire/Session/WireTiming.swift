@@ -2,7 +2,9 @@
 package struct WireTiming: Equatable, Sendable {
     /// Each side says something at least this often.
     package var heartbeat: Duration
-    /// Silence longer than this ends the session. Seen at the next heartbeat, so up to one heartbeat late.
+    /// Silence longer than this ends the session.
+    ///
+    /// Seen at the next heartbeat, so up to one heartbeat late.
     package var timeout: Duration
     /// From the verified peer to its hello, or to the welcome.
     package var greeting: Duration

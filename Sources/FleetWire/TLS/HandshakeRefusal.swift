@@ -1,7 +1,9 @@
 package import FleetTrust
 import NIOSSL
 
-/// Why a handshake, or a session after it, was ended for reasons of trust. Fired down the pipeline as an error.
+/// Why a handshake, or a session after it, was ended for reasons of trust.
+///
+/// Fired down the pipeline as an error.
 package struct HandshakeRefusal: Error, Equatable, Sendable, CustomStringConvertible {
     package let slug: TrustSlug
     package let text: String
@@ -13,7 +15,9 @@ package struct HandshakeRefusal: Error, Equatable, Sendable, CustomStringConvert
 
     package var description: String { "\(slug): \(text)" }
 
-    /// What an error from the TLS handler during the handshake means. BoringSSL tells its reasons apart only in words.
+    /// What an error from the TLS handler during the handshake means.
+    ///
+    /// BoringSSL tells its reasons apart only in words.
     init(handshake error: any Error) {
         let words = String(describing: error)
         func says(_ any: String...) -> Bool { any.contains { words.contains($0) } }
@@ -32,8 +36,9 @@ package struct HandshakeRefusal: Error, Equatable, Sendable, CustomStringConvert
         }
     }
 
-    /// An alert that arrives on an established connection; nil for any other error. In TLS 1.3 a client learns only so
-    /// that the server refused its certificate.
+    /// An alert that arrives on an established connection; nil for any other error.
+    ///
+    /// In TLS 1.3 a client learns only so that the server refused its certificate.
     init?(alert error: any Error) {
         let words = String(describing: error)
         guard error is BoringSSLError || error is NIOSSLError, words.contains("_ALERT_") else { return nil }

@@ -46,7 +46,9 @@ package final class TLSTrust: Sendable {
         var live: [ObjectIdentifier: Live] = [:]
     }
 
-    /// Reads the four files. Blocks: not for an event loop.
+    /// Reads the four files.
+    ///
+    /// Blocks: not for an event loop.
     package init(paths: TLSPaths, fleet: FleetName, log: Logger = Logger(label: "tls")) throws {
         self.paths = paths
         self.fleet = fleet
@@ -96,7 +98,9 @@ package final class TLSTrust: Sendable {
         log.notice("certificates reloaded", metadata: ["connections": "\(live.count)"])
     }
 
-    /// Handlers for an accepted connection, in order: TLS, then the gate. Add whatever speaks behind them.
+    /// Handlers for an accepted connection, in order: TLS, then the gate.
+    ///
+    /// Add whatever speaks behind them.
     ///
     /// Behind the gate nothing is read before the peer is verified; then `onVerified` is called and the user event
     /// ``PeerVerified`` fired, both on the event loop. An ALPN list other than ``wireALPN`` and ``httpALPN`` has its
@@ -134,8 +138,9 @@ package final class TLSTrust: Sendable {
         return (material.verifier.verify(chainDER: chainDER, roles: roles), material.generation)
     }
 
-    /// Enters an accepted connection in the register that a reload goes through. False when a reload has happened since
-    /// `generation`: verify again first.
+    /// Enters an accepted connection in the register that a reload goes through.
+    ///
+    /// False when a reload has happened since `generation`: verify again first.
     func register(
         _ gate: NIOLoopBound<VerifiedHandshakeGate>, id: ObjectIdentifier, on eventLoop: any EventLoop,
         _ peer: VerifiedPeer, roles: Set<FleetIdentity.Role>, generation: UInt64

@@ -56,7 +56,9 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
 
     // MARK: verification
 
-    /// The TLS handler asks. Never called for a resumed session.
+    /// The TLS handler asks.
+    ///
+    /// Never called for a resumed session.
     func verify(_ chain: [NIOSSLCertificate], _ promise: EventLoopPromise<NIOSSLVerificationResult>) {
         do {
             let result = trust.verdict(on: try chain.map { try $0.toDERBytes() }, roles: roles)
@@ -203,8 +205,9 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
 }
 
 extension VerifiedPeer {
-    /// The verified peer of a connection with the handlers of ``TLSTrust``; nil when there is none (yet). Only on the
-    /// channel's event loop.
+    /// The verified peer of a connection with the handlers of ``TLSTrust``; nil when there is none (yet).
+    ///
+    /// Only on the channel's event loop.
     package static func of(_ channel: any Channel) -> VerifiedPeer? {
         do {
             return try channel.pipeline.syncOperations.handler(type: VerifiedHandshakeGate.self).peer

@@ -145,7 +145,7 @@ final class TickPublisher {
         let open = outstanding.filter { !found.contains($0.sequence) }
         let settled = outstanding.count - open.count
         WorkerLog.line(
-            "reconnected: of \(outstanding.count) unanswered ticks \(settled) are in the stream, \(open.count) are sent again"
+            "reconnected: \(settled) unanswered ticks are in the stream, the other \(open.count) are sent again"
         )
         produced += UInt64(settled)
         outstanding = open

@@ -1,0 +1,110 @@
+import FleetAPI
+import FleetCoordinator
+import FleetWire
+import Synchronization
+
+/// Stands in for a coordinator: answers as it is told and keeps who asked for what.
+final class FakeService: CoordinatorService {
+    struct Asked: Equatable {
+        var verb: String
+        var caller: String
+        var reason: String
+    }
+
+    private struct State {
+        var asked: [Asked] = []
+        var eventsFrom: [UInt64] = []
+    }
+
+    private let state = Mutex(State())
+    let events: [APIRunEvent]
+
+    init(events: [APIRunEvent] = []) { self.events = events }
+
+    var asked: [Asked] { state.withLock { $0.asked } }
+    var eventsFrom: [UInt64] { state.withLock { $0.eventsFrom } }
+
+    private func note(_ verb: String, _ caller: Caller, _ reason: String) {
+        state.withLock { $0.asked.append(Asked(verb: verb, caller: caller.name, reason: reason)) }
+    }
+
+    func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted {
+        note("\(kind)\(request.scope.all ? " all" : "")", caller, request.reason)
+        if request.scope.services.contains("gone") {
+            throw APIProblem(slug: "unknown-service", what: "REFUSED  stop gone: no such service", why: "why", then: "then")
+        }
+        var accepted = APIRunAccepted()
+        accepted.run = 311
+        accepted.plan.kind = kind
+        return accepted
+    }
+
+    func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone {
+        note("hold \(request.worker)", caller, request.reason)
+        return APIDone()
+    }
+
+    func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
+        note("emergency-stop \(request.latch)", caller, request.reason)
+        var answer = APIEmergencyAnswer()
+        answer.latch = request.latch
+        var result = WireEmergencyResult()
+        result.host = "ex-1"
+        result.final = true
+        var gone = WireEmergencyResult.Gone()
+        gone.service = "order-gateway"
+        gone.gone = true
+        result.workers = [gone]
+        answer.hosts = [result]
+        return answer
+    }
+
+    func releaseLatch(_ request: APILatchRelease, by caller: Caller) async throws -> APIDone {
+        note("release \(request.latch)", caller, request.reason)
+        return APIDone()
+    }
+
+    func status() async throws -> APIFleetStatus {
+        var status = APIFleetStatus()
+        status.fleet = "ld4"
+        return status
+    }
+
+    func runs() async throws -> APIRunList { APIRunList() }
+
+    func run(id: UInt64) async throws -> APIRun {
+        var run = APIRun()
+        run.id = id
+        return run
+    }
+
+    func events(run id: UInt64, from sequence: UInt64) async throws -> AsyncStream<APIRunEvent> {
+        state.withLock { $0.eventsFrom.append(sequence) }
+        let (stream, feed) = AsyncStream.makeStream(of: APIRunEvent.self)
+        for event in events where event.sequence >= sequence { feed.yield(event) }
+        return stream
+    }
+
+    func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
+        note("\(verb) \(id)", caller, request.reason)
+        return APIDone()
+    }
+
+    func logs(services: [String], host: String?, lines: UInt32, follow: Bool) async throws -> AsyncStream<APILogEntry> {
+        let (stream, feed) = AsyncStream.makeStream(of: APILogEntry.self)
+        var entry = APILogEntry()
+        entry.service = services.joined(separator: "+")
+        entry.host = host ?? ""
+        entry.text = "\(lines) \(follow)"
+        feed.yield(entry)
+        feed.finish()
+        return stream
+    }
+
+    func audit(host: String?, limit: UInt32) async throws -> APIAuditPage {
+        var page = APIAuditPage()
+        page.host = host ?? ""
+        page.lines = ["\(limit)"]
+        return page
+    }
+}

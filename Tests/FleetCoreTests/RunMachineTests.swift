@@ -1,0 +1,343 @@
+import FleetCore
+import Testing
+
+struct RunMachineTests {
+    @Test("a whole stop goes through every step and completes")
+    func wholeStop() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn()
+        #expect(run.machine.state == .completed)
+        #expect(run.machine.steps.allSatisfy { $0.state == .done })
+        #expect(run.machine.evidence.tierOrder.map(\.proven) == [true, true, true])
+        let stops = run.sends.compactMap { if case .stop(let service) = $0.ask { service } else { nil } }
+        #expect(stops == ["recorder", "feed", "strategy", "gateway"])
+        #expect(StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil).verdict == .proven)
+    }
+
+    @Test("every decision is recorded before the commands that follow from it")
+    func recordsFirst() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        for _ in 0..<40 where !run.machine.state.isEnded {
+            run.goOnOne()
+            guard let firstSend = run.last.firstIndex(where: { if case .send = $0 { true } else { false } }) else { continue }
+            let label = run.machine.current?.label ?? ""
+            if ["gate", "ledger"].contains(label), run.last.count == 1 { continue }  // asked again: no decision
+            #expect(run.last[..<firstSend].contains { if case .record = $0 { true } else { false } } || label == "ledger")
+        }
+    }
+
+    @Test("a host lost before a step begins blocks the run as soon as the step asks it")
+    func lostBeforeStep() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        run.tell(.hostLost("ex-1", why: "no word for 5 s"))
+        #expect(run.machine.blocked == nil)
+        run.goOn(until: "execution")
+        #expect(run.machine.blocked?.slug == "host-unknown")
+        #expect(run.machine.blocked?.text.contains("tier execution can't be proven stopped") == true)
+        let id = run.id(of: .stop("gateway"))
+        run.tell(.hostReturned("ex-1"))
+        #expect(run.last.contains(.send(id, to: "ex-1", .stop("gateway"))))
+        #expect(run.machine.blocked == nil)
+        run.goOn()
+        #expect(run.machine.state == .completed)
+    }
+
+    @Test("a host that is silent at the check holds the run there; attested off it goes on, other silent hosts or not")
+    func lostDuringCheck() throws {
+        var run = try RunFixture(.stop, OperationScope(tiers: ["market-data", "strategies"]))
+        run.tell(.hostLost("ex-1", why: "not of this plan"))
+        run.tell(.hostLost("st-1", why: "silent"))
+        run.tell(.begin)
+        #expect(run.machine.current?.what == .check)
+        #expect(run.machine.blocked?.slug == "host-unknown")
+        run.tell(.overridden(RunOverride(what: .hostOff("st-1"), by: "eng-1", reason: "unplugged")))
+        #expect(run.machine.current?.what == .capture)
+        run.goOn()
+        // What was attested once is not asked about again at every later step.
+        #expect(run.machine.state == .completed)
+        #expect(run.machine.evidence.stops["strategy@st-1"]?.attested == true)
+        #expect(run.machine.evidence.tierOrder.map(\.proven) == [true, false])
+        let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+        #expect(verdict.verdict == .unproven)
+        #expect(verdict.because == ["st-1 attested powered off by eng-1: unplugged"])
+    }
+
+    @Test("a host that answers can't be attested powered off")
+    func attestedAlive() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        run.tell(.overridden(RunOverride(what: .hostOff("st-1"), by: "eng-1", reason: "typo")))
+        #expect(run.machine.current?.label == "strategies")
+        #expect(run.machine.evidence.attestedOff.isEmpty && run.machine.evidence.overrides.isEmpty)
+    }
+
+    @Test("a gate that stays false blocks after its wait in words that say what to type, and passes by itself")
+    func gateBlocks() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: false, gateValue: "3")))
+        #expect(run.machine.blocked == nil)
+        run.tell(.timeReached, after: .seconds(31))
+        run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: false, gateValue: "3")))
+        #expect(
+            run.machine.blocked?.text
+                == "step 4: gate open-orders: gateway at ex-1 says 3, the gate wants 0. It goes on by itself at 0. Give up: trading runs abort 9 --reason …  "
+                + "Without the gate: trading runs override 9 --gate open-orders --reason … (verdict: unproven)")
+        run.tell(.timeReached, after: .seconds(1))
+        run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: true, gateValue: "0")))
+        #expect(run.machine.blocked == nil)
+        #expect(run.machine.current?.label == "market-data")
+        #expect(run.machine.evidence.marks.last?.proven == true)
+    }
+
+    @Test("a gate overridden while its question is out ends the step, and the answer that comes late changes nothing")
+    func gateOverriddenOutstanding() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        let late = run.id(of: run.gateQuestion)
+        run.tell(.overridden(RunOverride(what: .gate("some-other"), by: "eng-1", reason: "-")))
+        #expect(run.machine.current?.label == "gate")
+        run.tell(.overridden(RunOverride(what: .gate("open-orders"), by: "eng-1", reason: "venue says 0")))
+        #expect(run.machine.current?.label == "market-data")
+        #expect(run.machine.steps[3].state == .overridden)
+        #expect(run.machine.evidence.marks.last?.proven == false)
+        let before = run.machine
+        run.tell(.answered(late, .done(RunReply.Done(gateHolds: false, gateValue: "9"))))
+        #expect(run.last.isEmpty && run.machine == before)
+    }
+
+    @Test("a gate on a host that is attested off stays open until the gate itself is overridden")
+    func gateOnDeadHost() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        run.tell(.hostLost("ex-1", why: "silent"))
+        run.tell(.overridden(RunOverride(what: .hostOff("ex-1"), by: "eng-1", reason: "fire")))
+        #expect(run.machine.current?.label == "gate")
+        run.tell(.timeReached, after: .seconds(31))
+        #expect(run.machine.blocked?.slug == "open-orders")
+        run.tell(.overridden(RunOverride(what: .gate("open-orders"), by: "eng-1", reason: "fire")))
+        #expect(run.machine.current?.label == "market-data")
+    }
+
+    @Test("an override during the ledger does not make one reading count as two")
+    func ledgerOverride() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "ledger")
+        let reading = StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, entriesAdded: 5, lag: 0)
+        run.answer(.readStreams, .done(RunReply.Done(streams: [reading])))
+        run.tell(.overridden(RunOverride(what: .gate("open-orders"), by: "eng-1", reason: "-")))
+        #expect(run.machine.current?.label == "ledger")
+        run.tell(.timeReached, after: .seconds(1))
+        run.answer(.readStreams, .done(RunReply.Done(streams: [reading])))
+        #expect(run.machine.evidence.settled)
+        #expect(run.machine.current?.label == "snapshot")
+    }
+
+    @Test("readings that never agree end the ledger as unsettled, after a bounded number")
+    func ledgerUnsettled() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "ledger")
+        for count in 0..<RunMachine.readingsLimit {
+            let reading = StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, entriesAdded: Int64(count), lag: 0)
+            run.answer(.readStreams, .done(RunReply.Done(streams: [reading])))
+            run.tell(.timeReached, after: .seconds(1))
+        }
+        #expect(run.machine.current?.label == "snapshot")
+        #expect(!run.machine.evidence.settled)
+    }
+
+    @Test("an abort before the first stop resumes what was quiesced and then ends")
+    func abortResumes() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: false, gateValue: "3")))
+        run.tell(.abortOrdered(by: "ops-1", reason: "orders left"))
+        #expect(run.last.contains(.send(run.id(of: .resume("strategy")), to: "st-1", .resume("strategy"))))
+        #expect(run.machine.deadline == nil)
+        guard case .record(.runOverride, _, _)? = run.last.first else { return #expect(Bool(false), "the abort goes out before its record") }
+        run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: true, gateValue: "0")))
+        #expect(run.last.isEmpty)
+        run.answer(.resume("strategy"), .done(RunReply.Done()))
+        #expect(run.machine.state == .aborted("by ops-1: orders left"))
+    }
+
+    @Test("an abort whose resume fails ends all the same and names what is still quiesced")
+    func abortResumeFails() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        run.tell(.abortOrdered(by: "ops-1", reason: "no"))
+        run.answer(.resume("strategy"), .failed(slug: "resume-late", text: "it has not shown it"))
+        #expect(run.machine.state == .aborted("by ops-1: no; still quiesced: strategy@st-1: it has not shown it"))
+    }
+
+    @Test("an abort that waits for a lost host says so, and a second abort ends it")
+    func abortTwice() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "gate")
+        run.tell(.abortOrdered(by: "ops-1", reason: "no"))
+        run.tell(.hostLost("st-1", why: "silent"))
+        #expect(run.machine.blocked?.text.contains("the abort waits for st-1") == true)
+        run.tell(.abortOrdered(by: "ops-1", reason: "really"))
+        #expect(run.machine.state == .aborted("by ops-1: no; may still be quiesced: strategy@st-1"))
+    }
+
+    @Test("an abort after the first stop leaves everything as it is; answers that come later do nothing")
+    func abortLate() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        let stop = run.id(of: .stop("strategy"))
+        run.tell(.abortOrdered(by: "ops-1", reason: "no"))
+        #expect(run.machine.state == .aborted("by ops-1: no"))
+        #expect(!run.machine.wants(stop))
+        run.tell(.answered(stop, RunFixture.gone))
+        #expect(run.last.isEmpty)
+    }
+
+    @Test("a run that has not begun can be aborted and overridden")
+    func abortWaiting() throws {
+        var run = try RunFixture()
+        run.tell(.hostLost("st-1", why: "silent"))
+        run.tell(.overridden(RunOverride(what: .hostOff("st-1"), by: "eng-1", reason: "off")))
+        run.tell(.abortOrdered(by: "ops-1", reason: "no"))
+        #expect(run.machine.state == .aborted("by ops-1: no"))
+    }
+
+    @Test("a hold is shown until it ends, over other answers and the loss of another host")
+    func holdStays() throws {
+        var run = try RunFixture(.stop, OperationScope(tiers: ["execution"]))
+        run.tell(.begin)
+        run.goOn(until: "execution")
+        run.answer(.stop("gateway"), .progress(slug: "hold", text: "held. trading hold wait …"))
+        #expect(run.machine.blocked?.slug == "hold")
+        run.tell(.hostLost("ex-1", why: "silent"))
+        #expect(run.machine.blocked?.slug == "host-unknown")
+        run.tell(.hostReturned("ex-1"))
+        #expect(run.machine.blocked?.slug == "hold")
+        run.answer(.stop("gateway"), RunFixture.gone)
+        #expect(run.machine.blocked == nil)
+        #expect(run.machine.evidence.held == ["gateway@ex-1"])
+    }
+
+    @Test("a hold released without a kill fails the run: the worker was left running by a person's word")
+    func holdReleased() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "execution")
+        run.answer(.stop("gateway"), .progress(slug: "hold", text: "held"))
+        run.answer(.stop("gateway"), .failed(slug: "hold-released", text: "left running by ops-1"))
+        #expect(run.machine.state == .failed("left running by ops-1"))
+        #expect(run.machine.steps[run.machine.step].state == .failed)
+    }
+
+    @Test("a stop refused as busy blocks; a retry asks again under a new id and only what failed")
+    func busyRetry() throws {
+        var run = try RunFixture(.stop, OperationScope(services: ["strategy", "gateway"]))
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        let first = run.id(of: .stop("strategy"))
+        run.answer(.stop("strategy"), .refused(slug: "busy", text: "strategy@st-1 is busy"))
+        #expect(run.machine.blocked?.slug == "busy")
+        run.tell(.retryOrdered(by: "ops-1"))
+        #expect(run.id(of: .stop("strategy")) != first)
+        #expect(run.machine.blocked == nil)
+        run.goOn()
+        #expect(run.machine.state == .completed)
+    }
+
+    @Test("a stop that leaves processes is no proof: the next tier waits")
+    func notGone() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        run.answer(.stop("strategy"), .done(RunReply.Done(treeEmpty: false, text: "2 children are left")))
+        #expect(run.machine.blocked?.slug == "not-gone")
+        #expect(!run.sends.contains { $0.ask == .stop("gateway") })
+    }
+
+    @Test("a quiesce that fails can be overridden by name, and the verdict says so")
+    func quiesceOverride() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "quiesce")
+        run.answer(.quiesce("strategy"), .failed(slug: "quiesce-late", text: "strategy has not shown it"))
+        #expect(run.machine.blocked?.text.contains("override 9 --gate quiesce") == true)
+        run.tell(.overridden(RunOverride(what: .gate("quiesce"), by: "eng-1", reason: "hung")))
+        run.goOn()
+        #expect(run.machine.state == .completed)
+        #expect(StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil).verdict == .unproven)
+    }
+
+    @Test("an emergency stop ends the run at once and nothing follows")
+    func latched() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        run.tell(.latched("ab12"))
+        #expect(run.machine.state == .aborted("emergency stop ab12 is in force"))
+        #expect(run.last.contains(.ended))
+        run.tell(.hostReturned("st-1"))
+        #expect(run.last.isEmpty)
+    }
+
+    @Test("a start that fails ends the run and starts nothing behind it")
+    func startFails() throws {
+        var run = try RunFixture(.start)
+        run.tell(.begin)
+        run.goOn(until: "execution")
+        run.answer(.start("gateway"), .failed(slug: "launch-failed", text: "no such file"))
+        #expect(run.machine.state == .failed("no such file"))
+        #expect(!run.sends.contains { $0.ask == .start("strategy") })
+    }
+
+    @Test("what could not be read of a drain is never taken for drained, and asking again does not flood the audit")
+    func drainUnknown() throws {
+        var inventory = RunFixture.inventory
+        inventory.streams[0].to[0].policy = .drain
+        var run = try RunFixture(inventory: inventory)
+        run.tell(.begin)
+        run.goOn(until: "market-data")
+        run.answer(.stop("feed"), RunFixture.gone)
+        var records = 0
+        for _ in 0..<300 {
+            run.answer(.readStreams, .failed(slug: "probe", text: "Redis does not answer"))
+            records += run.last.count { if case .record = $0 { true } else { false } }
+            run.tell(.timeReached, after: .milliseconds(200))
+            records += run.last.count { if case .record = $0 { true } else { false } }
+        }
+        #expect(run.machine.blocked?.slug == "not-drained")
+        #expect(records == 1)
+        run.tell(.overridden(RunOverride(what: .stream("ticks"), by: "eng-1", reason: "counted")))
+        #expect(run.sends.contains { $0.ask == .stop("recorder") })
+    }
+}
+
+extension RunFixture {
+    fileprivate mutating func goOnOne() {
+        let step = machine.step
+        for _ in 0..<20 where machine.step == step && !machine.state.isEnded {
+            guard let (id, _, ask) = sends.first(where: { machine.wants($0.id) }) else {
+                tell(.timeReached, after: .seconds(1))
+                continue
+            }
+            switch ask {
+            case .stop, .verify: tell(.answered(id, Self.gone))
+            case .gate: tell(.answered(id, .done(RunReply.Done(gateHolds: true, gateValue: "0"))))
+            case .readStreams, .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
+            }
+        }
+    }
+}
