@@ -123,12 +123,24 @@ extension Agent {
     func answer(_ order: Order, _ answer: WorkerMachine.Answer, from shell: WorkerShell) {
         guard let operation = operations[order.operation] else { return }
         switch answer {
+        case .done(let killed, _) where order.verb == "stop": stopped(shell, operation, killed: killed)
         case .done(let killed, let held):
             publish(operation, .done, text: held ? "it was held" : "", shell: shell, killed: killed)
         case .progress(let slug, let text): publish(operation, .progress, slug: slug, text: text, shell: shell)
         case .refused(let slug, let text): publish(operation, .refused, slug: slug, text: text, shell: shell)
         case .failed(let slug, let text): publish(operation, .failedTo, slug: slug, text: text, shell: shell)
         }
+    }
+
+    /// Says that a stop is done together with what shows it: nothing of the launch is left.
+    private func stopped(_ shell: WorkerShell, _ operation: Operation, killed: Bool) {
+        let name = shell.service
+        let accepted = queries.submit { [self] in
+            let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
+            loop.execute { self.publish(operation, .done, text: problem ?? "", shell: shell, killed: killed) { $0.treeEmpty = problem == nil } }
+        }
+        // Without the look the stop is called done and its tree not shown empty: the run asks again.
+        if !accepted { publish(operation, .done, text: "the agent has too much other work waiting to look", shell: shell, killed: killed) }
     }
 
     private func publish(
@@ -201,7 +213,7 @@ extension Agent {
     private func verify(_ shell: WorkerShell, _ operation: Operation) {
         let name = shell.service
         let idle = shell.machine.launch == nil
-        let accepted = files.submit { [self] in
+        let accepted = queries.submit { [self] in
             let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
             loop.execute {
                 let stillIdle = idle && shell.machine.launch == nil

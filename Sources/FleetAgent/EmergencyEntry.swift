@@ -15,13 +15,15 @@ final class EmergencyEntry: @unchecked Sendable {
     let pid: Int32
     /// Of the main process, identity checked; nil until it runs.
     let process: PIDFD?
+    /// Whose children the whole tree is, once orphaned; nil: its record could not be read.
+    let shimProcess: ProcessIdentity?
     /// An own duplicate of the connection to the shim; -1: none.
     private let shim: Int32
 
     /// Duplicates `shimDescriptor`; the caller keeps its own.
     init(
         service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool, launch: LaunchID, pid: Int32, process: PIDFD?,
-        shimDescriptor: Int32
+        shimProcess: ProcessIdentity?, shimDescriptor: Int32
     ) {
         self.service = service
         self.tier = tier
@@ -30,6 +32,7 @@ final class EmergencyEntry: @unchecked Sendable {
         self.launch = launch
         self.pid = pid
         self.process = process
+        self.shimProcess = shimProcess
         shim = shimDescriptor >= 0 ? fcntl(shimDescriptor, F_DUPFD_CLOEXEC, 0) : -1
     }
 
@@ -39,7 +42,7 @@ final class EmergencyEntry: @unchecked Sendable {
     func with(tier: TierName, emergencyKilled: Bool, pid: Int32, process: PIDFD?) -> EmergencyEntry {
         EmergencyEntry(
             service: service, tier: tier, host: host, emergencyKilled: emergencyKilled, launch: launch, pid: pid, process: process,
-            shimDescriptor: shim)
+            shimProcess: shimProcess, shimDescriptor: shim)
     }
 
     func isCovered(by scope: LatchScope) -> Bool {
@@ -62,8 +65,22 @@ final class EmergencyEntry: @unchecked Sendable {
         return problem
     }
 
-    var isGone: Bool {
+    /// The main process has ended.
+    var isProcessGone: Bool {
         guard let process else { return false }
         do { return try process.isGone(within: .zero) } catch { return false }
+    }
+
+    /// What still lives of the tree below the shim; nil: it can't be told.
+    func left() -> [ProcessIdentity]? {
+        do {
+            guard let shimProcess, try shimProcess.isAlive() else { return [] }
+            return try Processes.descendants(of: shimProcess.pid).compactMap { pid in
+                guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { return nil }
+                return ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: shimProcess.bootID)
+            }
+        } catch {
+            return nil
+        }
     }
 }

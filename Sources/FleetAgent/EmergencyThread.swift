@@ -10,6 +10,8 @@ internal import NIOConcurrencyHelpers
 final class EmergencyThread: Sendable {
     /// How long after its kill a worker may take before the answer says "not confirmed".
     static let bound: Duration = .seconds(2)
+    /// How long a shim has to kill the rest of its tree by itself; then a stopped or starved one is helped.
+    private static let shimBound: Duration = .milliseconds(20)
     /// How often the killed are looked at; the kernel's own floor for 200 processes is 20 ms.
     private static let tick: Duration = .milliseconds(1)
     /// Latches waiting for the thread; a person sets one, not thousands.
@@ -137,13 +139,26 @@ final class EmergencyThread: Sendable {
         return watch
     }
 
+    /// Whether nothing of a launch is left. Past the shim's bound what is left is killed from here.
+    private func isGone(_ entry: EmergencyEntry, since began: BootTime, _ now: BootTime) -> Bool {
+        // The loop takes an entry out once the shim has said `gone`.
+        guard self.entry(entry.service)?.launch == entry.launch else { return true }
+        guard entry.isProcessGone, let left = entry.left() else { return false }
+        if left.isEmpty { return true }
+        guard now - began > Self.shimBound else { return false }
+        for process in left {
+            do throws(PIDFD.Failure) { try PIDFD(opening: process).signal(SIGKILL) } catch { continue }
+        }
+        return false
+    }
+
     /// Nil once the watch is over.
     private func look(_ watch: Watch) -> Watch? {
         var watch = watch
         let now = Clock.boottime()
         var gone: [Outcome] = []
         watch.left.removeAll { entry in
-            guard entry.isGone || (entry.process == nil && self.entry(entry.service)?.launch != entry.launch) else { return false }
+            guard isGone(entry, since: watch.began, now) else { return false }
             gone.append(Outcome(service: entry.service, gone: true, after: now - watch.began, pid: entry.pid, text: ""))
             return true
         }

@@ -1,22 +1,34 @@
 internal import FleetCore
 internal import LinuxHost
 
-/// Whether anything of a service's launches is left on this host. Blocking.
+/// Whether anything of a service's launches is left on this host. Blocking, up to `bound` for each launch.
 enum TreeCheck {
-    /// Nil: nothing is left, by lock, by process identity and by exit record. A sentence otherwise, also when it can't be told.
+    /// A shim says `gone` and then ends by itself; that takes it less than a millisecond on an idle host.
+    private static let bound: Duration = .seconds(1)
+
+    /// Nil: nothing is left, by process identity, by environment and by lock. A sentence otherwise, also when it can't be told.
     static func problem(runDirectory: String, service: String) -> String? {
         do {
-            let slot = LaunchDirectory.slot(runDirectory: runDirectory, service: service)
-            if try FileLock.isHeld(path: slot) { return "the slot of \(service) is held: something of its process tree lives" }
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
-                if let shim = try directory.identity, try shim.isAlive() { return "the shim of \(service) still runs (PID \(shim.pid))" }
+                if let shim = try directory.identity, try !isGone(shim) { return "the shim of \(service) still runs (PID \(shim.pid))" }
                 if let worker = try directory.worker, try worker.isAlive() { return "\(service) still runs (PID \(worker.pid))" }
                 let left = try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)")
                 if let pid = left.first { return "a process of \(service) is left (PID \(pid))" }
             }
-            return nil
+            let slot = LaunchDirectory.slot(runDirectory: runDirectory, service: service)
+            return try FileLock.isHeld(path: slot) ? "the slot of \(service) is held: something of its process tree lives" : nil
         } catch {
             return "it can't be told whether \(service) has left anything: \(error)"
+        }
+    }
+
+    private static func isGone(_ identity: ProcessIdentity) throws -> Bool {
+        do throws(PIDFD.Failure) {
+            let process = try PIDFD(opening: identity)
+            do { return try process.isGone(within: bound) } catch { throw .system(error) }
+        } catch {
+            if case .system(let cause) = error { throw cause }
+            return true
         }
     }
 }

@@ -38,10 +38,14 @@ extension WorkerShell {
 
     /// One path for launch and adoption: from here on the shim's stream says what is.
     func attach(_ directory: LaunchDirectory, _ id: LaunchID, _ descriptor: Int32) {
+        var shimProcess: ProcessIdentity?
+        // On the tmpfs: no storage is waited for.
+        do { shimProcess = try directory.identity } catch { log.error("the shim's record can't be read", metadata: ["error": "\(error)"]) }
         agent.emergency.put(
             EmergencyEntry(
                 service: declaration.service, tier: declaration.tier, host: agent.host,
-                emergencyKilled: declaration.spec.emergencyKilled, launch: id, pid: worker?.pid ?? 0, process: nil, shimDescriptor: descriptor))
+                emergencyKilled: declaration.spec.emergencyKilled, launch: id, pid: worker?.pid ?? 0, process: nil,
+                shimProcess: shimProcess, shimDescriptor: descriptor))
         let link = ShimLink(
             launch: id, directory: directory, instance: agent.instance,
             onMessage: { [weak self] message in self?.said(message, by: id) }, onClosed: { [weak self] in self?.lost(id) })

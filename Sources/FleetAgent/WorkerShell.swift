@@ -18,6 +18,9 @@ final class WorkerShell: @unchecked Sendable {
     /// How long a stop or a kill waits for its record when the disk hangs.
     static let recordBound: Duration = .seconds(5)
 
+    /// How long a shim may take to kill before the agent does it.
+    static let shimBound: Duration = .seconds(1)
+
     unowned let agent: Agent
     let name: WorkerName
     let log: Logger
@@ -220,12 +223,20 @@ final class WorkerShell: @unchecked Sendable {
         link.send(.signal(id: id, number: number))
     }
 
-    /// Through the shim, which kills the whole tree; without one through the pidfd that was opened at its start.
+    /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.
     func killTree(latch: String?) {
-        if let link {
-            link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
-        } else if let entry = agent.emergency.entry(declaration.service) {
-            if let problem = entry.kill(line: []) { log.error("cannot kill", metadata: ["why": "\(problem)"]) }
+        guard let link else { return killProcess() }
+        link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
+        let launch = link.launch
+        agent.loop.scheduleTask(in: .nanoseconds(Self.shimBound.nanoseconds)) { [weak self] in
+            guard let self, let entry = agent.emergency.entry(declaration.service), entry.launch == launch, !entry.isProcessGone else { return }
+            log.warning("the shim has not killed in time; killing by pidfd", metadata: ["launch": "\(launch)"])
+            killProcess()
         }
+    }
+
+    private func killProcess() {
+        guard let entry = agent.emergency.entry(declaration.service), let problem = entry.kill(line: []) else { return }
+        log.error("cannot kill", metadata: ["why": "\(problem)"])
     }
 }

@@ -43,7 +43,9 @@ final class APIExchangeHandler: ChannelInboundHandler, @unchecked Sendable {
             received.status = Int(head.status.code)
         case .body(let part):
             guard received.body.count + part.readableBytes <= APIClient.answerBytesMax else {
-                finish(.failure(APIProblem(slug: "bad-answer", what: "FAILED   the answer of \(endpoint) is larger than \(APIClient.answerBytesMax) bytes")), context.channel)
+                finish(
+                    .failure(APIProblem(slug: "bad-answer", what: "FAILED   the answer of \(endpoint) is larger than \(APIClient.answerBytesMax) bytes")),
+                    context.channel)
                 return
             }
             received.body.append(contentsOf: part.readableBytesView)

@@ -140,6 +140,7 @@ package struct HostPartBuilder: Sendable {
                 probe.stream = stream.name.raw
                 probe.consumer = consumer.service.raw
                 var measures = false
+                // An address is meant as its own host sees it: only that host's agent reads it.
                 if case .redis(host, let address, let key) = stream.via {
                     probe.redisAddress = address
                     probe.redisKey = key

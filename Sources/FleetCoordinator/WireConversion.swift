@@ -78,7 +78,7 @@ extension StreamReading {
             stream: StreamName(wire.stream), consumer: ServiceName(wire.consumer), host: host, known: wire.known, whyUnknown: wire.whyUnknown,
             runID: wire.runID, length: wire.length, entriesAdded: wire.entriesAdded, entriesRead: wire.entriesReadKnown ? wire.entriesRead : nil,
             lag: wire.lagKnown ? wire.lag : nil, pending: wire.pending, lastID: wire.lastID, lastDeliveredID: wire.lastDeliveredID,
-            applied: wire.appliedKnown ? wire.applied : nil, whyAppliedUnknown: wire.whyAppliedUnknown)
+            applied: wire.appliedKnown ? wire.applied : nil, whyAppliedUnknown: wire.whyAppliedUnknown, sinkAbsent: wire.appliedAbsent)
     }
 
     /// For the journal.
@@ -89,7 +89,7 @@ extension StreamReading {
             .init("known", .bool(known)), .init("why", .string(whyUnknown)), .init("run_id", .string(runID)), .init("length", .int(length)),
             .init("added", .int(entriesAdded)), .init("read", optional(entriesRead)), .init("lag", optional(lag)), .init("pending", .int(pending)),
             .init("last_id", .string(lastID)), .init("last_delivered", .string(lastDeliveredID)), .init("applied", optional(applied)),
-            .init("why_applied", .string(whyAppliedUnknown)),
+            .init("why_applied", .string(whyAppliedUnknown)), .init("sink_absent", .bool(sinkAbsent)),
         ])
     }
 
@@ -103,7 +103,7 @@ extension StreamReading {
             runID: json["run_id"]?.stringValue ?? "", length: json["length"]?.intValue ?? 0, entriesAdded: added, entriesRead: json["read"]?.intValue,
             lag: json["lag"]?.intValue, pending: pending, lastID: json["last_id"]?.stringValue ?? "",
             lastDeliveredID: json["last_delivered"]?.stringValue ?? "", applied: json["applied"]?.intValue,
-            whyAppliedUnknown: json["why_applied"]?.stringValue ?? "")
+            whyAppliedUnknown: json["why_applied"]?.stringValue ?? "", sinkAbsent: json["sink_absent"]?.boolValue ?? false)
     }
 }
 

@@ -1,4 +1,5 @@
 import CSQLite
+import Glibc
 
 /// Counts at an SQLite sink, read-only.
 package enum SQLiteProbe {
@@ -22,6 +23,9 @@ package enum SQLiteProbe {
             return try number(query, in: database, object: object)
         }
     }
+
+    /// Whether there is shown to be no such file, as before a sink's first start.
+    package static func isAbsent(_ path: String) -> Bool { access(path, F_OK) != 0 && errno == ENOENT }
 
     private static func demandColumn(_ column: String, of table: String, in database: OpaquePointer, object: String)
         throws(ProbeError)

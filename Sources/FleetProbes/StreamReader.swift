@@ -42,6 +42,7 @@ package enum StreamReader {
             reading.whyAppliedUnknown = ""
         } catch {
             reading.whyAppliedUnknown = "\(error)"
+            reading.appliedAbsent = !probe.sqlitePath.isEmpty && SQLiteProbe.isAbsent(probe.sqlitePath)
         }
     }
 }

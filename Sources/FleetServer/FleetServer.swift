@@ -1,8 +1,8 @@
 package import FleetCoordinator
 package import FleetWire
-package import Logging
 import Hummingbird
 import HummingbirdCore
+package import Logging
 import NIOCore
 import NIOPosix
 

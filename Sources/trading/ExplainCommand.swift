@@ -17,7 +17,8 @@ struct ExplainCommand: ParsableCommand {
         guard let text = Explanations.text(String(word)) else {
             let near = Explanations.all.map(\.slug).filter { $0.contains(word) || word.contains($0) }
             throw Failure(
-                "\"\(word)\" is no word of ours (if it is the name of a gate of your inventory: trading explain gate)\(near.isEmpty ? "" : "; near it: \(near.joined(separator: ", "))").  trading explain  lists them", .usage)
+                "\"\(word)\" is no word of ours (if it is the name of a gate of your inventory: trading explain gate)\(near.isEmpty ? "" : "; near it: \(near.joined(separator: ", "))").  trading explain  lists them",
+                .usage)
         }
         Terminal.out(ScreenText.wrapped("[\(word)]  \(text)", width: Terminal.style.width, indent: "  "))
     }

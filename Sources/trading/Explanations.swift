@@ -3,45 +3,104 @@ enum Explanations {
     static func text(_ slug: String) -> String? {
         if let found = all.first(where: { $0.slug == slug }) { return found.text }
         // The verbs' own: quiesce-failed, resume-late, no-resume.
-        if slug.hasSuffix("-failed") { return "\(slug.dropLast(7)) was ordered and the worker, or the call to it, answered with a failure. Nothing is known to have changed; the run's line and the worker's log say what it answered. Retry, or stop the worker." }
-        if slug.hasSuffix("-late") { return "\(slug.dropLast(5)) was ordered and the worker has not shown in time that it did it. It may still do it. Look at its status and its log; a gate or a person decides, for it is never sent twice." }
-        if slug == "no-quiesce" || slug == "no-resume" { return "The inventory declares no \(slug.dropFirst(3)) for this service, so there is nothing to send it. Stop it instead, or declare one." }
+        if slug.hasSuffix("-failed") {
+            return
+                "\(slug.dropLast(7)) was ordered and the worker, or the call to it, answered with a failure. Nothing is known to have changed; the run's line and the worker's log say what it answered. Retry, or stop the worker."
+        }
+        if slug.hasSuffix("-late") {
+            return
+                "\(slug.dropLast(5)) was ordered and the worker has not shown in time that it did it. It may still do it. Look at its status and its log; a gate or a person decides, for it is never sent twice."
+        }
+        if slug == "no-quiesce" || slug == "no-resume" {
+            return "The inventory declares no \(slug.dropFirst(3)) for this service, so there is nothing to send it. Stop it instead, or declare one."
+        }
         return nil
     }
 
     static let all: [(slug: String, text: String)] = [
         // Runs, plans, blocks.
-        ("host-unknown", "A host in scope does not report, so what runs there is unknown, and unknown is never taken for stopped. A stop refuses to begin, or waits before the next tier. It goes on when the host answers. On the host itself: trading --local status. If it is off: trading runs attest ID --host H --powered-off, or begin with --exclude-host H; the verdict is then at most unproven."),
-        ("open-orders", "A gate wants zero open orders and the gateway, asked a moment ago, has some. Nothing has been stopped. It goes on by itself at zero. Give up with trading runs abort ID, which resumes what was quiesced; go on without the gate with trading runs override ID --gate open-orders --reason, and the verdict is then at most unproven."),
-        ("gate", "A condition that must hold before the next step does not hold, or can't be read. A gate never passes by waiting, only by holding. Abort the run, or override the gate by name with a reason; the verdict is then at most unproven."),
-        ("not-drained", "A stream that is to be drained still holds entries, or how many is unknown; unknown is not zero. It goes on when lag and pending read zero after the producer is gone. Override it with trading runs override ID --stream NAME --reason; the verdict is then at most unproven."),
-        ("not-gone", "A worker was called stopped, yet something of its process tree is still there, or can't be shown gone. The next tier does not begin. Look at trading status and at the host; it goes on once the tree is empty."),
-        ("hold", "A worker outlived its grace and its declaration says hold: it is not killed, a person decides. trading hold wait gives it time; trading hold release --kill kills it, and its orders at a venue may stay live."),
-        ("hold-released", "Somebody ended the hold and left the worker running. The stop that waited for it can't prove it stopped: abort the run, or stop the worker again."),
+        (
+            "host-unknown",
+            "A host in scope does not report, so what runs there is unknown, and unknown is never taken for stopped. A stop refuses to begin, or waits before the next tier. It goes on when the host answers. On the host itself: trading --local status. If it is off: trading runs attest ID --host H --powered-off, or begin with --exclude-host H; the verdict is then at most unproven."
+        ),
+        (
+            "open-orders",
+            "A gate wants zero open orders and the gateway, asked a moment ago, has some. Nothing has been stopped. It goes on by itself at zero. Give up with trading runs abort ID, which resumes what was quiesced; go on without the gate with trading runs override ID --gate open-orders --reason, and the verdict is then at most unproven."
+        ),
+        (
+            "gate",
+            "A condition that must hold before the next step does not hold, or can't be read. A gate never passes by waiting, only by holding. Abort the run, or override the gate by name with a reason; the verdict is then at most unproven."
+        ),
+        (
+            "not-drained",
+            "A stream that is to be drained still holds entries, or how many is unknown; unknown is not zero. It goes on when lag and pending read zero after the producer is gone. Override it with trading runs override ID --stream NAME --reason; the verdict is then at most unproven."
+        ),
+        (
+            "not-gone",
+            "A worker was called stopped, yet something of its process tree is still there, or can't be shown gone. The next tier does not begin. Look at trading status and at the host; it goes on once the tree is empty."
+        ),
+        (
+            "hold",
+            "A worker outlived its grace and its declaration says hold: it is not killed, a person decides. trading hold wait gives it time; trading hold release --kill kills it, and its orders at a venue may stay live."
+        ),
+        (
+            "hold-released",
+            "Somebody ended the hold and left the worker running. The stop that waited for it can't prove it stopped: abort the run, or stop the worker again."
+        ),
         ("not-held", "The worker is not held, so there is nothing to decide. trading status shows its state."),
-        ("plan-stale", "The fleet is no longer as it was when this plan was made: a worker, a launch, a latch or the inventory changed. Nothing was done. Look at the new plan with --dry-run and order that."),
+        (
+            "plan-stale",
+            "The fleet is no longer as it was when this plan was made: a worker, a launch, a latch or the inventory changed. Nothing was done. Look at the new plan with --dry-run and order that."
+        ),
         ("run-active", "Another run is under way, and two runs never act on a fleet at once. Wait for it, follow it with trading runs watch ID, or abort it."),
         ("run-ended", "The run is over; nothing can be changed about it. trading runs ID shows how it ended."),
         ("unknown-run", "There is no run of that number here. trading runs lists them."),
         ("nothing-to-do", "Nothing in scope can be ordered to do that: it declares no such action, or is in that state already."),
-        ("busy", "The worker's operation slot is taken, or the agent has too much work waiting. The line names the operation and who ordered it. Wait for it, or stop the worker: a stop supersedes a start."),
-        ("stale", "The order was made for an earlier state of the worker; somebody changed it since. Nothing was done. Look at trading status and order again."),
+        (
+            "busy",
+            "The worker's operation slot is taken, or the agent has too much work waiting. The line names the operation and who ordered it. Wait for it, or stop the worker: a stop supersedes a start."
+        ),
+        (
+            "stale",
+            "The order was made for an earlier state of the worker; somebody changed it since. Nothing was done. Look at trading status and order again."
+        ),
         ("superseded", "A later order took this one's place on the worker, a stop over a start. The line names who ordered it."),
-        ("expired", "The order reached the agent after its deadline, by the agent's own clock, and was not carried out. A run offers again what it still wants."),
-        ("host-off", "A person attested that the host has no power, so nothing can be started there. When it is back and reports, order again; leave it out with --exclude-host."),
+        (
+            "expired",
+            "The order reached the agent after its deadline, by the agent's own clock, and was not carried out. A run offers again what it still wants."
+        ),
+        (
+            "host-off",
+            "A person attested that the host has no power, so nothing can be started there. When it is back and reports, order again; leave it out with --exclude-host."
+        ),
         ("no-answer", "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports."),
         // Workers.
-        ("latched", "An emergency stop is in force and covers this worker: nothing in its scope is launched or restarted by anybody. Release it by name, with a reason: trading emergency-stop release. Nothing starts by itself then."),
+        (
+            "latched",
+            "An emergency stop is in force and covers this worker: nothing in its scope is launched or restarted by anybody. Release it by name, with a reason: trading emergency-stop release. Nothing starts by itself then."
+        ),
         ("not-latched", "No emergency stop of that id is in force on this host. trading --local status shows those that are."),
         ("no-latch", "No emergency stop of that id is in force here. trading status shows those that are."),
         ("latch-released", "That emergency stop was released. A released latch is never honoured again, on any side: order a new one."),
-        ("launch-failed", "The worker could not be launched: the program is missing or may not be run, a limit or a user is not as declared, or it ended before it ran. The line has the system's own words. Nothing of it runs."),
-        ("launch-unresolved", "The shim was asked to launch the worker and has not said whether it runs. It is neither called running nor stopped. Look at trading status; stopping it resolves it."),
-        ("not-ready", "The worker runs and has not said READY=1 in the time declared. It was left running. Look at its log; stop it, or raise ready in the inventory."),
+        (
+            "launch-failed",
+            "The worker could not be launched: the program is missing or may not be run, a limit or a user is not as declared, or it ended before it ran. The line has the system's own words. Nothing of it runs."
+        ),
+        (
+            "launch-unresolved",
+            "The shim was asked to launch the worker and has not said whether it runs. It is neither called running nor stopped. Look at trading status; stopping it resolves it."
+        ),
+        (
+            "not-ready",
+            "The worker runs and has not said READY=1 in the time declared. It was left running. Look at its log; stop it, or raise ready in the inventory."
+        ),
         ("not-running", "The worker is not running, so there is nothing to quiesce or resume."),
         ("ended", "The worker ended by itself while something was ordered of it. The line has its exit status; its log has the rest."),
         ("start-limit", "The worker ended too often in the time declared and is not restarted any more. Find out why from its log, then start it by hand."),
-        ("kill-late", "SIGKILL went out and the process is still there: it sleeps uninterruptibly in the kernel or writes a core dump. Nothing more can be done from outside; it goes by itself or with the host."),
+        (
+            "kill-late",
+            "SIGKILL went out and the process is still there: it sleeps uninterruptibly in the kernel or writes a core dump. Nothing more can be done from outside; it goes by itself or with the host."
+        ),
         ("not-declared", "The inventory no longer has this worker on this host. What runs can be stopped, and is not started again."),
         // Requests.
         ("bad-request", "The request is not what this path or command takes; nothing was done. The line says what is wrong with it."),
@@ -49,37 +108,70 @@ enum Explanations {
         ("unknown-service", "No service or worker of that name is in the inventory. trading status shows the names; a worker is SERVICE@HOST."),
         ("unknown-tier", "No tier of that name is in the inventory. trading status shows them in their stop order."),
         ("unknown-host", "No host of that name is in the inventory, or with --local it is not this one."),
-        ("unknown-gate", "The agent knows no gate of that name: its part of the inventory is older or newer than the coordinator's. It settles once the part is taken over."),
+        (
+            "unknown-gate",
+            "The agent knows no gate of that name: its part of the inventory is older or newer than the coordinator's. It settles once the part is taken over."
+        ),
         ("unknown-command", "The agent does not know this command: it is of an older version. Upgrade it; healthy workers are not touched by that."),
         ("not-found", "There is no such path in the API. The paths are those of FleetAPI/Route.swift."),
         ("body-too-large", "The request's body is above the bound of 1 MiB. Every verb fits far below; name tiers or hosts instead of every worker."),
         ("not-here", "A relay was asked for something that only a full coordinator does. A relay answers status, emergency stop and its release."),
-        ("internal", "A defect of ours, or a system that refused something that it never should. The log of the program that answered has the same line. What holds now: trading status."),
-        ("bad-answer", "Something answered that is not a coordinator or agent of this version. Check the address in the settings and the versions on both sides."),
+        (
+            "internal",
+            "A defect of ours, or a system that refused something that it never should. The log of the program that answered has the same line. What holds now: trading status."
+        ),
+        (
+            "bad-answer",
+            "Something answered that is not a coordinator or agent of this version. Check the address in the settings and the versions on both sides."
+        ),
         // Reach and trust.
-        ("no-coordinator", "No coordinator could be reached. Workers are not affected: the loss of a coordinator stops nothing. On a trading host --local works; --via RELAY gives status and emergency stop."),
-        ("no-agent", "This host's agent does not answer on its socket. Workers are not affected: they outlive it. Start trading-agent; until then trading --local emergency-stop works without it."),
+        (
+            "no-coordinator",
+            "No coordinator could be reached. Workers are not affected: the loss of a coordinator stops nothing. On a trading host --local works; --via RELAY gives status and emergency stop."
+        ),
+        (
+            "no-agent",
+            "This host's agent does not answer on its socket. Workers are not affected: they outlive it. Start trading-agent; until then trading --local emergency-stop works without it."
+        ),
         ("stream-broken", "The connection that showed a run's progress ended. The run goes on without it: trading runs watch ID takes it up again."),
         ("starting", "The coordinator is starting or shutting down. Ask again in a moment."),
-        ("restricted", "The only fault of this certificate, or of the revocation list, is its date. That is no outage: status and emergency stop work, the rest waits for a renewal. trading certs issue operator NAME --force, or a fresh revocation list."),
+        (
+            "restricted",
+            "The only fault of this certificate, or of the revocation list, is its date. That is no outage: status and emergency stop work, the rest waits for a renewal. trading certs issue operator NAME --force, or a fresh revocation list."
+        ),
         ("not-allowed", "This identity may not do that."),
         ("no-certificate", "The peer showed no certificate. Both sides of every connection need one of this fleet."),
-        ("no-token", "Plain HTTP on loopback is served to holders of the coordinator's bearer token only. Send Authorization: Bearer TOKEN, or use the Unix socket or TLS."),
+        (
+            "no-token",
+            "Plain HTTP on loopback is served to holders of the coordinator's bearer token only. Send Authorization: Bearer TOKEN, or use the Unix socket or TLS."
+        ),
         ("foreign-ca", "The peer's certificate was signed by another authority. Check that ca is this fleet's, on both sides."),
         ("wrong-fleet", "The peer's certificate is of another fleet. Check the addresses: one of the two is not where it should be."),
-        ("wrong-role", "The certificate is of this fleet and of the wrong kind: an agent's where an operator's is asked for, or the like. Use the one issued for the purpose."),
+        (
+            "wrong-role",
+            "The certificate is of this fleet and of the wrong kind: an agent's where an operator's is asked for, or the like. Use the one issued for the purpose."
+        ),
         ("revoked", "The certificate was revoked. It is never accepted again: issue a new one, and find out why it was revoked."),
         ("bad-identity", "The certificate names no identity of a fleet, or more than one. It needs exactly one URI name spiffe://FLEET/ROLE/NAME."),
         ("bad-certificate", "The certificate's chain has a fault other than its dates. The log says which."),
-        ("crl-missing", "No revocation list of the authority is loaded, so nobody can say whether a certificate was revoked, and nobody is let in. Install crl.pem from where the authority is kept."),
+        (
+            "crl-missing",
+            "No revocation list of the authority is loaded, so nobody can say whether a certificate was revoked, and nobody is let in. Install crl.pem from where the authority is kept."
+        ),
         ("tls-version", "The peer does not offer TLS 1.3, and nothing below it is spoken here."),
-        ("resumed", "The peer resumed an earlier TLS session, in which nothing would be verified. The connection was closed; it comes back with a full handshake."),
+        (
+            "resumed",
+            "The peer resumed an earlier TLS session, in which nothing would be verified. The connection was closed; it comes back with a full handshake."
+        ),
         ("handshake-timeout", "The TLS handshake was not over in time. The peer hangs, or something between the two swallows packets."),
         ("refused-by-peer", "The other side ended the handshake. Its log says why, with one of these words."),
         ("abandoned", "The peer closed the connection before the handshake was over."),
         ("bad-handshake", "What the peer sent is not TLS, or broken TLS. Something else connects to this port."),
         // Sessions between agents and coordinators.
-        ("bad-frame", "A peer sent a frame of no bytes, of more than 4 MiB, or one that is no message. It cost that peer its connection and nobody else anything."),
+        (
+            "bad-frame",
+            "A peer sent a frame of no bytes, of more than 4 MiB, or one that is no message. It cost that peer its connection and nobody else anything."
+        ),
         ("slow-reader", "A peer did not read what it was sent and fell behind its bound. It was cut off, never waited for; it connects again by itself."),
         ("silent", "Nothing was heard from the peer for the session's time-out. What it last said is kept, and is shown as old."),
         ("no-hello", "An accepted peer did not introduce itself in time."),
@@ -87,7 +179,10 @@ enum Explanations {
         ("out-of-order", "A peer sent a message that its session does not expect at that point: another version, or a defect. The session was ended."),
         ("closed", "This side ended the session; the line says why."),
         ("disconnected", "The connection ended. Agents connect again by themselves."),
-        ("wrong-part", "A host's part of the inventory was sent to another host, or is of another fleet. It was not taken over. Check the agent's host and fleet in its settings."),
+        (
+            "wrong-part",
+            "A host's part of the inventory was sent to another host, or is of another fleet. It was not taken over. Check the agent's host and fleet in its settings."
+        ),
         ("bad-digest", "A part of the inventory does not match its own digest: it was changed on the way, or the versions differ. It was not taken over."),
         ("bad-part", "A part of the inventory holds something that this host can't carry out. It was not taken over; the line says what."),
     ]

@@ -30,7 +30,8 @@ struct Reach {
         if options.local {
             guard let socket = settings.agentSocket else {
                 throw FleetClientSettingsError(
-                    "--local needs the agent's socket: write `agent_socket = /run/trading/agent.sock` into \(settings.file.isEmpty ? "/etc/trading/client.conf" : settings.file)")
+                    "--local needs the agent's socket: write `agent_socket = /run/trading/agent.sock` into \(settings.file.isEmpty ? "/etc/trading/client.conf" : settings.file)"
+                )
             }
             endpoints = [.unix(name: "agent", path: socket)]
             return
@@ -40,7 +41,8 @@ struct Reach {
             guard nodes.contains(where: { $0.name == via }) else {
                 let names = nodes.map(\.name).joined(separator: ", ")
                 throw FleetClientSettingsError(
-                    "--via \(via): no coordinator or relay of that name in \(settings.file.isEmpty ? "any settings" : settings.file). It has \(names.isEmpty ? "none" : names)")
+                    "--via \(via): no coordinator or relay of that name in \(settings.file.isEmpty ? "any settings" : settings.file). It has \(names.isEmpty ? "none" : names)"
+                )
             }
             nodes = nodes.filter { $0.name == via }
         }
@@ -66,7 +68,10 @@ struct Reach {
             }
         }
         for problem in unreachable.dropLast() { Terminal.err([problem.what]) }
-        throw unreachable[unreachable.count - 1]
+        var last = unreachable[unreachable.count - 1]
+        let others = (settings.coordinators + settings.relays).map(\.name).filter { name in !endpoints.contains { $0.name == name } }
+        last.then = last.then.replacing("--via RELAY", with: "--via \(others.isEmpty ? "RELAY" : others.joined(separator: "|"))")
+        throw last
     }
 }
 

@@ -39,7 +39,8 @@ struct HoldWait: AsyncParsableCommand {
 }
 
 struct HoldRelease: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "release", abstract: "Ends the hold: with --kill the worker is killed, else it goes on running.")
+    static let configuration = CommandConfiguration(
+        commandName: "release", abstract: "Ends the hold: with --kill the worker is killed, else it goes on running.")
 
     @Argument(help: ArgumentHelp("SERVICE@HOST.", valueName: "worker")) var worker: String
     @Flag(help: "Kill it now: orders it has at a venue may stay live.") var kill = false

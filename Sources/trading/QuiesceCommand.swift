@@ -2,7 +2,8 @@ import ArgumentParser
 import FleetAPI
 
 struct QuiesceCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "quiesce", abstract: "Makes workers create no new outward risk; they keep consuming and finishing.")
+    static let configuration = CommandConfiguration(
+        commandName: "quiesce", abstract: "Makes workers create no new outward risk; they keep consuming and finishing.")
 
     @OptionGroup var options: VerbOptions
 

@@ -14,7 +14,9 @@ struct RunFollower {
 
     func announce(run: UInt64, kind: String, fleet: String, plan: APIPlan) {
         if json { return }
-        var lines = ["RUN \(run) \(kind) · \(fleet) · \(ScreenText.plural(plan.steps.count, "step")) · digest \(ScreenText.digest(plan.digest))"]
+        var lines = [
+            "RUN \(run) \(kind) · \(fleet) · \(ScreenText.plural(plan.steps.count, "step"))\(plan.digest.isEmpty ? "" : " · digest \(ScreenText.digest(plan.digest))")"
+        ]
         lines += plan.notes.flatMap { ScreenText.wrapped("  \($0)", width: Terminal.style.width, indent: "    ") }
         Terminal.out(Terminal.style.apply(lines))
     }
@@ -44,7 +46,9 @@ struct RunFollower {
                 if awaySince == nil, !json { screen.show([.kept("LOST     \(client.endpoint.words) is away; the run is not affected. Trying again …")]) }
                 let since = awaySince ?? .now
                 awaySince = since
-                if since.duration(to: .now) > Self.absenceMax { throw problem }
+                if since.duration(to: .now) > Self.absenceMax {
+                    throw Failure("\(problem.screen)\n  Run \(run) was ordered and goes on without this command.", .unfinished)
+                }
             }
             try await Task.sleep(for: Self.retryEvery)
         }

@@ -2,7 +2,8 @@ import ArgumentParser
 import FleetAPI
 
 struct StartCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "start", abstract: "Starts workers, in the reverse of the stop order, and waits until they are ready.")
+    static let configuration = CommandConfiguration(
+        commandName: "start", abstract: "Starts workers, in the reverse of the stop order, and waits until they are ready.")
 
     @OptionGroup var options: VerbOptions
 

@@ -2,7 +2,9 @@ import ArgumentParser
 import FleetAPI
 
 struct StopCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stop", abstract: "Stops workers in order and proves what it did.", discussion: "Tier by tier: quiesce, gates on open orders, then each tier once the one ahead is proven stopped. Ends with a stop certificate.")
+    static let configuration = CommandConfiguration(
+        commandName: "stop", abstract: "Stops workers in order and proves what it did.",
+        discussion: "Tier by tier: quiesce, gates on open orders, then each tier once the one ahead is proven stopped. Ends with a stop certificate.")
 
     @OptionGroup var options: VerbOptions
 

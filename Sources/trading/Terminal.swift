@@ -8,7 +8,8 @@ enum Terminal {
 
     /// How screens look here. Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale.
     static let style = ScreenStyle(
-        width: outIsTerminal ? columns : ScreenStyle.widthMax, unicode: isUTF8, colour: outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb")
+        width: outIsTerminal ? columns : ScreenStyle.widthMax, unicode: isUTF8,
+        colour: outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb")
 
     static func out(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 1) }
     static func err(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 2) }

@@ -1,7 +1,7 @@
 import FleetAPI
 import FleetClient
-import FleetCore
 import FleetCoordinator
+import FleetCore
 import FleetServer
 import FleetTrust
 import FleetWire

@@ -106,7 +106,9 @@ struct ServerTests {
             var texts: [String] = []
             var ended = false
             for try await event in try await api.unix.events("\(Route.logs)?service=a&service=b%20c&lines=7&host=md-1") {
-                if event.name == "end" { ended = true } else {
+                if event.name == "end" {
+                    ended = true
+                } else {
                     let entry = try APIJSON.decode(APILogEntry.self, from: event.data)
                     texts.append("\(entry.service) \(entry.host) \(entry.text)")
                 }

@@ -50,6 +50,9 @@ struct SettingsTests {
     func places() throws {
         #expect(throws: FleetClientSettingsError.self) { try FleetClientSettings.load(option: "/nonexistent/c", environment: [:]) }
         #expect(throws: FleetClientSettingsError.self) { try FleetClientSettings.load(option: nil, environment: ["TRADING_CONFIG": "/nonexistent/c"]) }
-        #expect(FleetClientSettings.places(option: nil, environment: ["HOME": "/home/a"]).may == ["/home/a/.config/trading/client.conf", "/etc/trading/client.conf"])
+        #expect(
+            FleetClientSettings.places(option: nil, environment: ["HOME": "/home/a"]).may == [
+                "/home/a/.config/trading/client.conf", "/etc/trading/client.conf",
+            ])
     }
 }

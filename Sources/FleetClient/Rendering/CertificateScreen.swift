@@ -72,7 +72,7 @@ package enum CertificateScreen {
     private static func ledger(_ certificate: APICertificate, _ style: ScreenStyle) -> [String] {
         guard !certificate.ledger.isEmpty else { return ["LEDGER       no stream is declared: nothing was counted"] }
         let names = certificate.ledger.map { "\($0.stream) -> \($0.consumer)" }
-        let name = min(24, max(24, names.map(\.count).max() ?? 0))
+        let name = min(26, max(24, names.map(\.count).max() ?? 0))
         let head = ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
         var lines = [
             ScreenText.left("LEDGER", name) + zip(head, [11, 13, 12, 12, 12]).map { ScreenText.right($0, $1) }.joined() + "  DIFFERENCE"
@@ -81,17 +81,19 @@ package enum CertificateScreen {
             let figures = [line.produced, line.applied, line.inFlight, line.buffered, line.discarded]
             let difference = line.differenceKnown ? ScreenText.number(line.difference) : "?"
             // A name too long for its column keeps a line of its own: figures never lose a digit.
-            let long = title.count > name - 1
+            let long = title.count > name
             if long { lines.append(title) }
             lines.append(
                 ScreenText.left(long ? "" : title, name)
                     + zip(figures, [11, 13, 12, 12, 12]).map { ScreenText.right(ScreenText.figure($0), $1) }.joined()
-                    + "  \(ScreenText.right(difference, 2))" + (line.verdict.isEmpty || line.verdict == "proven" || line.verdict == "exact" ? "" : " \(line.verdict)"))
+                    + "  \(ScreenText.right(difference, 2))"
+                    + (line.verdict.isEmpty || line.verdict == "proven" || line.verdict == "exact" ? "" : " \(line.verdict)"))
             if line.policy == "discard", line.discarded.value > 0 {
                 lines.append("  \(ScreenText.number(line.discarded.value)) discarded by the stream's policy")
             }
             if !line.note.isEmpty { lines += ScreenText.wrapped("  \(line.note)", width: style.width, indent: "  ") }
-            for (figure, what) in zip(figures, ["produced", "applied", "in flight", "buffered", "discarded"]) where !figure.known && !figure.whyUnknown.isEmpty {
+            for (figure, what) in zip(figures, ["produced", "applied", "in flight", "buffered", "discarded"]) where !figure.known && !figure.whyUnknown.isEmpty
+            {
                 lines += ScreenText.wrapped("  \(what) unknown: \(figure.whyUnknown)", width: style.width, indent: "    ")
             }
         }

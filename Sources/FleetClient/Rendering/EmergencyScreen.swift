@@ -51,7 +51,7 @@ package enum EmergencyScreen {
         for path in outcome.paths {
             switch path.answer {
             case .success: lines.append("latch set by \(path.name)")
-            case .failure(let problem): lines.append("NOT BY \(path.name): \(problem.what)")
+            case .failure(let problem): lines += ScreenText.wrapped("NOT BY \(path.name): \(problem.what)", width: style.width, indent: "  ")
             case nil: lines.append("NOT YET by \(path.name): no answer so far")
             }
         }
@@ -76,7 +76,9 @@ package enum EmergencyScreen {
     private static func summary(_ outcome: EmergencyCall.Outcome) -> String {
         let gone = outcome.workers.filter(\.gone).count
         var line = outcome.isAnswered ? "GONE \(gone) of \(outcome.workers.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
-        let open = outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" } + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } }
+        let open =
+            outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" }
+            + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } }
         if !open.isEmpty { line += " · UNKNOWN \(open.count): \(open.joined(separator: ", "))" }
         return line
     }

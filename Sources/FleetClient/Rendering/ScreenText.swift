@@ -1,5 +1,5 @@
-package import FleetWire
 import FleetCore
+package import FleetWire
 
 /// Words and numbers as they stand on every screen.
 package enum ScreenText {

@@ -128,7 +128,7 @@ package enum StatusScreen {
     private static func streams(_ status: APIFleetStatus, _ style: ScreenStyle) -> [String] {
         guard !status.streams.isEmpty else { return [] }
         var table = ScreenTable([
-            .init(title: "STREAMS", kept: true, flexible: true), .init(title: "PRODUCED", right: true), .init(title: "APPLIED", right: true),
+            .init(title: "STREAMS", kept: true), .init(title: "PRODUCED", right: true), .init(title: "APPLIED", right: true),
             .init(title: "IN FLIGHT", right: true), .init(title: "BUFFERED", right: true), .init(title: "BALANCE", kept: true),
             .init(title: "AGE", right: true, kept: true),
         ])

@@ -46,6 +46,7 @@ struct WorkerRow: Equatable {
             row.pid = "-"
             row.cpus = "-"
             row.up = "-"
+            row.restarts = "-"
             return row
         }
         return row

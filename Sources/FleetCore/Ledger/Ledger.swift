@@ -57,7 +57,12 @@ package struct Ledger: Sendable {
 
     package init(inventory: Inventory, baseline: [StreamReading], evidence: RunEvidence, brokenCounts: [ServiceName: String] = [:]) {
         self.inventory = inventory
-        self.baseline = baseline
+        // A sink that did not exist at the baseline held nothing then.
+        self.baseline = baseline.map { reading in
+            var reading = reading
+            if reading.sinkAbsent { reading.applied = 0 }
+            return reading
+        }
         self.evidence = evidence
         self.brokenCounts = brokenCounts
     }
@@ -123,7 +128,6 @@ package struct Ledger: Sendable {
         }
         switch consumer.applied {
         case .sqlite, .questdb:
-            // A sink that did not exist at the baseline held nothing then; the probe says 0 for a missing table only.
             if let now = end.applied, let before = start.applied {
                 line.applied = .measured(now - before)
             } else {

@@ -18,11 +18,13 @@ package struct StreamReading: Equatable, Sendable {
     /// Distinct ids at the sink, all time.
     package var applied: Int64?
     package var whyAppliedUnknown: String
+    /// There is shown to be no sink yet, as before its first start.
+    package var sinkAbsent: Bool
 
     package init(
         stream: StreamName, consumer: ServiceName = "", host: HostName, known: Bool, whyUnknown: String = "", runID: String = "", length: Int64 = 0,
         entriesAdded: Int64 = 0, entriesRead: Int64? = nil, lag: Int64? = nil, pending: Int64 = 0, lastID: String = "", lastDeliveredID: String = "",
-        applied: Int64? = nil, whyAppliedUnknown: String = ""
+        applied: Int64? = nil, whyAppliedUnknown: String = "", sinkAbsent: Bool = false
     ) {
         self.stream = stream
         self.consumer = consumer
@@ -39,6 +41,7 @@ package struct StreamReading: Equatable, Sendable {
         self.lastDeliveredID = lastDeliveredID
         self.applied = applied
         self.whyAppliedUnknown = whyAppliedUnknown
+        self.sinkAbsent = sinkAbsent
     }
 
     /// What two readings at a quiescent cut must have in common.

@@ -26,6 +26,21 @@ package struct RunEvidence: Equatable, Sendable {
         package var signalledUnixMicroseconds: UInt64
         package var goneUnixMicroseconds: UInt64
         package var citations: [String]
+
+        package init(
+            worker: WorkerName, treeEmpty: Bool, killed: Bool, attested: Bool, exit: WorkerExit?, status: String, signalledUnixMicroseconds: UInt64,
+            goneUnixMicroseconds: UInt64, citations: [String]
+        ) {
+            self.worker = worker
+            self.treeEmpty = treeEmpty
+            self.killed = killed
+            self.attested = attested
+            self.exit = exit
+            self.status = status
+            self.signalledUnixMicroseconds = signalledUnixMicroseconds
+            self.goneUnixMicroseconds = goneUnixMicroseconds
+            self.citations = citations
+        }
     }
 
     package var marks: [Mark] = []

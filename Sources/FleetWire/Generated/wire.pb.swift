@@ -1455,6 +1455,12 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
     set {_uniqueStorage()._groupConsumers = newValue}
   }
 
+  /// there is no sink yet: no such file
+  package var appliedAbsent: Bool {
+    get {_storage._appliedAbsent}
+    set {_uniqueStorage()._appliedAbsent = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -4245,7 +4251,7 @@ nonisolated extension WireDependencyReport: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StreamReading"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}consumer\0\u{3}at_boottime_ns\0\u{1}known\0\u{3}why_unknown\0\u{3}run_id\0\u{1}length\0\u{3}entries_added\0\u{3}last_id\0\u{3}first_id\0\u{3}max_deleted_id\0\u{3}group_exists\0\u{3}entries_read_known\0\u{3}entries_read\0\u{3}lag_known\0\u{1}lag\0\u{1}pending\0\u{3}last_delivered_id\0\u{3}applied_known\0\u{1}applied\0\u{3}why_applied_unknown\0\u{3}group_consumers\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}consumer\0\u{3}at_boottime_ns\0\u{1}known\0\u{3}why_unknown\0\u{3}run_id\0\u{1}length\0\u{3}entries_added\0\u{3}last_id\0\u{3}first_id\0\u{3}max_deleted_id\0\u{3}group_exists\0\u{3}entries_read_known\0\u{3}entries_read\0\u{3}lag_known\0\u{1}lag\0\u{1}pending\0\u{3}last_delivered_id\0\u{3}applied_known\0\u{1}applied\0\u{3}why_applied_unknown\0\u{3}group_consumers\0\u{3}applied_absent\0")
 
   fileprivate class _StorageClass {
     var _stream: String = String()
@@ -4270,6 +4276,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
     var _applied: Int64 = 0
     var _whyAppliedUnknown: String = String()
     var _groupConsumers: Int64 = 0
+    var _appliedAbsent: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4302,6 +4309,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
       _applied = source._applied
       _whyAppliedUnknown = source._whyAppliedUnknown
       _groupConsumers = source._groupConsumers
+      _appliedAbsent = source._appliedAbsent
     }
   }
 
@@ -4342,6 +4350,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
         case 20: try { try decoder.decodeSingularInt64Field(value: &_storage._applied) }()
         case 21: try { try decoder.decodeSingularStringField(value: &_storage._whyAppliedUnknown) }()
         case 22: try { try decoder.decodeSingularInt64Field(value: &_storage._groupConsumers) }()
+        case 23: try { try decoder.decodeSingularBoolField(value: &_storage._appliedAbsent) }()
         default: break
         }
       }
@@ -4416,6 +4425,9 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._groupConsumers != 0 {
         try visitor.visitSingularInt64Field(value: _storage._groupConsumers, fieldNumber: 22)
       }
+      if _storage._appliedAbsent != false {
+        try visitor.visitSingularBoolField(value: _storage._appliedAbsent, fieldNumber: 23)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4447,6 +4459,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._applied != rhs_storage._applied {return false}
         if _storage._whyAppliedUnknown != rhs_storage._whyAppliedUnknown {return false}
         if _storage._groupConsumers != rhs_storage._groupConsumers {return false}
+        if _storage._appliedAbsent != rhs_storage._appliedAbsent {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -1,0 +1,244 @@
+import FleetCore
+import Testing
+
+struct LedgerTests {
+    private static let hosts: [HostName] = ["md-1", "st-1"]
+    private var inventory = Inventory(
+        fleet: "demo", tiers: [TierSpec(name: "t")], hosts: LedgerTests.hosts.map { HostSpec(name: $0) },
+        services: [
+            ServiceSpec(name: "feed", tier: "t", run: ["/f"], hosts: ["md-1"], counters: [CounterSpec(name: "produced", how: .notify("X_PRODUCED"))]),
+            ServiceSpec(name: "recorder", tier: "t", run: ["/r"], hosts: ["st-1"], counters: [CounterSpec(name: "applied", how: .notify("X_APPLIED"))]),
+        ],
+        streams: [
+            StreamSpec(
+                name: "ticks", from: ["feed"], via: .redis(host: "md-1", address: "127.0.0.1:6379", key: "ticks"), produced: "produced",
+                to: [ConsumerSpec(service: "recorder", policy: .buffer, group: "g", applied: .sqlite(path: "/db", table: "t", column: "id"))])
+        ])
+
+    /// Redis on md-1 and the sink on st-1, each by its own host.
+    private func readings(added: Int64, read: Int64?, lag: Int64?, pending: Int64 = 0, length: Int64? = nil, applied: Int64?, runID: String = "r1") -> [StreamReading] {
+        [
+            StreamReading(
+                stream: "ticks", consumer: "recorder", host: "md-1", known: true, runID: runID, length: length ?? added, entriesAdded: added, entriesRead: read,
+                lag: lag, pending: pending, whyAppliedUnknown: ""),
+            StreamReading(stream: "ticks", consumer: "recorder", host: "st-1", known: false, applied: applied, whyAppliedUnknown: applied == nil ? "no such file" : ""),
+        ]
+    }
+
+    private func evidence(produced: Int64?, exit: WorkerExit.How = .exited(0), applied: Int64? = nil, after: [StreamReading], settled: Bool = true) -> RunEvidence {
+        var evidence = RunEvidence()
+        func stopped(_ worker: WorkerName, _ how: WorkerExit.How, _ notified: [String: String]) -> RunEvidence.Stopped {
+            RunEvidence.Stopped(
+                worker: worker, treeEmpty: true, killed: false, attested: false, exit: WorkerExit(how: how, notified: notified, at: .zero), status: "",
+                signalledUnixMicroseconds: 0, goneUnixMicroseconds: 0, citations: [])
+        }
+        evidence.stops["feed@md-1"] = stopped("feed@md-1", exit, produced.map { ["X_PRODUCED": "\($0)"] } ?? [:])
+        evidence.stops["recorder@st-1"] = stopped("recorder@st-1", .exited(0), applied.map { ["X_APPLIED": "\($0)"] } ?? [:])
+        evidence.after = after
+        evidence.settled = settled
+        return evidence
+    }
+
+    private func line(
+        in inventory: Inventory? = nil, before: [StreamReading]? = nil, _ evidence: RunEvidence, broken: [ServiceName: String] = [:]
+    ) throws -> LedgerLine {
+        let baseline = before ?? readings(added: 100, read: 100, lag: 0, applied: 100)
+        return try #require(Ledger(inventory: inventory ?? self.inventory, baseline: baseline, evidence: evidence, brokenCounts: broken).lines(stopped: ["feed", "recorder"]).first)
+    }
+
+    @Test("produced = applied + in flight + buffered to the entry is proven")
+    func proven() throws {
+        let line = try line(evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, applied: 140)))
+        #expect(line.verdict == .proven && line.difference == 0 && line.note.isEmpty)
+        #expect(line.produced == .reported(50) && line.applied == .measured(40) && line.buffered == .measured(10) && line.inFlight == .measured(0))
+    }
+
+    @Test("what lay in the buffer before is carried over and counted")
+    func carried() throws {
+        let before = readings(added: 100, read: 90, lag: 10, pending: 5, applied: 85)
+        let line = try line(before: before, evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(line.verdict == .proven && line.carried == 15 && line.note == "15 lay in the buffer before")
+    }
+
+    @Test("what is missing contradicts, and so is what is too much", arguments: [(130, "10 short"), (145, "5 more than were produced")] as [(Int64, String)])
+    func contradicted(applied: Int64, note: String) throws {
+        let line = try line(evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, applied: applied)))
+        #expect(line.verdict == .contradicted && line.note == note)
+    }
+
+    @Test("what was committed and not acknowledged is counted twice at most, and is unproven")
+    func committedNotAcknowledged() throws {
+        let line = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, pending: 10, applied: 143)))
+        #expect(line.verdict == .unproven && line.difference == -3)
+        #expect(line.note == "3 of those in flight may have been applied already: they were committed and not acknowledged")
+    }
+
+    @Test("a producer that counted more than the buffer took contradicts")
+    func producerLost() throws {
+        let line = try line(evidence(produced: 60, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(line.verdict == .contradicted && line.note == "the producer counted 60, the buffer took 50")
+    }
+
+    @Test("an unknown lag, at the cut or at the baseline, proves nothing")
+    func unknownLag() throws {
+        let cut = try line(evidence(produced: 50, after: readings(added: 150, read: nil, lag: nil, applied: 150)))
+        #expect(cut.verdict == .unproven && cut.note == "Redis can't tell the lag of recorder's group")
+        let before = try line(before: readings(added: 100, read: nil, lag: nil, applied: 100), evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(before.verdict == .unproven && before.note.hasSuffix("at the baseline"))
+    }
+
+    @Test("of a stream that did not exist at the baseline nothing was left to read")
+    func firstStart() throws {
+        let before = readings(added: 0, read: nil, lag: nil, applied: 0)
+        let line = try line(before: before, evidence(produced: 50, after: readings(added: 50, read: 50, lag: 0, applied: 50)))
+        #expect(line.verdict == .proven)
+    }
+
+    @Test("a Redis that was restarted proves nothing; one that lost entries contradicts")
+    func restarted() throws {
+        let kept = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150, runID: "r2")))
+        #expect(kept.verdict == .unproven && kept.note == "Redis was restarted since the baseline")
+        let lost = try line(evidence(produced: 50, after: readings(added: 40, read: 40, lag: 0, applied: 150, runID: "r2")))
+        #expect(lost.verdict == .contradicted && lost.note.contains("100 had been added then, 40 now"))
+        let reset = try line(evidence(produced: 50, after: readings(added: 40, read: 40, lag: 0, applied: 150)))
+        #expect(reset.verdict == .contradicted && reset.note.contains("deleted or reset"))
+    }
+
+    @Test("entries trimmed ahead of the group contradict")
+    func trimmed() throws {
+        let line = try line(evidence(produced: 50, after: readings(added: 150, read: 120, lag: 30, length: 25, applied: 120)))
+        #expect(line.verdict == .contradicted && line.note == "5 short: Redis trimmed entries the group had not read")
+    }
+
+    @Test("leftovers of a discarding consumer are dropped by policy, counted, and still proven")
+    func discard() throws {
+        var inventory = inventory
+        inventory.streams[0].to[0].policy = .discard
+        let line = try line(in: inventory, evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, pending: 2, applied: 138)))
+        #expect(line.verdict == .proven && line.discarded == .measured(12) && line.buffered == .measured(0))
+    }
+
+    @Test("without a sink only acknowledged is proven, also where Redis leaves entries-read out")
+    func acknowledged() throws {
+        var inventory = inventory
+        inventory.streams[0].to[0].applied = nil
+        let line = try line(
+            in: inventory, before: readings(added: 100, read: nil, lag: 0, applied: nil), evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, pending: 4, applied: nil)))
+        #expect(line.verdict == .proven && line.applied == .measured(36) && line.note == "proves acknowledged, not applied")
+    }
+
+    @Test("without a producer's counter the hop is proven from the buffer on")
+    func fromTheBuffer() throws {
+        var inventory = inventory
+        inventory.streams[0].produced = nil
+        let line = try line(in: inventory, evidence(produced: nil, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(line.verdict == .proven && line.produced == .measured(50) && line.note.hasPrefix("from the buffer on"))
+    }
+
+    @Test("a producer that ended without its last count, or not cleanly, leaves it unproven")
+    func noFinalCount() throws {
+        let silent = try line(evidence(produced: nil, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(silent.verdict == .unproven && silent.note == "feed ended without a final count")
+        let killed = try line(evidence(produced: 50, exit: .signalled(9, core: false), after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(killed.verdict == .unproven && killed.produced.value == nil)
+        let broken = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)), broken: ["feed": "feed was restarted at 11:02"])
+        #expect(broken.verdict == .unproven && broken.note == "feed was restarted at 11:02")
+    }
+
+    @Test("a sink or a stream that can't be read, and no baseline, prove nothing and say why")
+    func unreadable() throws {
+        let sink = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: nil)))
+        #expect(sink.verdict == .unproven && sink.applied.value == nil && sink.note == "no such file")
+        let stream = try line(evidence(produced: 50, after: [StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: false, whyUnknown: "refused")]))
+        #expect(stream.note == "ticks could not be read at the cut: refused")
+        let baseline = try line(before: [], evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(baseline.verdict == .unproven && baseline.note.hasPrefix("there is no baseline"))
+    }
+
+    @Test("without two equal readings nothing is proven")
+    func unsettled() throws {
+        let line = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150), settled: false))
+        #expect(line.verdict == .unproven && line.note.hasPrefix("no two equal readings"))
+    }
+
+    @Test("sinks on several hosts count together, and one that is missing makes it unknown")
+    func manySinks() throws {
+        var inventory = inventory
+        inventory.services[1].hosts = ["md-1", "st-1"]
+        func sinks(_ a: Int64?, _ b: Int64?, added: Int64, lag: Int64 = 0) -> [StreamReading] {
+            var readings = readings(added: added, read: added, lag: lag, applied: b)
+            readings[0].applied = a
+            return readings
+        }
+        let both = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(produced: 50, after: sinks(80, 70, added: 150)))
+        #expect(both.verdict == .proven && both.applied == .measured(50))
+        let one = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(produced: 50, after: sinks(nil, 70, added: 150)))
+        #expect(one.verdict == .unproven && one.note == "the sink of recorder on md-1 was not read")
+    }
+
+    // MARK: Direct streams
+
+    private func direct(_ policy: ConsumerSpec.Policy, produced: Int64?, applied: Int64?, broken: [ServiceName: String] = [:]) throws -> LedgerLine {
+        var inventory = inventory
+        inventory.streams[0].via = .direct
+        inventory.streams[0].to[0] = ConsumerSpec(service: "recorder", policy: policy, applied: .counter("applied"))
+        return try line(in: inventory, before: [], evidence(produced: produced, applied: applied, after: [], settled: false), broken: broken)
+    }
+
+    @Test("without a buffer the two counters must agree")
+    func directStreams() throws {
+        #expect(try direct(.drain, produced: 7, applied: 7).verdict == .proven)
+        let short = try direct(.drain, produced: 7, applied: 6)
+        #expect(short.verdict == .contradicted && short.note == "1 short")
+        #expect(try direct(.drain, produced: 7, applied: 8).verdict == .contradicted)
+        #expect(try direct(.drain, produced: nil, applied: 7).verdict == .unproven)
+        #expect(try direct(.drain, produced: 7, applied: nil).note == "recorder did not say applied")
+        #expect(try direct(.drain, produced: 7, applied: 6, broken: ["recorder": "recorder was restarted"]).note == "recorder was restarted")
+    }
+
+    @Test("what a discarding consumer did not apply of a direct stream is discarded by policy")
+    func directDiscard() throws {
+        let line = try direct(.discard, produced: 7, applied: 5)
+        #expect(line.verdict == .proven && line.discarded == .reported(2))
+        #expect(try direct(.discard, produced: 5, applied: 7).verdict == .contradicted)
+    }
+
+    @Test("a stream one end of which still runs has no line: there is no cut")
+    func noCut() {
+        let ledger = Ledger(inventory: inventory, baseline: [], evidence: RunEvidence())
+        #expect(ledger.lines(stopped: ["recorder"]).isEmpty && ledger.lines(stopped: ["feed"]).isEmpty)
+    }
+
+    // MARK: Verdict
+
+    private func judge(_ change: (inout RunEvidence) -> Void, ledger: [LedgerLine] = [], ending: String? = nil) -> StopVerdict {
+        var evidence = evidence(produced: 1, after: [])
+        change(&evidence)
+        let plan = Plan(kind: .stop, steps: [], workers: ["feed@md-1", "recorder@st-1"], notes: [], inventoryDigest: "")
+        return StopVerdict.judge(plan: plan, evidence: evidence, ledger: ledger, ending: ending)
+    }
+
+    @Test("a stop in which everything is shown is proven, without a because")
+    func provenStop() { #expect(judge { _ in } == StopVerdict(verdict: .proven, because: [])) }
+
+    @Test("each thing less than shown makes it unproven and is named")
+    func unprovenStops() {
+        #expect(judge { $0.stops["feed@md-1"] = nil }.because == ["feed@md-1 was not shown stopped"])
+        #expect(judge { $0.stops["feed@md-1"]?.treeEmpty = false }.because == ["feed@md-1's process tree was not shown empty"])
+        #expect(judge { $0.stops["feed@md-1"]?.killed = true }.because == ["feed@md-1 was killed: it could not finish"])
+        #expect(
+            judge {
+                $0.stops["feed@md-1"]?.exit?.how = .exited(3)
+                $0.stops["feed@md-1"]?.status = "12 left"
+            }.because == ["feed@md-1 ended with exit 3, saying \"12 left\""])
+        #expect(judge { $0.overrides = ["gate x overridden by eng-1: r"] }.because == ["gate x overridden by eng-1: r"])
+        #expect(judge({ _ in }, ending: "by ops-1: no") == StopVerdict(verdict: .unproven, because: ["the run did not end: by ops-1: no"]))
+    }
+
+    @Test("a contradiction outranks everything and comes first")
+    func contradictedStop() throws {
+        let short = try line(evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, applied: 130)))
+        let verdict = judge({ $0.stops["feed@md-1"]?.killed = true }, ledger: [short])
+        #expect(verdict == StopVerdict(verdict: .contradicted, because: ["ticks -> recorder: 10 short", "feed@md-1 was killed: it could not finish"]))
+    }
+}
