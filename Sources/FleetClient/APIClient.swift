@@ -20,7 +20,9 @@ package struct APIClient: Sendable {
     /// The largest answer that is kept: the status of a thousand hosts is far below.
     package static let answerBytesMax = 64 << 20
 
-    /// One event loop for all calls of the process. Created on first use, never shut down: the process ends.
+    /// One event loop for all calls of the process.
+    ///
+    /// Created on first use, never shut down: the process ends.
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
     package init(_ endpoint: APIEndpoint) { self.endpoint = endpoint }

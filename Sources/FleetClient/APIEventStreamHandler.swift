@@ -37,8 +37,9 @@ final class APIEventStreamHandler: ChannelInboundHandler, @unchecked Sendable {
                 refusal = APIAnswer(status: Int(head.status.code), body: [])
             }
         case .body(let part):
-            if refusal != nil {
-                if refusal!.body.count < 1 << 20 { refusal!.body.append(contentsOf: part.readableBytesView) }
+            if var answer = refusal {
+                if answer.body.count < 1 << 20 { answer.body.append(contentsOf: part.readableBytesView) }
+                refusal = answer
                 return
             }
             do {

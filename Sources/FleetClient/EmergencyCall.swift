@@ -40,6 +40,8 @@ package struct EmergencyCall: Sendable {
     /// Once all is confirmed, how long the other paths may still take to acknowledge the latch.
     package static let othersBound: Duration = .milliseconds(500)
 
+    /// Sends on every path and puts the answers together.
+    ///
     /// `began` is what durations count from. Returns as soon as every host is confirmed, at the latest after the bound.
     package static func send(
         _ request: APIEmergencyRequest, to endpoints: [APIEndpoint], began: ContinuousClock.Instant

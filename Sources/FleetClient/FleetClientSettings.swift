@@ -52,7 +52,9 @@ extension FleetClientSettings {
         return (nil, may)
     }
 
-    /// Reads the first file there is. A file named by option or environment must exist; with no file at all the settings
+    /// Reads the first file there is.
+    ///
+    /// A file named by option or environment must exist; with no file at all the settings
     /// are empty, and what needs a coordinator says what to write (``nothingConfigured``).
     package static func load(option: String?, environment: [String: String]) throws(FleetClientSettingsError) -> FleetClientSettings {
         let (must, may) = places(option: option, environment: environment)
@@ -183,7 +185,9 @@ extension FleetClientSettings {
         var bytes = [UInt8](repeating: 0, count: bytesMax + 1)
         var filled = 0
         while filled < bytes.count {
-            let count = bytes.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + filled, $0.count - filled) }
+            let count = bytes.withUnsafeMutableBytes { room in
+                Glibc.read(descriptor, room.baseAddress?.advanced(by: filled), room.count - filled)
+            }
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else {
                 throw FleetClientSettingsError("cannot read the settings \(path): \(String(cString: strerror(errno)))")

@@ -11,7 +11,9 @@ package struct ServerSentEvent: Equatable, Sendable {
     }
 }
 
-/// Takes an event stream in pieces of any size. Lines end with LF, CR or CRLF; comments and unknown fields are ignored.
+/// Takes an event stream in pieces of any size.
+///
+/// Lines end with LF, CR or CRLF; comments and unknown fields are ignored.
 package struct ServerSentEventParser {
     /// The longest line or event kept: a certificate of a thousand workers is far below.
     package static let bytesMax = 16 << 20

@@ -3,7 +3,9 @@ package import FleetWire
 import Logging
 
 extension FleetClientSettings {
-    /// The operator's identity and whom it accepts. Refusals become errors for the terminal, so that nothing is logged here.
+    /// The operator's identity and whom it accepts.
+    ///
+    /// Refusals become errors for the terminal, so that nothing is logged here.
     package func loadTrust() throws -> TLSTrust {
         guard let fleet, let certificate, let key, let ca, let crl else { throw Self.nothingConfigured }
         var log = Logger(label: "tls", factory: { _ in SwiftLogNoOpLogHandler() })

@@ -86,7 +86,7 @@ struct APIRoutes: Sendable {
 
     /// `Last-Event-ID` names the last one the reader has; `from` the first one it wants.
     private static func firstEvent(_ request: Request) throws -> UInt64 {
-        if let last = request.headers[HTTPField.Name("Last-Event-ID")!] {
+        if let name = HTTPField.Name("Last-Event-ID"), let last = request.headers[name] {
             guard let id = UInt64(last), id < .max else {
                 throw APIProblem(slug: "bad-request", what: "REFUSED  \(request.uri.path): Last-Event-ID is \"\(last)\", not a number")
             }

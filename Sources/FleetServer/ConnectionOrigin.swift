@@ -3,7 +3,9 @@ import FleetWire
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Where a connection comes from, and therefore who speaks on it. Fixed for the life of the connection.
+/// Where a connection comes from, and therefore who speaks on it.
+///
+/// Fixed for the life of the connection.
 enum ConnectionOrigin: Sendable {
     /// A mutually authenticated session; the peer is known once the handshake was verified, which is before any byte of a
     /// request is let through.

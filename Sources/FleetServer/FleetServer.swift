@@ -24,7 +24,9 @@ package struct FleetServer: Sendable {
         self.log = log
     }
 
-    /// Serves until cancelled. Throws when a listener can't be bound or any of them ends.
+    /// Serves until cancelled.
+    ///
+    /// Throws when a listener can't be bound or any of them ends.
     ///
     /// `listening` is called once per listener, with its name (`tls`, `unix`, `loopback`) and the port bound (0: a path).
     package func run(listening: @escaping @Sendable (_ listener: String, _ port: Int) -> Void = { _, _ in }) async throws {
@@ -67,11 +69,14 @@ package struct FleetServer: Sendable {
     }
 
     private static func isLoopback(_ host: String) -> Bool {
-        guard let address = try? SocketAddress(ipAddress: host, port: 0) else { return false }
-        switch address {
-        case .v4: return host.hasPrefix("127.")
-        case .v6: return host == "::1"
-        case .unixDomainSocket: return false
+        do {
+            switch try SocketAddress(ipAddress: host, port: 0) {
+            case .v4: return host.hasPrefix("127.")
+            case .v6: return host == "::1"
+            case .unixDomainSocket: return false
+            }
+        } catch {
+            return false  // a name, which may resolve to anything
         }
     }
 

@@ -13,7 +13,9 @@ enum JSONAnswer {
             body: .init(byteBuffer: ByteBuffer(bytes: bytes)))
     }
 
-    /// A request's body as a message. An empty body is the empty message where `optional` says so.
+    /// A request's body as a message.
+    ///
+    /// An empty body is the empty message where `optional` says so.
     static func read<M: Message>(_ type: M.Type, _ request: Request, optional: Bool = false) async throws -> M {
         var body = try await collect(request)
         let bytes = body.readBytes(length: body.readableBytes) ?? []

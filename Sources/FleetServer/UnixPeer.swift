@@ -25,7 +25,7 @@ enum UnixPeer {
         var entry = passwd()
         var found: UnsafeMutablePointer<passwd>?
         let name = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16_384) { buffer -> String? in
-            guard getpwuid_r(uid, &entry, buffer.baseAddress!, buffer.count, &found) == 0, found != nil else { return nil }
+            guard let start = buffer.baseAddress, getpwuid_r(uid, &entry, start, buffer.count, &found) == 0, found != nil else { return nil }
             return String(cString: entry.pw_name)
         }
         return name ?? "uid \(uid)"

@@ -6,7 +6,9 @@ enum UnixSocketPath {
     private static let bytesMax = 107
     static let mode: mode_t = 0o660
 
-    /// Removes a socket that nobody listens on any more. Refuses anything else that stands there.
+    /// Removes a socket that nobody listens on any more.
+    ///
+    /// Refuses anything else that stands there.
     static func clear(_ path: String) throws {
         guard path.utf8.count <= bytesMax else {
             throw FleetServerError("cannot bind \(path): the path has \(path.utf8.count) bytes, a socket's may have \(bytesMax). Choose a shorter one")

@@ -68,7 +68,9 @@ struct EmergencyStopNow: AsyncParsableCommand {
     }
 }
 
-/// Shows what it will do and has the operator type it. Not asked with --yes, which then costs no word with anybody.
+/// Shows what it will do and has the operator type it.
+///
+/// Not asked with --yes, which then costs no word with anybody.
 enum EmergencyConfirmation {
     /// Nobody waits long for a preview in an emergency.
     private static let previewBound: Duration = .seconds(1)

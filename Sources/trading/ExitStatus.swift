@@ -1,4 +1,6 @@
-/// What the process ends with. Scripts go by these, so that they never change their meaning.
+/// What the process ends with.
+///
+/// Scripts go by these, so that they never change their meaning.
 enum ExitStatus: Int32 {
     case done = 0
     case failed = 1

@@ -1,4 +1,6 @@
-/// A paragraph for every slug that an operator or a log may show. The agent's, coordinator's and wire's words are all here.
+/// A paragraph for every slug that an operator or a log may show.
+///
+/// The agent's, coordinator's and wire's words are all here.
 enum Explanations {
     static func text(_ slug: String) -> String? {
         if let found = all.first(where: { $0.slug == slug }) { return found.text }

@@ -56,7 +56,9 @@ struct Reach {
         endpoints = found
     }
 
-    /// The first API that answers, with the status it gave. An answer that is a refusal is an answer.
+    /// The first API that answers, with the status it gave.
+    ///
+    /// An answer that is a refusal is an answer.
     func first() async throws -> (client: APIClient, status: APIFleetStatus) {
         var unreachable: [APIProblem] = []
         for endpoint in endpoints {

@@ -12,7 +12,9 @@ struct LocalEmergency {
     let yes: Bool
     let began: ContinuousClock.Instant
 
-    /// How long the agent may take before this program acts itself. It acts anyway: a kill can't be done once too often.
+    /// How long the agent may take before this program acts itself.
+    ///
+    /// It acts anyway: a kill can't be done once too often.
     private static let agentBudget: Duration = .milliseconds(50)
 
     func run() async throws -> Never {

@@ -2,7 +2,9 @@ import ArgumentParser
 import FleetAPI
 import FleetClient
 
-/// What a person does to a run that waits. Each is a decision with a name and a reason, in the audit and in the certificate.
+/// What a person does to a run that waits.
+///
+/// Each is a decision with a name and a reason, in the audit and in the certificate.
 struct Intervention {
     let run: UInt64
     let verb: String

@@ -6,7 +6,9 @@ enum Terminal {
     static let outIsTerminal = isatty(1) == 1
     static let inIsTerminal = isatty(0) == 1
 
-    /// How screens look here. Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale.
+    /// How screens look here.
+    ///
+    /// Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale.
     static let style = ScreenStyle(
         width: outIsTerminal ? columns : ScreenStyle.widthMax, unicode: isUTF8,
         colour: outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb")
@@ -50,7 +52,7 @@ enum Terminal {
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + sent, $0.count - sent) }
+            let count = bytes.withUnsafeBytes { left in Glibc.write(descriptor, left.baseAddress?.advanced(by: sent), left.count - sent) }
             if count < 0 {
                 if errno == EINTR { continue }
                 if errno == EAGAIN {

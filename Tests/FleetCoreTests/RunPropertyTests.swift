@@ -21,7 +21,7 @@ struct RunPropertyTests {
 
     @Test("without faults and operators every stop completes as proven steps, in few events")
     func calmFleets() {
-        for seed in seeds(300, of: "calm fleets") {
+        for seed in seeds(150, of: "calm fleets") {
             let (ending, violations) = Self.run(seed, calm: true)
             let problems = violations + (["completed", "nothing to do"].contains(ending) ? [] : ["a calm run ended as \(ending)"])
             for problem in problems.prefix(3) { Issue.record("\(problem) [\(howToRepeat(seed, "RunPropertyTests"))]") }

@@ -3,7 +3,9 @@ import FleetWire
 
 /// Everything that is known of one host, or of one service on its hosts.
 package enum DetailScreen {
-    /// `subject`: a host, a service, or `service@host`. Nil when there is nothing of that name.
+    /// `subject`: a host, a service, or `service@host`.
+    ///
+    /// Nil when there is nothing of that name.
     package static func lines(_ subject: String, _ status: APIFleetStatus, zone: FleetZone, style: ScreenStyle) -> [String]? {
         let rows = WorkerRow.all(status)
         if let host = status.hosts.first(where: { $0.host == subject }) {

@@ -34,7 +34,9 @@ package enum EmergencyScreen {
         scope.hosts.isEmpty ? "" : ", on \(scope.hosts.joined(separator: " "))"
     }
 
-    /// The workers that run, by tier. Which of them the inventory spares, each agent decides.
+    /// The workers that run, by tier.
+    ///
+    /// Which of them the inventory spares, each agent decides.
     private static func running(_ status: APIFleetStatus, _ scope: WireScope) -> [String] {
         status.tiers.compactMap { tier in
             let names = status.hosts.filter { scope.hosts.isEmpty || scope.hosts.contains($0.host) }.flatMap { host in

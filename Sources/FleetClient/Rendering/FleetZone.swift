@@ -16,7 +16,9 @@ package struct FleetZone: Equatable, Sendable {
 
     private init(utc name: String) { self.name = name }
 
-    /// Reads `/usr/share/zoneinfo/NAME`. UTC, and saying so, where there is no such file: a wrong hour would be worse.
+    /// Reads `/usr/share/zoneinfo/NAME`.
+    ///
+    /// UTC, and saying so, where there is no such file: a wrong hour would be worse.
     package init(named name: String, directory: String = "/usr/share/zoneinfo") {
         let safe = !name.isEmpty && !name.hasPrefix("/") && !name.split(separator: "/").contains("..")
         guard safe, name != "UTC", let bytes = Self.read("\(directory)/\(name)"), let zone = FleetZone(name, tzif: bytes) else {
@@ -70,10 +72,10 @@ package struct FleetZone: Equatable, Sendable {
         return low == 0 ? firstOffset : offsets[low - 1]
     }
 
-    /// `London`
+    /// The last part of the name: `London`.
     package var city: String { name.split(separator: "/").last.map { String($0.map { $0 == "_" ? " " : $0 }) } ?? name }
 
-    /// `2026-11-23`
+    /// The local day: `2026-11-23`.
     package func date(_ unixMicroseconds: UInt64) -> String { CivilTime(local(unixMicroseconds)).date }
 
     /// `17:05:00`, or with milliseconds `17:05:00.412`; `?` for no time at all.

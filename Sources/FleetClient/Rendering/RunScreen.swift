@@ -40,7 +40,9 @@ package enum RunScreen {
         return style.apply(lines)
     }
 
-    /// The last line of a run that was watched. A certificate has said it all before; its run's end is one word more.
+    /// The last line of a run that was watched.
+    ///
+    /// A certificate has said it all before; its run's end is one word more.
     package static func ending(_ run: APIRun, style: ScreenStyle) -> [String] {
         var line = "run \(run.id) \(run.kind) \(word(run.state)) in \(took(run))"
         if run.state != .completed, !run.blocked.isEmpty { line += " · \(run.blocked.split(separator: "\n").first.map(String.init) ?? "")" }

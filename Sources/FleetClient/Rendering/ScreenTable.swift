@@ -1,4 +1,6 @@
-/// Rows in columns. A table that is too wide drops columns from the right, never one that is kept, and cuts the one that
+/// Rows in columns.
+///
+/// A table that is too wide drops columns from the right, never one that is kept, and cuts the one that
 /// is flexible.
 struct ScreenTable {
     struct Column {

@@ -3,7 +3,7 @@ package import FleetWire
 
 /// Words and numbers as they stand on every screen.
 package enum ScreenText {
-    /// `41,208,113`
+    /// A number with its thousands apart: `41,208,113`.
     package static func number(_ value: some BinaryInteger) -> String {
         let digits = String(value.magnitude)
         var grouped = ""
@@ -50,7 +50,9 @@ package enum ScreenText {
         return "\(tenths / 10).\(tenths % 10) \(units[unit])"
     }
 
-    /// A digest as people compare it: its first 12 characters. Digests with dashes are short already.
+    /// A digest as people compare it: its first 12 characters.
+    ///
+    /// Digests with dashes are short already.
     package static func digest(_ digest: String) -> String {
         if digest.isEmpty { return "?" }
         return digest.contains("-") || digest.count <= 16 ? digest : String(digest.prefix(12))
@@ -70,7 +72,9 @@ package enum ScreenText {
         text.count >= width ? text : String(repeating: " ", count: width - text.count) + text
     }
 
-    /// Breaks at spaces what is wider than that; further lines are indented. What fits stays as it is.
+    /// Breaks at spaces what is wider than that; further lines are indented.
+    ///
+    /// What fits stays as it is.
     package static func wrapped(_ text: String, width: Int, indent: String) -> [String] {
         if text.count <= width { return text.isEmpty ? [] : [text] }
         var lines: [String] = []

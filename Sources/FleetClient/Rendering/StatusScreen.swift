@@ -171,7 +171,9 @@ package enum StatusScreen {
         return table.render(width: style.width)
     }
 
-    /// Per page size, all nodes together: `1G 4/8 2M 0/2,048`. A whole-host line is used only where there is no node's.
+    /// Per page size, all nodes together: `1G 4/8 2M 0/2,048`.
+    ///
+    /// A whole-host line is used only where there is no node's.
     static func hugepages(_ facts: WireHostFacts) -> String {
         var parts: [String] = []
         for size in Set(facts.hugepages.map(\.pageBytes)).sorted(by: >) {

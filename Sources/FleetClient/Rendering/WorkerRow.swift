@@ -1,7 +1,9 @@
 import FleetAPI
 import FleetWire
 
-/// One worker's line: declared ones and reported ones alike. What its host does not confirm is UNKNOWN, with what it was.
+/// One worker's line: declared ones and reported ones alike.
+///
+/// What its host does not confirm is UNKNOWN, with what it was.
 struct WorkerRow: Equatable {
     var mark: String
     var service: String

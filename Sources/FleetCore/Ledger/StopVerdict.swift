@@ -4,6 +4,11 @@ package struct StopVerdict: Equatable, Sendable {
     /// One sentence each, the worst first; empty only when proven.
     package var because: [String]
 
+    package init(verdict: Verdict, because: [String]) {
+        self.verdict = verdict
+        self.because = because
+    }
+
     /// Judges a stop by its evidence. `ending` is how the run ended; nil: it went to its end.
     package static func judge(plan: Plan, evidence: RunEvidence, ledger: [LedgerLine], ending: String?) -> StopVerdict {
         var found: [(Verdict, String)] = []
