@@ -82,7 +82,7 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "FleetServer",
-            dependencies: ["FleetCoordinator", "FleetAPI", "FleetWire", "LinuxHost", hummingbird, log, tls] + nio,
+            dependencies: ["FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "LinuxHost", hummingbird, protobuf, log, tls] + nio,
             swiftSettings: strict),
         .target(
             name: "FleetClient",
@@ -125,10 +125,11 @@ let package = Package(
         .testTarget(
             name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, log] + nio, swiftSettings: strict),
         .testTarget(
-            name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite"],
+            name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
             swiftSettings: strict),
         .testTarget(
-            name: "FleetClientTests", dependencies: ["FleetClient", "FleetAPI", "FleetWire", "FleetCore"], swiftSettings: strict),
+            name: "FleetClientTests", dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", log],
+            swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [

@@ -45,19 +45,30 @@ extension Agent {
             if let known = self.shell(command.service) { result.worker = ReportBuilder.worker(known, now: Clock.boottime()) }
             session.send(.result(result))
         }
-        guard !command.operation.isEmpty else { return refuse("bad-request", "a command without an operation id can't be answered twice alike; it was not done") }
+        guard !command.operation.isEmpty else {
+            return refuse("bad-request", "a command without an operation id can't be answered twice alike; it was not done")
+        }
         guard command.session == session.id else {
-            return refuse("stale-session", "the command was made for session \(command.session), this is \(session.id): it was not done. Offer it again if it is still wanted")
+            return refuse(
+                "stale-session",
+                "the command was made for session \(command.session), this is \(session.id): it was not done. Offer it again if it is still wanted")
         }
         if let known = operations[command.operation] { return known.attach(listener) }
         if let (slug, text) = session.refusal(command.what) { return refuse(slug, text) }
         // Right before the effect, on this host's own clock (DESIGN, "Commands").
         let now = Clock.boottime()
         guard command.notAfterBoottimeNs == 0 || now.nanoseconds <= command.notAfterBoottimeNs else {
-            return refuse("expired", "the command came \((now - BootTime(nanoseconds: command.notAfterBoottimeNs)).words) too late and was not done. Order it again if it is still wanted")
+            return refuse(
+                "expired",
+                "the command came \((now - BootTime(nanoseconds: command.notAfterBoottimeNs)).words) too late and was not done. Order it again if it is still wanted"
+            )
         }
         let shell = shell(command.service)
-        let isHostWide: Bool = switch command.what { case .readGate, .readStreams: true; default: false }
+        let isHostWide: Bool =
+            switch command.what {
+            case .readGate, .readStreams: true;
+            default: false
+            }
         guard shell != nil || isHostWide else {
             return refuse("unknown-service", "there is no \(command.service) on \(host): its part of the inventory (\(part.digest.prefix(12))) doesn't name it")
         }

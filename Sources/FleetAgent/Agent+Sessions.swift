@@ -12,10 +12,13 @@ extension Agent: WireSessionDelegate {
         if !welcome.relay, !welcome.storeID.isEmpty {
             let known = epochs[welcome.storeID] ?? 0
             guard welcome.epoch >= known else {
-                log.error("a coordinator with an older epoch was turned away", metadata: ["coordinator": "\(welcome.coordinator)", "epoch": "\(welcome.epoch)", "seen": "\(known)"])
+                log.error(
+                    "a coordinator with an older epoch was turned away",
+                    metadata: ["coordinator": "\(welcome.coordinator)", "epoch": "\(welcome.epoch)", "seen": "\(known)"])
                 var refusal = WireRefusal()
                 refusal.slug = "stale-epoch"
-                refusal.text = "this agent has seen epoch \(known) of store \(welcome.storeID), this coordinator is at \(welcome.epoch): a newer one has taken over"
+                refusal.text =
+                    "this agent has seen epoch \(known) of store \(welcome.storeID), this coordinator is at \(welcome.epoch): a newer one has taken over"
                 var envelope = WireEnvelope()
                 envelope.refusal = refusal
                 wire.send(envelope)
@@ -144,7 +147,9 @@ extension Agent: WireSessionDelegate {
 
     // MARK: Emergency stop
 
-    /// Kills first; `send` gets what is gone as soon as it is, the last time with `final`. On the loop.
+    /// Kills first; `send` gets what is gone as soon as it is, the last time with `final`.
+    ///
+    /// On the loop.
     func emergencyStop(_ latch: Latch, from source: String, send: @escaping @Sendable (WireEmergencyResult) -> Void) {
         if let known = latches.book.latches[latch.id], known.release != nil {
             // Released before this message came: never honoured again.
@@ -201,13 +206,17 @@ extension Agent: WireSessionDelegate {
     private func serveAudit(_ request: WireAuditRequest, on session: AgentSession) {
         let host = host.raw
         let accepted = files.submit { [paths, loop] in
-            let page = AuditPages.read(paths.journal, from: request.fromSequence, limit: Int(request.limit))
+            // Without a sequence the newest are meant.
+            let lines =
+                request.fromSequence == 0
+                ? AuditPages.last(paths.journal, Int(request.limit))
+                : AuditPages.read(paths.journal, from: request.fromSequence, limit: Int(request.limit))
             loop.execute { [weak session] in
                 var chunk = WireAuditChunk()
                 chunk.operation = request.operation
                 chunk.host = host
-                chunk.lines = page.wireLines
-                chunk.end = page.end
+                chunk.lines = AuditPages.wire(lines)
+                chunk.end = true
                 session?.send(.auditChunk(chunk))
             }
         }

@@ -70,7 +70,9 @@ package final class Agent: @unchecked Sendable {
         package let description: String
     }
 
-    /// Takes the directories, opens the journal and reads what an earlier agent left. Blocks; touches no worker.
+    /// Takes the directories, opens the journal and reads what an earlier agent left.
+    ///
+    /// Blocks; touches no worker.
     package init(settings: AgentSettings, group: MultiThreadedEventLoopGroup, log: Logger) throws {
         self.settings = settings
         self.group = group
@@ -89,7 +91,9 @@ package final class Agent: @unchecked Sendable {
         try Files.makeDirectory(paths.logs, mode: 0o750)
         locks = try [paths.stateLock, paths.runLock].map { path in
             guard let lock = try Files.lock(path) else {
-                throw StartFault(description: "another trading-agent holds \(path): one agent per state and run directory. End it first, or give this one directories of its own")
+                throw StartFault(
+                    description:
+                        "another trading-agent holds \(path): one agent per state and run directory. End it first, or give this one directories of its own")
             }
             return lock
         }
@@ -126,7 +130,9 @@ package final class Agent: @unchecked Sendable {
         localServer = LocalServer(agent: self)
     }
 
-    /// Resolves what an earlier agent left, then opens the local socket and dials the coordinators. Returns at once.
+    /// Resolves what an earlier agent left, then opens the local socket and dials the coordinators.
+    ///
+    /// Returns at once.
     package func start() throws {
         for problem in startProblems { log.warning("at start", metadata: ["problem": "\(problem)"]) }
         latches.load()
@@ -171,7 +177,9 @@ package final class Agent: @unchecked Sendable {
         }
     }
 
-    /// Ends the agent and nothing else: workers, shims and launches stay as they are (law 4). Blocks; not for the loop.
+    /// Ends the agent and nothing else: workers, shims and launches stay as they are (law 4).
+    ///
+    /// Blocks; not for the loop.
     package func stop() {
         let ended = loop.submit { [self] in
             ticking?.cancel()
@@ -299,7 +307,8 @@ package final class Agent: @unchecked Sendable {
     var warnings: [String] {
         var warnings = startProblems + prober.unreadable
         if let problem = journal.problem {
-            warnings.append("the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")
+            warnings.append(
+                "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")
         }
         if part.digest.isEmpty { warnings.append("this agent has no part of the inventory yet: no coordinator has sent one") }
         return warnings

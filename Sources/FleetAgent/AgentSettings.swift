@@ -46,7 +46,9 @@ package struct AgentSettings: Equatable, Sendable {
         Setting(name: "host", repeated: false, argument: "NAME", text: "this host's name in the inventory"),
         Setting(name: "coordinator", repeated: true, argument: "IP:PORT", text: "a coordinator or relay to dial; repeat for more"),
         Setting(name: "state-dir", repeated: false, argument: "DIR", text: "journal, worker state and logs; on a disk"),
-        Setting(name: "run-dir", repeated: false, argument: "DIR", text: "sockets and launches; on a tmpfs. Default: /run/trading as root, else /run/user/UID/trading_pipeline"),
+        Setting(
+            name: "run-dir", repeated: false, argument: "DIR",
+            text: "sockets and launches; on a tmpfs. Default: /run/trading as root, else /run/user/UID/trading_pipeline"),
         Setting(name: "cert", repeated: false, argument: "FILE", text: "this agent's certificate (PEM)"),
         Setting(name: "key", repeated: false, argument: "FILE", text: "its private key (PEM, mode 0600)"),
         Setting(name: "ca", repeated: false, argument: "FILE", text: "the fleet's authority (PEM)"),

@@ -3,50 +3,51 @@ internal import FoundationEssentials
 internal import Glibc
 internal import LinuxHost
 
-/// Raw lines of the journal for those who ask. Blocking: for the files thread.
+/// Raw lines of the journal for those who ask.
+///
+/// Blocking: for the files thread.
 ///
 /// A record's sequence is its line's number: the chain has no gaps.
-struct AuditPages: Sendable {
+enum AuditPages {
     /// What one answer holds at most, so that it stays far below a frame.
+    ///
+    /// Whoever wants more asks again from the next sequence.
     static let linesMax = 1_000
     private static let bytesMax = 1 << 20
     private static let chunk = 1 << 18
 
-    let lines: [[UInt8]]
-    /// Nothing follows.
-    let end: Bool
+    static func wire(_ lines: [[UInt8]]) -> [Data] { lines.map { Data($0) } }
 
-    var wireLines: [Data] { lines.map { Data($0) } }
-
-    /// `limit` 0: as many as fit. From sequence 0 or 1: the first.
-    static func read(_ path: String, from sequence: UInt64, limit: Int) -> AuditPages {
+    /// `limit` 0: as many as fit.
+    static func read(_ path: String, from sequence: UInt64, limit: Int) -> [[UInt8]] {
         var lines: [[UInt8]] = []
         var bytes = 0
-        var isEnd = true
         let count = limit > 0 ? min(limit, linesMax) : linesMax
         each(path) { number, line in
             guard number >= sequence else { return true }
-            guard lines.count < count, bytes + line.count <= bytesMax else {
-                isEnd = false
-                return false
-            }
+            guard lines.count < count, bytes + line.count <= bytesMax else { return false }
             lines.append(Array(line))
             bytes += line.count
             return true
         }
-        return AuditPages(lines: lines, end: isEnd)
+        return lines
     }
 
-    /// The last lines, oldest first.
-    static func last(_ path: String, _ count: Int) -> [[UInt8]] {
-        let count = min(max(1, count), linesMax)
+    /// The last lines, oldest first; `limit` 0: as many as fit.
+    static func last(_ path: String, _ limit: Int) -> [[UInt8]] {
+        let count = limit > 0 ? min(limit, linesMax) : linesMax
         var lines: [[UInt8]] = []
         each(path) { _, line in
             lines.append(Array(line))
-            if lines.count > 2 * count { lines.removeFirst(lines.count - count) }
+            if lines.count >= 2 * count { lines.removeFirst(lines.count - count) }
             return true
         }
-        return Array(lines.suffix(count))
+        var bytes = 0
+        return Array(
+            lines.suffix(count).reversed().prefix { line in
+                bytes += line.count
+                return bytes <= bytesMax
+            }.reversed())
     }
 
     /// Each record's hash, the first record's first.
@@ -59,8 +60,9 @@ struct AuditPages: Sendable {
         return hashes
     }
 
-    /// Calls with each whole line, without its newline, and its number from 1, until told to stop. A file that can't be
-    /// read has no lines: that it can't be written is reported elsewhere.
+    /// Calls with each whole line, without its newline, and its number from 1, until told to stop.
+    ///
+    /// A file that can't be read has no lines: that it can't be written is reported elsewhere.
     private static func each(_ path: String, _ body: (UInt64, ArraySlice<UInt8>) -> Bool) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return }

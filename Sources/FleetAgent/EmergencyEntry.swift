@@ -50,6 +50,7 @@ final class EmergencyEntry: @unchecked Sendable {
     }
 
     /// SIGKILL through the pidfd, then the shim is told, so that it kills the rest of the tree and keeps the latch.
+    ///
     /// Returns what the kernel refused; a process that is gone already is no refusal.
     func kill(line: [UInt8]) -> String? {
         var problem: String?

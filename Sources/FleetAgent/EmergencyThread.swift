@@ -89,7 +89,9 @@ final class EmergencyThread: Sendable {
 
     func entry(_ service: ServiceName) -> EmergencyEntry? { state.withLockedValue { $0.table[service] } }
 
-    /// Kills everything that the latch covers. Returns at once. `report` may be nil where no one waits for an answer.
+    /// Kills everything that the latch covers.
+    ///
+    /// Returns at once. `report` may be nil where no one waits for an answer.
     func fire(latch: String, scope: LatchScope, report: Report?) {
         let name = LatchFiles.word(latch)
         let fire = Fire(scope: scope, line: Array("kill em-\(name.prefix(58)) \(name)\n".utf8), report: report)
@@ -139,7 +141,9 @@ final class EmergencyThread: Sendable {
         return watch
     }
 
-    /// Whether nothing of a launch is left. Past the shim's bound what is left is killed from here.
+    /// Whether nothing of a launch is left.
+    ///
+    /// Past the shim's bound what is left is killed from here.
     private func isGone(_ entry: EmergencyEntry, since began: BootTime, _ now: BootTime) -> Bool {
         // The loop takes an entry out once the shim has said `gone`.
         guard self.entry(entry.service)?.launch == entry.launch else { return true }

@@ -14,7 +14,9 @@ enum LatchFiles {
             do {
                 try file.write(directory: directory.path, sync: directory.sync)
             } catch {
-                problems.append("the latch \(latch.id) holds in memory only: \(error)")
+                // Without the error's object, a temporary name that differs each time: this is said once, not once a second.
+                problems.append(
+                    "the latch \(latch.id) can't be kept in \(directory.path): \(LinuxError.text(error.errno)). It holds all the same; make room there")
             }
         }
         return problems

@@ -24,7 +24,9 @@ final class LatchKeeper: @unchecked Sendable {
         }
     }
 
-    /// Takes over what another side knows. Newly set ones kill before anything else happens here.
+    /// Takes over what another side knows.
+    ///
+    /// Newly set ones kill before anything else happens here.
     func merge(_ others: [Latch], from source: String) {
         let known = Set(book.latches.keys)
         for latch in others where latch.release == nil && !known.contains(latch.id) {
@@ -49,18 +51,34 @@ final class LatchKeeper: @unchecked Sendable {
         merge(found, from: "file")
     }
 
-    /// Once a second: latches set or released by `trading --local` without this agent's help.
+    /// Once a second: takes in what `trading --local` has set or released without this agent's help, and writes again what
+    /// a full disk has refused.
     func scan() {
         guard !scanning else { return }
+        let known = book
         scanning = agent.files.submit { [self] in
-            let run = LatchFiles.read(agent.paths.runLatches)
-            let state = LatchFiles.read(agent.paths.stateLatches)
+            var problems: [String] = []
+            var found: [Latch] = []
+            for directory in directories {
+                let read = LatchFiles.read(directory.path)
+                found += read.latches
+                problems += read.problems
+                let kept = LatchBook(read.latches)
+                for latch in known.all where kept.latches[latch.id] == nil || (latch.release != nil && kept.latches[latch.id]?.release == nil) {
+                    problems += LatchFiles.write(latch, to: [directory])
+                }
+            }
+            let (latches, said) = (found, problems)
             agent.loop.execute {
                 self.scanning = false
-                self.say(run.problems + state.problems)
-                self.merge(run.latches + state.latches, from: "file")
+                self.say(said)
+                self.merge(latches, from: "file")
             }
         }
+    }
+
+    private var directories: [(path: String, sync: Bool)] {
+        [(path: agent.paths.runLatches, sync: false), (path: agent.paths.stateLatches, sync: true)]
     }
 
     private func apply(_ changed: [Latch], from source: String) {
@@ -68,8 +86,7 @@ final class LatchKeeper: @unchecked Sendable {
         for shell in agent.shells { shell.applyLatches() }
         agent.broadcastLatches()
         agent.changed()
-        let directories = [(path: agent.paths.runLatches, sync: false), (path: agent.paths.stateLatches, sync: true)]
-        let accepted = agent.files.submit { [self] in
+        let accepted = agent.files.submit { [self, directories] in
             let problems = changed.flatMap { LatchFiles.write($0, to: directories) }
             agent.loop.execute { self.say(problems) }
         }

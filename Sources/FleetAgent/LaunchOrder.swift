@@ -62,7 +62,9 @@ struct LaunchOrder: Sendable {
         }
     }
 
-    /// Records of launches that are over: their exits are in the journal by now. Until here they served `verify`.
+    /// Records of launches that are over: their exits are in the journal by now.
+    ///
+    /// Until here they served `verify`.
     private func removeEnded() throws {
         let old = try LaunchDirectory.all(runDirectory: paths.run, service: declaration.service.raw)
         guard let slot = old.first, try !slot.isSlotHeld else { return }

@@ -39,7 +39,10 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
             body = []
             tooLarge = false
         case .body(let part):
-            guard body.count + part.readableBytes <= Self.bodyBytesMax else { return tooLarge = true }
+            guard body.count + part.readableBytes <= Self.bodyBytesMax else {
+                tooLarge = true
+                return
+            }
             body += part.readableBytesView
         case .end:
             guard let head else { return }

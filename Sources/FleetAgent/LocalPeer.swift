@@ -9,8 +9,9 @@ struct LocalPeer: Sendable {
         var user: UInt32 = .max
         var group: UInt32 = .max
 
-        /// Root, the agent's own user, or the socket's group. Supplementary groups were checked by the kernel against the
-        /// socket's mode; here they are looked up again.
+        /// Root, the agent's own user, or the socket's group.
+        ///
+        /// Supplementary groups were checked by the kernel against the socket's mode; here they are looked up again.
         func mayEnter(agentUser: UInt32, socketGroup: UInt32) -> Bool {
             if user == 0 || user == agentUser || group == socketGroup { return true }
             do {

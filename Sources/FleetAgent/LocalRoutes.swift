@@ -144,12 +144,15 @@ struct LocalRoutes {
     private func runs(_ rest: String, _ head: HTTPRequestHead) throws {
         let parts = rest.split(separator: "/")
         guard let first = parts.first, let id = UInt64(first), let run = agent.localRuns.run(id) else {
-            throw APIProblem(slug: "unknown-run", what: "REFUSED  no local run \(rest)", why: "The agent keeps its last runs until it restarts.", then: "trading --local runs")
+            throw APIProblem(
+                slug: "unknown-run", what: "REFUSED  no local run \(rest)", why: "The agent keeps its last runs until it restarts.",
+                then: "trading --local runs")
         }
         if parts.count == 1 { return try answer(run) }
         guard parts.count == 2, parts[1] == "events" else { throw APIProblem(slug: "not-found", what: "REFUSED  no \(rest)") }
         let last = head.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0
-        let (reply, runs) = (reply, agent.localRuns!)
+        let reply = reply
+        let runs: LocalRuns = agent.localRuns
         var listener: Int?
         reply.beginEvents { if let listener { runs.cancel(id, listener: listener) } }
         listener = runs.listen(id, after: last) { event in
@@ -219,7 +222,8 @@ struct LocalRoutes {
     private func logs(_ query: QueryItems) {
         let operation = "local-" + Random.hex(8)
         let follow = query.first("follow") == "1"
-        let (reply, host, logs) = (reply, agent.host.raw, agent.logs!)
+        let (reply, host) = (reply, agent.host.raw)
+        let logs: LogService = agent.logs
         reply.beginEvents { logs.cancel(operation) }
         logs.read(
             LogService.Question(

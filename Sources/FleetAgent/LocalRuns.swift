@@ -48,7 +48,9 @@ final class LocalRuns: @unchecked Sendable {
 
     // MARK: Plans
 
-    /// Plans, and unless it is a dry run begins. `kind` is stop, start, restart, quiesce or resume.
+    /// Plans, and unless it is a dry run begins.
+    ///
+    /// `kind` is stop, start, restart, quiesce or resume.
     func order(kind: String, _ request: APIRunRequest, by: String) throws(APIProblem) -> APIRunAccepted {
         guard !request.reason.isEmpty || request.dryRun else {
             throw APIProblem(slug: "no-reason", what: "REFUSED  \(kind) without a reason", why: "The audit keeps why it was done.", then: "add --reason TEXT")
@@ -61,7 +63,8 @@ final class LocalRuns: @unchecked Sendable {
         let shells = try scoped(request.scope)
         let steps = steps(kind, shells)
         guard !steps.isEmpty else {
-            throw APIProblem(slug: "nothing-to-do", what: "REFUSED  \(kind): nothing in scope can be ordered to \(kind)", why: "No worker in scope declares it.")
+            throw APIProblem(
+                slug: "nothing-to-do", what: "REFUSED  \(kind): nothing in scope can be ordered to \(kind)", why: "No worker in scope declares it.")
         }
         var accepted = APIRunAccepted()
         accepted.plan = plan(kind, steps)
@@ -193,7 +196,8 @@ final class LocalRuns: @unchecked Sendable {
         if result.outcome != .done { return result.text }
         switch verb {
         case .stop:
-            let exit = result.worker.hasLastExit && result.goneBoottimeNs > 0
+            let exit =
+                result.worker.hasLastExit && result.goneBoottimeNs > 0
                 ? (result.worker.lastExit.known ? (result.worker.lastExit.signalled ? "signal" : "exit") + " \(result.worker.lastExit.code)" : "exit unknown")
                 : "was stopped already"
             return "\(service) stopped, \(exit)\(result.killed ? ", KILLED" : "")"
@@ -270,7 +274,9 @@ final class LocalRuns: @unchecked Sendable {
 
     // MARK: Events
 
-    /// Hears what has been and what comes; `nil` once the run is over or unknown. The id cancels.
+    /// Hears what has been and what comes; `nil` once the run is over or unknown.
+    ///
+    /// The id cancels.
     func listen(_ id: UInt64, after sequence: UInt64, _ listener: @escaping (APIRunEvent) -> Void) -> Int? {
         guard let record = records[id] else { return nil }
         for event in record.events where event.sequence > sequence { listener(event) }

@@ -1,6 +1,8 @@
 internal import Glibc
 
-/// One log file and how far it has been read. Blocking: for the files thread.
+/// One log file and how far it has been read.
+///
+/// Blocking: for the files thread.
 struct LogTail: Sendable {
     let service: String
     let path: String
@@ -22,7 +24,9 @@ struct LogTail: Sendable {
         self.isError = isError
     }
 
-    /// The last lines as they stand now; what follows is growth. A file that isn't there has none yet.
+    /// The last lines as they stand now; what follows is growth.
+    ///
+    /// A file that isn't there has none yet.
     mutating func last(_ count: Int) -> [LogService.Line] {
         guard let size = size() else { return [] }
         offset = max(0, size - Self.backBytesMax)

@@ -26,11 +26,16 @@ enum PartStore {
     /// Refuses a part of another fleet or host, with another digest, or with names and values that can't be.
     static func check(_ part: WireHostPart, fleet: String, host: String) throws {
         guard part.fleet == fleet, part.host == host else {
-            throw Fault(slug: "wrong-part", description: "the part is for \(part.host) of \(part.fleet), this is \(host) of \(fleet). Check the agent's settings and the inventory")
+            throw Fault(
+                slug: "wrong-part",
+                description: "the part is for \(part.host) of \(part.fleet), this is \(host) of \(fleet). Check the agent's settings and the inventory")
         }
         let digest = try digest(of: part)
         guard digest == part.digest else {
-            throw Fault(slug: "bad-digest", description: "the part's digest is \(digest), it says \(part.digest): it was changed on the way or is from another version. Nothing was taken over")
+            throw Fault(
+                slug: "bad-digest",
+                description:
+                    "the part's digest is \(digest), it says \(part.digest): it was changed on the way or is from another version. Nothing was taken over")
         }
         var seen: Set<String> = []
         for worker in part.workers {
@@ -45,7 +50,8 @@ enum PartStore {
                 throw Fault(slug: "bad-part", description: "the part gives \(worker.service) nothing to run")
             }
             guard worker.stop.signal.isEmpty || Signals.number(named: worker.stop.signal) != nil else {
-                throw Fault(slug: "bad-part", description: "\(worker.service) is to be stopped by a signal \"\(worker.stop.signal)\" that this host doesn't know")
+                throw Fault(
+                    slug: "bad-part", description: "\(worker.service) is to be stopped by a signal \"\(worker.stop.signal)\" that this host doesn't know")
             }
         }
     }

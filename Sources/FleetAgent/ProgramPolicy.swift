@@ -18,7 +18,9 @@ struct ProgramPolicy: Equatable, Sendable {
         let description: String
     }
 
-    /// The absolute path of a program, or why it may not run. Symbolic links are followed before the directory is judged.
+    /// The absolute path of a program, or why it may not run.
+    ///
+    /// Symbolic links are followed before the directory is judged.
     func program(_ name: String) throws(Refusal) -> String {
         if !name.contains("/") {
             for directory in programDirectories {
@@ -40,7 +42,10 @@ struct ProgramPolicy: Equatable, Sendable {
             return real.hasPrefix(base == "/" ? "/" : base + "/")
         }
         guard allowed else {
-            throw Refusal(description: "\(real) lies outside what this host lets run (\(allowedDirectories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory")
+            throw Refusal(
+                description:
+                    "\(real) lies outside what this host lets run (\(allowedDirectories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory"
+            )
         }
         guard access(real, X_OK) == 0 else {
             throw Refusal(description: "cannot run \(real): \(String(cString: strerror(errno))). Check its mode")
@@ -48,7 +53,9 @@ struct ProgramPolicy: Equatable, Sendable {
         return name
     }
 
-    /// User and group as numbers, or why the worker may not run as them. Names come from the host's own files.
+    /// User and group as numbers, or why the worker may not run as them.
+    ///
+    /// Names come from the host's own files.
     func runAs(user: String, group: String) throws -> RunAs {
         var runAs = RunAs()
         let own = geteuid()

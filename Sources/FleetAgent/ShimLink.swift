@@ -3,7 +3,9 @@ internal import LinuxHost
 internal import NIOCore
 internal import NIOPosix
 
-/// The stream between the agent and one shim: lines in, lines out. Losing it says nothing about the worker by itself.
+/// The stream between the agent and one shim: lines in, lines out.
+///
+/// Losing it says nothing about the worker by itself.
 ///
 /// `@unchecked Sendable`: everything mutable is touched on the channel's event loop only, which is the agent's.
 final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
@@ -32,7 +34,9 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
         self.onClosed = onClosed
     }
 
-    /// Takes over a connected socket and says hello on it. `onClosed` follows exactly once, also when this fails.
+    /// Takes over a connected socket and says hello on it.
+    ///
+    /// `onClosed` follows exactly once, also when this fails.
     func attach(_ descriptor: Int32, on loop: any EventLoop) {
         ClientBootstrap(group: loop)
             .channelInitializer { channel in

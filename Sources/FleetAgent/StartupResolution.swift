@@ -81,8 +81,10 @@ final class StartupResolution: @unchecked Sendable {
     private func resolve(_ found: [Found]) {
         for launch in found where launch.isLive {
             let service = launch.directory.service
-            let shell = agent.shell(service) ?? agent.addUndeclared(
-                service, tier: launch.note?.tier ?? "", emergencyKilled: launch.note?.emergencyKilled ?? true)
+            let shell =
+                agent.shell(service)
+                ?? agent.addUndeclared(
+                    service, tier: launch.note?.tier ?? "", emergencyKilled: launch.note?.emergencyKilled ?? true)
             let folded = agent.fold.workers[service]
             let isLast = folded?.launch == launch.directory.launch
             left += 1

@@ -2,7 +2,9 @@ internal import FleetTrust
 internal import Glibc
 internal import LinuxHost
 
-/// Digests of the files that a worker declares as its state. Blocking.
+/// Digests of the files that a worker declares as its state.
+///
+/// Blocking.
 enum StateFiles {
     private static let chunk = 1 << 18
 

@@ -1,12 +1,16 @@
 internal import FleetCore
 internal import LinuxHost
 
-/// Whether anything of a service's launches is left on this host. Blocking, up to `bound` for each launch.
+/// Whether anything of a service's launches is left on this host.
+///
+/// Blocking, up to `bound` for each launch.
 enum TreeCheck {
     /// A shim says `gone` and then ends by itself; that takes it less than a millisecond on an idle host.
     private static let bound: Duration = .seconds(1)
 
-    /// Nil: nothing is left, by process identity, by environment and by lock. A sentence otherwise, also when it can't be told.
+    /// Nil: nothing is left, by process identity, by environment and by lock.
+    ///
+    /// A sentence otherwise, also when it can't be told.
     static func problem(runDirectory: String, service: String) -> String? {
         do {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {

@@ -258,7 +258,9 @@ extension WorkerShell {
         if !accepted { agent.loop.scheduleTask(in: .milliseconds(100)) { self.examine(directory, id) } }
     }
 
-    /// Blocking. Kills only what the launch's own records identify.
+    /// Blocking.
+    ///
+    /// Kills only what the launch's own records identify.
     private static func find(_ directory: LaunchDirectory, _ log: Logger) -> Finding {
         do {
             if let exit = try directory.exit, exit.treeEmpty { return .exit(exit) }

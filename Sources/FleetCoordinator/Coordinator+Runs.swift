@@ -184,7 +184,8 @@ extension Coordinator {
     }
 
     private func send(run id: UInt64, _ command: CommandID, to host: HostName, _ ask: RunMachine.Ask) {
-        guard let machine = runs[id]?.machine else { return }
+        // What waited for a record may no longer be wanted: an abort or an emergency stop came in between.
+        guard let machine = runs[id]?.machine, machine.wants(command) else { return }
         var wire = WireCommand()
         wire.operation = "\(storeID)/\(command)"
         wire.run = id

@@ -110,6 +110,7 @@ extension Coordinator: WireSessionDelegate {
 
     private func reported(_ host: HostName, _ report: WireHostReport) {
         let time = now().boot
+        let wasKnown = hosts[host]?.isKnown(now: time, bound: settings.reportBound) ?? false
         hosts[host]?.lastWordAt = time
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
@@ -120,6 +121,7 @@ extension Coordinator: WireSessionDelegate {
             launchSinceBaseline[name] = worker.launch
         }
         latchesChanged(table.merge(report.latches.latches.map(Latch.init)))
+        if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }
     }
 
     private func answered(_ host: HostName, _ result: WireCommandResult) {

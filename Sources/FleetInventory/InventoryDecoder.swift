@@ -189,6 +189,7 @@ struct InventoryDecoder {
             for host in service.spec.hosts {
                 let tree = layers.tree(of: entry, host: host.raw)
                 guard let onHost = decoder.decode(entry.key, at: entry.keyPosition, tree) else { continue }
+                if entry.value["on"]?[host.raw] != nil { service.spec.onHost[host] = onHost.spec }
                 if let cpus = onHost.spec.cpus.exclusive, let position = tree["cpus"]?["exclusive"]?.position {
                     service.exclusive[host] = (cpus, position)
                 }
@@ -212,10 +213,6 @@ struct InventoryDecoder {
 
     private func checkOn(_ on: YAMLTree, _ hosts: [String]) {
         for entry in reader.entries(on, "on") ?? [] {
-            // FleetCore's ServiceSpec has no place for them yet: refused rather than checked and dropped.
-            faults.add(
-                entry.keyPosition, "overrides per host are not supported by this version",
-                "write a service of its own for \(entry.key) with like:")
             _ = reader.reference(entry.key, at: entry.keyPosition, "on", to: "host", in: hosts)
             _ = reader.map(entry.value, "on.\(entry.key)", keys: ServiceDecoder.hostKeys)
         }

@@ -23,7 +23,8 @@ struct TradingAgent {
         }
         switch request {
         case .help: print(AgentSettings.help)
-        case .version: print("trading-agent \(Agent.version)\nTLS: BoringSSL of swift-nio-ssl; certificates: \(String(cString: OpenSSL_version(OPENSSL_VERSION)))")
+        case .version:
+            print("trading-agent \(Agent.version)\nTLS: BoringSSL of swift-nio-ssl; certificates: \(String(cString: OpenSSL_version(OPENSSL_VERSION)))")
         case .run(let settings): run(settings)
         }
     }

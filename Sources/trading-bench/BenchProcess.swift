@@ -13,7 +13,7 @@ struct BenchProcess {
     /// Starts `trading-bench arguments…`.
     ///
     /// Its standard output comes here, its errors go where ours go.
-    static func start(_ arguments: [String]) throws -> BenchProcess {
+    static func start(_ arguments: [String], ownGroup: Bool = false) throws -> BenchProcess {
         var input: [Int32] = [0, 0]
         var output: [Int32] = [0, 0]
         let kind = CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
@@ -25,10 +25,17 @@ struct BenchProcess {
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, input[0], 0)
         posix_spawn_file_actions_adddup2(&actions, output[0], 1)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        if ownGroup {
+            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+            posix_spawnattr_setpgroup(&attributes, 0)
+        }
         var argv: [UnsafeMutablePointer<CChar>?] = (["trading-bench"] + arguments).map { strdup($0) } + [nil]
         defer { for argument in argv { free(argument) } }
         var pid: pid_t = 0
-        let code = posix_spawn(&pid, "/proc/self/exe", &actions, nil, &argv, environ)
+        let code = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, &argv, environ)
         close(input[0])
         close(output[0])
         guard code == 0 else {
@@ -39,20 +46,32 @@ struct BenchProcess {
         return BenchProcess(pid: pid, input: input[1], output: output[1])
     }
 
-    /// All that it prints, until it ends.
+    /// The next line that it prints, without the line feed; nil when it has ended.
     ///
     /// Blocks.
-    func readToEnd() -> String {
+    func readLine() -> String? {
         var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 4_096)
+        var byte: UInt8 = 0
         while true {
-            let count = read(output, &chunk, chunk.count)
+            let count = read(output, &byte, 1)
             if count < 0 && errno == EINTR { continue }
-            if count <= 0 { break }
-            bytes.append(contentsOf: chunk[..<count])
+            if count <= 0 { return nil }
+            if byte == UInt8(ascii: "\n") { return String(decoding: bytes, as: UTF8.self) }
+            bytes.append(byte)
         }
-        return String(decoding: bytes, as: UTF8.self)
     }
+
+    /// Sends it a line.
+    ///
+    /// What it no longer reads is lost; its end shows at the next ``readLine()``.
+    func writeLine(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        _ = send(input, bytes, bytes.count, CInt(MSG_NOSIGNAL))
+    }
+
+    /// Stops it and its own children, if it leads a group; they take no processor time until ``resume()``.
+    func pause() { kill(-pid, SIGSTOP) }
+    func resume() { kill(-pid, SIGCONT) }
 
     /// Closes its input, which ends it, and waits for it; its exit status.
     @discardableResult

@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetCore
 import FleetTrust
 import FleetWire
+import Glibc
 import LinuxHost
 import Logging
 import NIOConcurrencyHelpers
@@ -19,7 +20,6 @@ struct WireBenchServer: AsyncParsableCommand {
     @Option var side: WireBenchSide
     @Option var directory: String
     @Option var agents: Int
-    @Option var rounds: Int
 
     func run() async throws {
         BenchProcess.raiseFileLimit()
@@ -43,23 +43,34 @@ struct WireBenchServer: AsyncParsableCommand {
         try await bounded(everyone, group, "\(agents) connections")
         let connect = (Clock.boottime() - began).milliseconds
 
-        var times: [Double] = []
-        let warmUp = rounds / 10
-        for round in 0..<(warmUp + rounds) {
-            let id = WireBenchFiles.firstRound + UInt64(round)
-            let frame = try WireBenchFiles.command(id)
-            let answered = tally.begin(id)
-            let start = Clock.boottime()
-            target.broadcast(frame)
-            try await bounded(answered, group, "the answers of round \(round)")
-            if round >= warmUp { times.append((Clock.boottime() - start).milliseconds) }
+        say("\(connect)")
+        var round = WireBenchFiles.firstRound
+        // A number is a block of so many rounds; anything else asks for the memory; the end of input ends it.
+        while let command = readLine() {
+            guard let rounds = Int(command) else {
+                say("\((Double(BenchProcess.residentBytes() - before) / Double(agents)).rounded())")
+                continue
+            }
+            var times: [Double] = []
+            let warmUp = rounds / 10 + 1
+            for index in 0..<(warmUp + rounds) {
+                round += 1
+                let frame = try WireBenchFiles.command(round)
+                let answered = tally.begin(round)
+                let start = Clock.boottime()
+                target.broadcast(frame)
+                try await bounded(answered, group, "the answers of round \(round)")
+                if index >= warmUp { times.append((Clock.boottime() - start).milliseconds) }
+            }
+            say(times.map { "\($0)" }.joined(separator: " "))
         }
-        let grown = BenchProcess.residentBytes() - before
-        let pass = Pass(
-            connect: connect, p50: BenchLine.percentile(times, 0.5), p99: BenchLine.percentile(times, 0.99),
-            bytes: (Double(grown) / Double(agents)).rounded())
-        print(pass.text)
         second.finish()
+    }
+
+    /// A line to the parent, at once.
+    private func say(_ line: String) {
+        print(line)
+        fflush(nil)
     }
 
     private func bounded(_ future: EventLoopFuture<Void>, _ group: any EventLoopGroup, _ what: String) async throws {

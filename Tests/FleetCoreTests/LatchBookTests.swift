@@ -55,7 +55,9 @@ struct LatchBookTests {
             var again = one
             #expect(again.merge(one.all).isEmpty && again == one, "\(howToRepeat(seed, "LatchBookTests"))")
             for book in books {
-                for latch in book.all where latch.release != nil { #expect(!one.inForce.contains { $0.id == latch.id }, "\(howToRepeat(seed, "LatchBookTests"))") }
+                for latch in book.all where latch.release != nil {
+                    #expect(!one.inForce.contains { $0.id == latch.id }, "\(howToRepeat(seed, "LatchBookTests"))")
+                }
             }
         }
     }

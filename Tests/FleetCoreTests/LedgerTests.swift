@@ -16,16 +16,21 @@ struct LedgerTests {
         ])
 
     /// Redis on md-1 and the sink on st-1, each by its own host.
-    private func readings(added: Int64, read: Int64?, lag: Int64?, pending: Int64 = 0, length: Int64? = nil, applied: Int64?, runID: String = "r1") -> [StreamReading] {
+    private func readings(added: Int64, read: Int64?, lag: Int64?, pending: Int64 = 0, length: Int64? = nil, applied: Int64?, runID: String = "r1")
+        -> [StreamReading]
+    {
         [
             StreamReading(
                 stream: "ticks", consumer: "recorder", host: "md-1", known: true, runID: runID, length: length ?? added, entriesAdded: added, entriesRead: read,
                 lag: lag, pending: pending, whyAppliedUnknown: ""),
-            StreamReading(stream: "ticks", consumer: "recorder", host: "st-1", known: false, applied: applied, whyAppliedUnknown: applied == nil ? "no such file" : ""),
+            StreamReading(
+                stream: "ticks", consumer: "recorder", host: "st-1", known: false, applied: applied, whyAppliedUnknown: applied == nil ? "no such file" : ""),
         ]
     }
 
-    private func evidence(produced: Int64?, exit: WorkerExit.How = .exited(0), applied: Int64? = nil, after: [StreamReading], settled: Bool = true) -> RunEvidence {
+    private func evidence(produced: Int64?, exit: WorkerExit.How = .exited(0), applied: Int64? = nil, after: [StreamReading], settled: Bool = true)
+        -> RunEvidence
+    {
         var evidence = RunEvidence()
         func stopped(_ worker: WorkerName, _ how: WorkerExit.How, _ notified: [String: String]) -> RunEvidence.Stopped {
             RunEvidence.Stopped(
@@ -43,7 +48,9 @@ struct LedgerTests {
         in inventory: Inventory? = nil, before: [StreamReading]? = nil, _ evidence: RunEvidence, broken: [ServiceName: String] = [:]
     ) throws -> LedgerLine {
         let baseline = before ?? readings(added: 100, read: 100, lag: 0, applied: 100)
-        return try #require(Ledger(inventory: inventory ?? self.inventory, baseline: baseline, evidence: evidence, brokenCounts: broken).lines(stopped: ["feed", "recorder"]).first)
+        return try #require(
+            Ledger(inventory: inventory ?? self.inventory, baseline: baseline, evidence: evidence, brokenCounts: broken).lines(stopped: ["feed", "recorder"])
+                .first)
     }
 
     @Test("produced = applied + in flight + buffered to the entry is proven")
@@ -83,7 +90,9 @@ struct LedgerTests {
     func unknownLag() throws {
         let cut = try line(evidence(produced: 50, after: readings(added: 150, read: nil, lag: nil, applied: 150)))
         #expect(cut.verdict == .unproven && cut.note == "Redis can't tell the lag of recorder's group")
-        let before = try line(before: readings(added: 100, read: nil, lag: nil, applied: 100), evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        let before = try line(
+            before: readings(added: 100, read: nil, lag: nil, applied: 100),
+            evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
         #expect(before.verdict == .unproven && before.note.hasSuffix("at the baseline"))
     }
 
@@ -123,7 +132,8 @@ struct LedgerTests {
         var inventory = inventory
         inventory.streams[0].to[0].applied = nil
         let line = try line(
-            in: inventory, before: readings(added: 100, read: nil, lag: 0, applied: nil), evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, pending: 4, applied: nil)))
+            in: inventory, before: readings(added: 100, read: nil, lag: 0, applied: nil),
+            evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, pending: 4, applied: nil)))
         #expect(line.verdict == .proven && line.applied == .measured(36) && line.note == "proves acknowledged, not applied")
     }
 
@@ -141,7 +151,8 @@ struct LedgerTests {
         #expect(silent.verdict == .unproven && silent.note == "feed ended without a final count")
         let killed = try line(evidence(produced: 50, exit: .signalled(9, core: false), after: readings(added: 150, read: 150, lag: 0, applied: 150)))
         #expect(killed.verdict == .unproven && killed.produced.value == nil)
-        let broken = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)), broken: ["feed": "feed was restarted at 11:02"])
+        let broken = try line(
+            evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)), broken: ["feed": "feed was restarted at 11:02"])
         #expect(broken.verdict == .unproven && broken.note == "feed was restarted at 11:02")
     }
 
@@ -149,7 +160,8 @@ struct LedgerTests {
     func unreadable() throws {
         let sink = try line(evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: nil)))
         #expect(sink.verdict == .unproven && sink.applied.value == nil && sink.note == "no such file")
-        let stream = try line(evidence(produced: 50, after: [StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: false, whyUnknown: "refused")]))
+        let stream = try line(
+            evidence(produced: 50, after: [StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: false, whyUnknown: "refused")]))
         #expect(stream.note == "ticks could not be read at the cut: refused")
         let baseline = try line(before: [], evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
         #expect(baseline.verdict == .unproven && baseline.note.hasPrefix("there is no baseline"))

@@ -12,7 +12,10 @@ struct PlannerTests {
     @Test("a stop is check, capture, quiesce, gate, the tiers, verify, ledger, snapshot")
     func stopShape() throws {
         let plan = try Planner(inventory: inventory, fleet: fleet()).plan(.stop, OperationScope(all: true))
-        #expect(plan.steps.map(\.label) == ["check", "capture", "quiesce", "gate", "market-data", "market-data", "strategies", "execution", "verify", "ledger", "snapshot"])
+        #expect(
+            plan.steps.map(\.label) == [
+                "check", "capture", "quiesce", "gate", "market-data", "market-data", "strategies", "execution", "verify", "ledger", "snapshot",
+            ])
         #expect(PlanChecker(inventory: inventory, plan: plan).violations().isEmpty)
         #expect(try Planner(inventory: inventory, fleet: fleet()).plan(.stop, OperationScope(all: true)).canonical == plan.canonical)
     }
@@ -104,7 +107,9 @@ struct PlannerTests {
         #expect(try broken { $0.append($0.remove(at: 3)) }.contains("step 11 asks a gate after the first stop"))
         #expect(try broken { $0.remove(at: 0) } == ["the first step is not the check"])
         #expect(try broken { $0.remove(at: 1) } == ["nothing is captured before the first stop"])
-        #expect(try broken { $0.append(PlanStep(number: 0, label: "x", text: "", what: .start("strategies", ["strategy@st-1"]))) }.contains("step 12 (x) has no place in a stop"))
+        #expect(
+            try broken { $0.append(PlanStep(number: 0, label: "x", text: "", what: .start("strategies", ["strategy@st-1"]))) }.contains(
+                "step 12 (x) has no place in a stop"))
     }
 
     @Test("the checker finds a drain without its gate, and one in the wrong place")

@@ -32,7 +32,7 @@ struct RunPropertyTests {
     private static func run(_ seed: UInt64, calm: Bool = false) -> (ending: String, violations: [String]) {
         var random = SplitMix64(seed: seed)
         let fleet = RandomFleet(&random, calm: calm)
-        let kind: RunKind = random.chance(75) ? .stop : random.pick(RunKind.allCases)!
+        let kind: RunKind = random.chance(75) ? .stop : random.pick(RunKind.allCases)
         let plan: Plan
         do {
             plan = try Planner(inventory: fleet.inventory, fleet: fleet.observed).plan(kind, fleet.scope(&random))
@@ -71,7 +71,7 @@ private struct Scene {
     }
 
     mutating func play(broken: Int, healed: Int) -> (String, [String]) {
-        if !calm, random.chance(15), let host = random.pick(fleet.inventory.hosts)?.name { lose(host) }
+        if !calm, random.chance(15), let host = random.pickAny(fleet.inventory.hosts)?.name { lose(host) }
         tell(.begin)
         agents.faults = !calm
         for _ in 0..<broken where !machine.state.isEnded {
@@ -88,9 +88,16 @@ private struct Scene {
         }
         guard judge.violations.isEmpty else { return ("broken", judge.violations) }
         guard machine.state.isEnded else {
-            return ("hung", ["does not end: step \(machine.step + 1) of \(machine.plan.steps.count) \(machine.current?.text ?? "-"), blocked: \(machine.blocked?.text ?? "no"), owed: \(judge.owed)"])
+            return (
+                "hung",
+                [
+                    "does not end: step \(machine.step + 1) of \(machine.plan.steps.count) \(machine.current?.text ?? "-"), blocked: \(machine.blocked?.text ?? "no"), owed: \(judge.owed)"
+                ]
+            )
         }
-        for event: RunMachine.Event in [.timeReached, .hostReturned("h0"), .hostLost("h0", why: "late"), .retryOrdered(by: "x"), .abortOrdered(by: "x", reason: "y"), .latched("l")] { tell(event) }
+        for event: RunMachine.Event in [
+            .timeReached, .hostReturned("h0"), .hostLost("h0", why: "late"), .retryOrdered(by: "x"), .abortOrdered(by: "x", reason: "y"), .latched("l"),
+        ] { tell(event) }
         return (word, judge.violations + atTheEnd())
     }
 
@@ -109,7 +116,9 @@ private struct Scene {
         let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: [], ending: nil)
         if machine.evidence.overrides.isEmpty {
             for worker in machine.plan.workers where agents.alive.contains(worker) { found.append("\(worker) lives after a completed stop") }
-            for worker in machine.plan.workers where machine.evidence.stops[worker]?.treeEmpty != true { found.append("no proof for \(worker) after a completed stop") }
+            for worker in machine.plan.workers where machine.evidence.stops[worker]?.treeEmpty != true {
+                found.append("no proof for \(worker) after a completed stop")
+            }
             for tier in machine.evidence.tierOrder where !tier.proven { found.append("tier \(tier.name) is called unproven without an override") }
         } else if verdict.verdict == .proven {
             found.append("an overridden stop is called proven")
@@ -153,20 +162,22 @@ private struct Scene {
     }
 
     private mutating func breakSomething() {
-        let host = random.pick(fleet.inventory.hosts)!.name
+        let host = random.pick(fleet.inventory.hosts).name
         switch random.below(100) {
         case 0..<6: if !lost.contains(host) { lose(host) }
-        case 6..<16: if let host = random.pick(lost.sorted()) { restore(host) }
+        case 6..<16: if let host = random.pickAny(lost.sorted()) { restore(host) }
         case 16..<18: if !lost.contains(host) { tell(.hostReturned(host)) }  // a new session that replaced a live one
         case 18..<24: tell(.retryOrdered(by: "eng-1"))
         case 24..<27: agents.releaseHolds(kill: random.chance(80))
         case 27..<30 where overrides: tell(.overridden(RunOverride(what: .hostOff(host), by: "eng-1", reason: "pulled")))
         case 30..<33 where overrides:
-            if let gate = random.pick(fleet.inventory.services.flatMap(\.gates))?.name ?? (random.chance(50) ? "quiesce" : nil) {
+            if let gate = random.pickAny(fleet.inventory.services.flatMap(\.gates))?.name ?? (random.chance(50) ? "quiesce" : nil) {
                 tell(.overridden(RunOverride(what: .gate(gate), by: "eng-1", reason: "known")))
             }
         case 33..<36 where overrides:
-            if let stream = random.pick(fleet.inventory.streams)?.name { tell(.overridden(RunOverride(what: .stream(stream), by: "eng-1", reason: "known"))) }
+            if let stream = random.pickAny(fleet.inventory.streams)?.name {
+                tell(.overridden(RunOverride(what: .stream(stream), by: "eng-1", reason: "known")))
+            }
         case 36 where random.chance(40): tell(.abortOrdered(by: "eng-1", reason: "no"))
         case 37 where random.chance(10): tell(.latched("l1"))
         default: break

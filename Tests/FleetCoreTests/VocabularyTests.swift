@@ -2,10 +2,14 @@ import FleetCore
 import Testing
 
 struct VocabularyTests {
-    @Test("CPU lists are read as the kernel writes them", arguments: [("0", [0]), ("0-1,4", [0, 1, 4]), ("4,0-1", [0, 1, 4]), ("3,3,2-4", [2, 3, 4]), ("1023", [1_023]), ("7-7", [7])])
+    @Test(
+        "CPU lists are read as the kernel writes them",
+        arguments: [("0", [0]), ("0-1,4", [0, 1, 4]), ("4,0-1", [0, 1, 4]), ("3,3,2-4", [2, 3, 4]), ("1023", [1_023]), ("7-7", [7])])
     func cpus(text: String, cpus: [Int]) { #expect(CPUList(text)?.cpus == cpus) }
 
-    @Test("what is no CPU list is refused", arguments: ["", ",", "1,", ",1", "a", "1-", "-1", "2-1", "1-2-3", "1 ", "+1", "1024", "0-1024", "99999999999999999999", "١", "0x1"])
+    @Test(
+        "what is no CPU list is refused",
+        arguments: ["", ",", "1,", ",1", "a", "1-", "-1", "2-1", "1-2-3", "1 ", "+1", "1024", "0-1024", "99999999999999999999", "١", "0x1"])
     func noCPUs(text: String) { #expect(CPUList(text) == nil) }
 
     @Test("a CPU list survives being written and read, and is written shortest")
@@ -26,7 +30,8 @@ struct VocabularyTests {
         #expect(one + .nanoseconds(2) == BootTime(nanoseconds: 3))
         for down: Duration in [.nanoseconds(-2), .seconds(Int64.min), .nanoseconds(Int64.min)] { #expect(one + down == .zero) }
         #expect(BootTime(nanoseconds: .max) + .seconds(1) == BootTime(nanoseconds: .max))
-        #expect(BootTime(nanoseconds: 5) - BootTime(nanoseconds: 8) == .nanoseconds(-3) && BootTime(nanoseconds: 8) - BootTime(nanoseconds: 5) == .nanoseconds(3))
+        #expect(
+            BootTime(nanoseconds: 5) - BootTime(nanoseconds: 8) == .nanoseconds(-3) && BootTime(nanoseconds: 8) - BootTime(nanoseconds: 5) == .nanoseconds(3))
         #expect(BootTime(nanoseconds: .max) - BootTime.zero == .nanoseconds(Int64.max))
         #expect(BootTime.zero - BootTime(nanoseconds: .max) == .nanoseconds(-Int64.max))
         #expect(Duration.seconds(Int64.max).nanoseconds == .max && Duration.seconds(Int64.min).nanoseconds == .min)
@@ -35,8 +40,10 @@ struct VocabularyTests {
     @Test(
         "durations are written as an operator writes them",
         arguments: [
-            (Duration.nanoseconds(999), "0 us"), (.microseconds(250), "250 us"), (.milliseconds(250), "250 ms"), (.milliseconds(3_199), "3.1 s"), (.milliseconds(59_999), "59.9 s"),
-            (.seconds(60), "1 min"), (.seconds(125), "2 min 05 s"), (.seconds(35_880), "9 h 58 min"), (.seconds(86_400 * 12), "12 d"), (.seconds(-5), "0 us"), (.seconds(Int64.max), "106751 d"),
+            (Duration.nanoseconds(999), "0 us"), (.microseconds(250), "250 us"), (.milliseconds(250), "250 ms"), (.milliseconds(3_199), "3.1 s"),
+            (.milliseconds(59_999), "59.9 s"),
+            (.seconds(60), "1 min"), (.seconds(125), "2 min 05 s"), (.seconds(35_880), "9 h 58 min"), (.seconds(86_400 * 12), "12 d"), (.seconds(-5), "0 us"),
+            (.seconds(Int64.max), "106751 d"),
         ])
     func words(duration: Duration, words: String) { #expect(duration.words == words) }
 

@@ -39,12 +39,14 @@ private struct Walk {
 
     init(seed: UInt64) {
         random = SplitMix64(seed: seed)
-        let restart = RestartSpec(policy: random.pick([.never, .onFailure, .always])!, delay: .seconds(1), limitStarts: 1 + random.below(4), limitWithin: .seconds(30))
-        worker = WorkerFixture(then: random.chance(50) ? .hold : .kill, ready: random.chance(50) ? .delay(.seconds(1)) : .notify(within: .seconds(5)), restart: restart)
+        let restart = RestartSpec(
+            policy: random.pick([.never, .onFailure, .always]), delay: .seconds(1), limitStarts: 1 + random.below(4), limitWithin: .seconds(30))
+        worker = WorkerFixture(
+            then: random.chance(50) ? .hold : .kill, ready: random.chance(50) ? .delay(.seconds(1)) : .notify(within: .seconds(5)), restart: restart)
     }
 
     private mutating func makeOrder(_ verb: String) -> Order {
-        if random.chance(10), let old = random.pick(open.values.filter { $0.verb == verb }.sorted { $0.operation < $1.operation }) { return old }
+        if random.chance(10), let old = random.pickAny(open.values.filter { $0.verb == verb }.sorted { $0.operation < $1.operation }) { return old }
         var order = worker.order(verb)
         if random.chance(15) { order.expectedGeneration = UInt64(random.below(Int(worker.machine.generation) + 2)) }
         return order
@@ -53,7 +55,7 @@ private struct Walk {
     private mutating func event() -> WorkerMachine.Event {
         launchCount += 1
         let launch = LaunchID("launch-\(launchCount)")
-        let exit = WorkerExit(how: random.pick([.exited(0), .exited(1), .signalled(9, core: false), .unknown])!, at: worker.now)
+        let exit = WorkerExit(how: random.pick([.exited(0), .exited(1), .signalled(9, core: false), .unknown]), at: worker.now)
         switch random.below(26) {
         case 0...2: return .startRequested(makeOrder("start"), launch: launch)
         case 3, 4: return .stopRequested(makeOrder("stop"), killNow: random.chance(25))
@@ -65,10 +67,13 @@ private struct Walk {
         case 12: return .launchFailed("no")
         case 13, 14: return .readySaid
         case 15: return .extensionSaid(.seconds(random.below(40)))
-        case 16: return .notified(random.pick(["X_QUIESCED=1", "X_QUIESCED=0", "READY=1", "X_A=1"])!)
+        case 16: return .notified(random.pick(["X_QUIESCED=1", "X_QUIESCED=0", "READY=1", "X_A=1"]))
         case 17: return random.chance(50) ? .actionSent(problem: random.chance(30) ? "no" : nil) : .actionShown
         case 18, 19: return .gone(exit)
-        case 20: return random.chance(30) ? .adopted(launch, pid: 7, ready: random.chance(50), stopping: random.chance(30), quiesced: random.chance(20)) : .foundGone(exit, wasStopping: random.chance(50))
+        case 20:
+            return random.chance(30)
+                ? .adopted(launch, pid: 7, ready: random.chance(50), stopping: random.chance(30), quiesced: random.chance(20))
+                : .foundGone(exit, wasStopping: random.chance(50))
         case 21: return random.chance(40) ? .latched("l\(random.below(3))") : .unlatched
         default: return .timeReached(launch: launch)
         }
@@ -95,8 +100,8 @@ private struct Walk {
         for effect in worker.last {
             switch effect {
             case .launch(let id):
-                if before.launch != nil { fail("\(id) is launched while \(before.launch!) lives (\(event))") }
-                if machine.latch != nil { fail("\(id) is launched under latch \(machine.latch!)") }
+                if before.launch != nil { fail("\(id) is launched while \(before.launch?.raw ?? "") lives (\(event))") }
+                if machine.latch != nil { fail("\(id) is launched under latch \(machine.latch ?? "")") }
                 if !hasRecord { fail("\(id) is launched without a record before") }
             case .signal, .perform: if !hasRecord { fail("\(effect) goes out without a record before") }
             case .killTree(latch: nil): if !hasRecord { fail("a kill without a record before (\(event))") }
@@ -122,7 +127,9 @@ private struct Walk {
             if answered.contains(slot.operation), before.slot?.operation == slot.operation { fail("\(slot.operation) holds the slot after its answer") }
             open[slot.operation] = slot
         }
-        if let old = before.slot, machine.slot?.operation != old.operation, !answered.contains(old.operation) { fail("\(old.operation) \(old.verb) lost the slot without an answer") }
+        if let old = before.slot, machine.slot?.operation != old.operation, !answered.contains(old.operation) {
+            fail("\(old.operation) \(old.verb) lost the slot without an answer")
+        }
         if let old = before.slot, old.verb == "stop", let new = machine.slot, new.operation != old.operation {
             if case .stopRequested(_, killNow: true) = event {} else { fail("a stop was superseded by \(new.verb)") }
         }
@@ -136,14 +143,20 @@ private struct Walk {
         }
         if case .stopping(_, _, let graceEnds, let limit) = machine.phase, graceEnds > limit { fail("the grace ends after its bound") }
         if case .held = machine.phase, machine.policy.stop.then == .kill { fail("held though it was to be killed") }
-        if case .killing = machine.phase, machine.policy.stop.then == .hold, case .timeReached = event, case .stopping = before.phase { fail("killed by the clock though it was to be held") }
+        if case .killing = machine.phase, machine.policy.stop.then == .hold, case .timeReached = event, case .stopping = before.phase {
+            fail("killed by the clock though it was to be held")
+        }
         if case .timeReached = event, let deadline = machine.deadline, deadline <= worker.now { fail("the deadline stays in the past in \(machine.phase)") }
-        if machine.slot == nil, machine.phase == before.phase, case .running = machine.phase, machine.deadline != nil { fail("a deadline without an operation") }
+        if machine.slot == nil, machine.phase == before.phase, case .running = machine.phase, machine.deadline != nil {
+            fail("a deadline without an operation")
+        }
     }
 
     private func isOrder(_ event: WorkerMachine.Event, _ order: Order) -> Bool {
         switch event {
-        case .startRequested(order, _), .stopRequested(order, _), .quiesceRequested(order), .resumeRequested(order), .holdWaitRequested(order, _), .holdReleaseRequested(order, _): true
+        case .startRequested(order, _), .stopRequested(order, _), .quiesceRequested(order), .resumeRequested(order), .holdWaitRequested(order, _),
+            .holdReleaseRequested(order, _):
+            true
         default: false
         }
     }

@@ -76,9 +76,17 @@ struct CrossRuleTests {
         expectOne(Fleet(hosts: "  md-1: {like: md-1}\n  st-1: {}\n  ex-1: {}").text, at: "md-1}\n  st-1", "md-1 -> md-1", "write the values out")
     }
 
-    @Test("overrides per host are refused while nothing carries them")
-    func on() {
-        expectOne(Fleet(feed: "    on: {md-1: {env: {A: b}}}").text, at: "md-1: {env", "overrides per host", "like:")
+    @Test("a host's overrides hold on that host alone")
+    func on() throws {
+        let feed = "    env: {A: a, B: b}\n    cpus: {exclusive: 4}\n    on: {st-1: {env: {B: st}, cpus: {exclusive: 5}}}"
+        let fleet = Fleet(feed: feed, strategy: "    cpus: {exclusive: 4}")
+        let text = fleet.text.replacing("hosts: [md-1]\n    counters", with: "hosts: [md-1, st-1]\n    counters")
+        let service = try #require(try InventoryLoader.load(text: text, file: "fleet.yaml").service("feed"))
+        #expect(service.substituted(for: "md-1").env == ["A": "a", "B": "b"])
+        #expect(service.substituted(for: "st-1").env == ["A": "a", "B": "st"])
+        #expect(service.substituted(for: "st-1").cpus.exclusive == CPUList("5"))
+        expectOne(Fleet(feed: "    on: {md-2: {}}").text, at: "md-2: {}", "on names the host md-2", "write md-1")
+        expectOne(Fleet(feed: "    on: {md-1: {tier: execution}}").text, at: "tier: execution}", "unknown key tier in on.md-1", "remove it")
     }
 
     // MARK: CPUs

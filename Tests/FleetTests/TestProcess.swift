@@ -11,7 +11,7 @@ final class TestProcess {
     init(_ name: String, _ executable: String, _ arguments: [String], log: String, environment: [String: String] = [:]) throws {
         self.name = name
         logPath = log
-        FileManager.default.createFile(atPath: log, contents: nil)
+        try Data().write(to: URL(fileURLWithPath: log))
         let handle = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
         try handle.seekToEnd()
         process.executableURL = URL(fileURLWithPath: executable)

@@ -16,9 +16,9 @@ package enum CertificateScreen {
         lines += ScreenText.wrapped(
             "run \(certificate.run) · fleet \(certificate.fleet) · \"\(certificate.reason)\" · ordered by \(certificate.origin)",
             width: style.width, indent: "  ")
-        lines += ScreenText.wrapped(
-            "plan \(ScreenText.digest(certificate.planDigest)) · inventory \(ScreenText.digest(certificate.inventoryDigest)) · \(span(certificate, zone))",
-            width: style.width, indent: "  ")
+        let what = "plan \(ScreenText.digest(certificate.planDigest)) · inventory \(ScreenText.digest(certificate.inventoryDigest))"
+        let when = span(certificate, zone)
+        lines += what.count + 3 + when.count <= style.width ? ["\(what) · \(when)"] : [what, when]
         lines.append("")
         lines += order(certificate, zone, style)
         lines += ledger(certificate, style)

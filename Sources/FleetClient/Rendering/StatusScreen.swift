@@ -62,7 +62,7 @@ package enum StatusScreen {
         var lines: [String] = []
         func add(_ text: String) {
             for (index, part) in text.split(separator: "\n").enumerated() {
-                lines += ScreenText.wrapped((index == 0 ? "! " : "  ") + part, width: style.width, indent: "  ")
+                lines += ScreenText.wrapped((index > 0 ? "  " : part.hasPrefix("! ") ? "" : "! ") + part, width: style.width, indent: "  ")
             }
         }
         for latch in status.latches where !status.needsAPerson.contains(where: { $0.contains(latch.id) }) {

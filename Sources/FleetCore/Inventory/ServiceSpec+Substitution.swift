@@ -27,6 +27,7 @@ extension ServiceSpec {
     /// This service as one host runs it: `$host` and `$service` replaced everywhere. Other names were replaced or refused
     /// by the loader.
     package func substituted(for host: HostName) -> ServiceSpec {
+        if let own = onHost[host] { return own.substituted(for: host) }
         let values = ["host": host.raw, "service": name.raw]
         func sub(_ text: String) -> String { substitute(text, values).text }
         func sub(_ probe: HTTPProbeSpec) -> HTTPProbeSpec {

@@ -29,6 +29,8 @@ package struct ServiceSpec: Equatable, Sendable {
     package var logFiles: [String]
     package var startAfterBoot: Bool
     package var holdNote: String?
+    /// What this service is on hosts where `on.HOST` overrides its run, wrapper, env, secrets, workdir or cpus.
+    package var onHost: [HostName: ServiceSpec] = [:]
 
     package init(
         name: ServiceName, tier: TierName, run: [String], wrapper: [String] = [], hosts: [HostName],

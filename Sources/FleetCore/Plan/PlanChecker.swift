@@ -92,7 +92,9 @@ package struct PlanChecker: Sendable {
     /// Law 1.
     private func tierOrder() -> [String] {
         func check(_ ranks: [(number: Int, rank: Int)], _ verb: String) -> [String] {
-            zip(ranks, ranks.dropFirst()).filter { $0.rank > $1.rank }.map { "step \($1.number) \(verb) a tier after one that comes behind it, in step \($0.number)" }
+            zip(ranks, ranks.dropFirst()).filter { $0.rank > $1.rank }.map {
+                "step \($1.number) \(verb) a tier after one that comes behind it, in step \($0.number)"
+            }
         }
         let stops = plan.steps.compactMap { step in if case .stop(let tier, _) = step.what { (step.number, rank(tier)) } else { nil } }
         let starts = plan.steps.compactMap { step in if case .start(let tier, _) = step.what { (step.number, -rank(tier)) } else { nil } }
@@ -115,9 +117,13 @@ package struct PlanChecker: Sendable {
                 let near = sameTier.flatMap(workers).compactMap(step(stopping:))
                 switch consumer.policy {
                 case .buffer:
-                    if let first = near.min(), let last = consumerSteps.max(), first <= last { found.append("\(what): the producer stops in step \(first), the consumer in step \(last)") }
+                    if let first = near.min(), let last = consumerSteps.max(), first <= last {
+                        found.append("\(what): the producer stops in step \(first), the consumer in step \(last)")
+                    }
                 case .drain:
-                    if lastProducer >= firstConsumer { found.append("\(what): the consumer stops in step \(firstConsumer), the producer in step \(lastProducer)") }
+                    if lastProducer >= firstConsumer {
+                        found.append("\(what): the consumer stops in step \(firstConsumer), the producer in step \(lastProducer)")
+                    }
                     let whole = stream.from.flatMap(workers).allSatisfy(plan.workers.contains)
                     if whole, Planner.isMeasurable(stream, consumer), gates.isEmpty { found.append("\(what): nothing waits for it to drain") }
                 case .discard: break

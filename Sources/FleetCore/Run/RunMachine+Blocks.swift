@@ -22,7 +22,8 @@ extension RunMachine {
                 "step \(current.number): \(what). \(host) has not answered (\(lost[host] ?? "")); its workers may be running. It goes on when \(host) answers. "
                     + (aborting == nil
                         ? "If it is off: trading runs attest \(id) --host \(host) --powered-off --reason …"
-                        : "To end without it: trading runs abort \(id) --reason …"), about: host.raw)
+                        : "To end without it: trading runs abort \(id) --reason …"),
+                about: host.raw)
         }
         if let (command, wait) = waits.min(by: { $0.key < $1.key }) { return block(wait.slug, wait.text, about: command.raw) }
         if aborting != nil { return unblock() }

@@ -52,7 +52,9 @@ extension RunMachine {
             guard let lag = reading.lag else { return "the lag of \(name) is unknown" }
             return lag + reading.pending == 0 ? nil : "\(lag) unread and \(reading.pending) unacknowledged"
         }
-        guard let produced = evidence.producedFinally(stream, inventory) else { return "what \(stream.from.map(\.raw).joined(separator: ", ")) sent is unknown" }
+        guard let produced = evidence.producedFinally(stream, inventory) else {
+            return "what \(stream.from.map(\.raw).joined(separator: ", ")) sent is unknown"
+        }
         guard case .counter(let counter)? = consumer.applied else { return "no counter says what \(consumerName) accepted" }
         guard let applied = evidence.counter(counter, of: consumerName, inventory) else { return "what \(consumerName) accepted is unknown" }
         steps[step].detail = "\(produced) sent, \(applied) accepted (reported)"

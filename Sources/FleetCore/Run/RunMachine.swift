@@ -196,7 +196,8 @@ package struct RunMachine: Equatable, Sendable {
         steps[step].state = .active
         steps[step].began = now
         effects.append(.stepChanged(step))
-        effects.append(.record(.runStep, worker: nil, fields: [.init("step", step + 1), .init("label", plan.steps[step].label), .init("what", plan.steps[step].text)]))
+        effects.append(
+            .record(.runStep, worker: nil, fields: [.init("step", step + 1), .init("label", plan.steps[step].label), .init("what", plan.steps[step].text)]))
         effects += beginStep(now)
         return effects + settle(now)
     }
@@ -355,11 +356,13 @@ package struct RunMachine: Equatable, Sendable {
         }
         let exit = done.exit?.words ?? "was not running"
         return [
-            .record(.workerStop, worker: worker, fields: [
-                .init("signalled_unix_us", done.signalledUnixMicroseconds), .init("gone_unix_us", done.goneUnixMicroseconds), .init("exit", exit),
-                .init("killed", done.killed), .init("held", evidence.held.contains(worker)), .init("tree_empty", done.treeEmpty),
-                .init("evidence", done.citations.joined(separator: " ")), .init("status", done.status),
-            ]),
+            .record(
+                .workerStop, worker: worker,
+                fields: [
+                    .init("signalled_unix_us", done.signalledUnixMicroseconds), .init("gone_unix_us", done.goneUnixMicroseconds), .init("exit", exit),
+                    .init("killed", done.killed), .init("held", evidence.held.contains(worker)), .init("tree_empty", done.treeEmpty),
+                    .init("evidence", done.citations.joined(separator: " ")), .init("status", done.status),
+                ]),
             .note(worker: worker, text: "\(exit)\(done.killed ? ", KILLED" : "")\(done.status.isEmpty ? "" : ", said: \(done.status)")"),
         ]
     }

@@ -67,7 +67,9 @@ package struct LatchBook: Equatable, Sendable {
 
     package init(_ latches: [Latch] = []) { _ = merge(latches) }
 
-    package var all: [Latch] { latches.values.sorted { $0.unixMicroseconds == $1.unixMicroseconds ? $0.id < $1.id : $0.unixMicroseconds < $1.unixMicroseconds } }
+    package var all: [Latch] {
+        latches.values.sorted { $0.unixMicroseconds == $1.unixMicroseconds ? $0.id < $1.id : $0.unixMicroseconds < $1.unixMicroseconds }
+    }
 
     package var inForce: [Latch] { all.filter { $0.release == nil } }
 

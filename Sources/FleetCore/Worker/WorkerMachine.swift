@@ -142,7 +142,15 @@ package struct WorkerMachine: Equatable, Sendable {
             return []
         }
         if let expected = order.expectedGeneration, expected != generation {
-            return [.answer(order, .refused(slug: "stale", text: "\(worker) is at generation \(generation), the order was made for \(expected): it was changed meanwhile. Look at trading status and order again"))]
+            return [
+                .answer(
+                    order,
+                    .refused(
+                        slug: "stale",
+                        text:
+                            "\(worker) is at generation \(generation), the order was made for \(expected): it was changed meanwhile. Look at trading status and order again"
+                    ))
+            ]
         }
         if let slot, !superseding {
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: \(slot.verb) by \(slot.by). Wait for it, or stop it"))]
@@ -175,7 +183,11 @@ package struct WorkerMachine: Equatable, Sendable {
 
     private mutating func start(_ order: Order, _ launch: LaunchID, _ now: BootTime) -> [Effect] {
         if let latch {
-            return [.answer(order, .refused(slug: "latched", text: "\(worker) is under emergency stop \(latch). Release it first: trading emergency-stop release --reason …"))]
+            return [
+                .answer(
+                    order,
+                    .refused(slug: "latched", text: "\(worker) is under emergency stop \(latch). Release it first: trading emergency-stop release --reason …"))
+            ]
         }
         if let refused = refusal(order) { return refused }
         switch phase {
@@ -192,7 +204,11 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private var heldProgress: Answer {
-        .progress(slug: "hold", text: "\(worker) still runs after its grace and is held, not killed. trading hold wait \(worker) --for 60s, or trading hold release \(worker) --kill --reason …")
+        .progress(
+            slug: "hold",
+            text:
+                "\(worker) still runs after its grace and is held, not killed. trading hold wait \(worker) --for 60s, or trading hold release \(worker) --kill --reason …"
+        )
     }
 
     private mutating func launchNow(_ launch: LaunchID, _ event: AuditEvent, _ now: BootTime) -> [Effect] {
@@ -210,7 +226,8 @@ package struct WorkerMachine: Equatable, Sendable {
     private mutating func stop(_ order: Order, killNow: Bool, _ now: BootTime) -> [Effect] {
         if let refused = refusal(order, superseding: true) { return refused }
         if let slot, slot.verb == "stop", !killNow || killedThisStop {
-            let then: String = if case .held = phase { "It is held: trading hold wait \(worker), or trading hold release \(worker)" } else { "It goes on by itself" }
+            let then: String =
+                if case .held = phase { "It is held: trading hold wait \(worker), or trading hold release \(worker)" } else { "It goes on by itself" }
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: stop by \(slot.by). \(then)"))]
         }
         var effects = accept(order)
@@ -297,9 +314,16 @@ package struct WorkerMachine: Equatable, Sendable {
             killedThisStop = true
             enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
             if let latch { return [.killTree(latch: latch)] + effects + [emergencyKill(pid, latch)] }
-            return effects + [.record(.workerKill, order: slot, fields: [Field("pid", pid), Field("why", "ordered before it ran"), Field("level", "warning")]), .killTree(latch: nil)]
+            return effects + [
+                .record(.workerKill, order: slot, fields: [Field("pid", pid), Field("why", "ordered before it ran"), Field("level", "warning")]),
+                .killTree(latch: nil),
+            ]
         }
-        let within: Duration = switch policy.ready { case .notify(let within): within; case .delay(let delay): delay }
+        let within: Duration =
+            switch policy.ready {
+            case .notify(let within): within;
+            case .delay(let delay): delay
+            }
         enter(.starting(launch, pid: pid, by: now + within), now)
         if slot?.verb == "stop" { return effects + beginStop(launch, pid, now) }
         if readyEarly { effects += ready(now) }
@@ -440,7 +464,11 @@ package struct WorkerMachine: Equatable, Sendable {
         } else if ready {
             enter(.running(launch, pid: pid), now)
         } else {
-            let within: Duration = switch policy.ready { case .notify(let within): within; case .delay(let delay): delay }
+            let within: Duration =
+                switch policy.ready {
+                case .notify(let within): within;
+                case .delay(let delay): delay
+                }
             enter(.starting(launch, pid: pid, by: now + within), now)
         }
         return [record]
@@ -502,7 +530,10 @@ package struct WorkerMachine: Equatable, Sendable {
         var effects: [Effect] = []
         if let by = actionBy, now >= by, let order = slot {
             actionBy = nil
-            effects += finish(.failed(slug: "\(order.verb)-late", text: "\(worker) has not shown that it did \(order.verb) in time. Look at trading status and trading logs \(worker.service)"))
+            effects += finish(
+                .failed(
+                    slug: "\(order.verb)-late",
+                    text: "\(worker) has not shown that it did \(order.verb) in time. Look at trading status and trading logs \(worker.service)"))
         }
         guard let due = deadline, now >= due else { return effects }
         switch phase {
@@ -518,7 +549,11 @@ package struct WorkerMachine: Equatable, Sendable {
             if readyByDelay { return effects + ready(now) }
             lateSaid = true
             guard slot?.verb == "start" else { return effects }
-            return effects + finish(.failed(slug: "not-ready", text: "\(worker) runs but has not said READY=1 in time. It was left running: trading logs \(worker.service), trading stop \(worker)"))
+            return effects
+                + finish(
+                    .failed(
+                        slug: "not-ready",
+                        text: "\(worker) runs but has not said READY=1 in time. It was left running: trading logs \(worker.service), trading stop \(worker)"))
         case .stopping(let id, let pid, _, _):
             guard policy.stop.then == .hold else { return effects + kill(id, pid, "still there at the end of its grace", now) }
             heldThisStop = true
@@ -530,7 +565,13 @@ package struct WorkerMachine: Equatable, Sendable {
             return effects
         case .killing:
             lateSaid = true
-            return effects + finish(.failed(slug: "kill-late", text: "\(worker) is still there \(Self.killLateAfter.words) after SIGKILL: it sleeps uninterruptibly or dumps core. It goes by itself or with the host"))
+            return effects
+                + finish(
+                    .failed(
+                        slug: "kill-late",
+                        text:
+                            "\(worker) is still there \(Self.killLateAfter.words) after SIGKILL: it sleeps uninterruptibly or dumps core. It goes by itself or with the host"
+                    ))
         case .backoff:
             guard latch == nil else { return effects }
             restarts += 1

@@ -9,7 +9,8 @@ struct RunFixture {
             fleet: "demo", tiers: [TierSpec(name: "market-data"), TierSpec(name: "strategies"), TierSpec(name: "execution")],
             hosts: ["md-1", "st-1", "ex-1"].map { HostSpec(name: $0) },
             services: [
-                ServiceSpec(name: "feed", tier: "market-data", run: ["/feed"], hosts: ["md-1"], counters: [CounterSpec(name: "produced", how: .notify("X_PRODUCED"))]),
+                ServiceSpec(
+                    name: "feed", tier: "market-data", run: ["/feed"], hosts: ["md-1"], counters: [CounterSpec(name: "produced", how: .notify("X_PRODUCED"))]),
                 ServiceSpec(name: "recorder", tier: "market-data", run: ["/rec"], hosts: ["md-1"]),
                 ServiceSpec(name: "strategy", tier: "strategies", run: ["/strat"], hosts: ["st-1"], quiesce: quiesce, resume: quiesce),
                 ServiceSpec(name: "gateway", tier: "execution", run: ["/gw"], hosts: ["ex-1"], gates: [gate]),

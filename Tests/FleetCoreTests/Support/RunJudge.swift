@@ -64,12 +64,14 @@ struct RunJudge {
 
     private mutating func lookAtDirectDrains() {
         for stream in inventory.streams where stream.via == .direct && producersGone(stream.name) {
-            let producers = stream.from.flatMap { from in inventory.service(from)!.hosts.map { WorkerName(from, on: $0) } }
-            let said = producers.map { lastWords[$0].flatMap { $0.isClean ? $0.notified["X_MADE_\(stream.name.raw.last!)"].flatMap { Int64($0) } : nil } }
+            let producers = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { WorkerName(from, on: $0) } }
+            let said = producers.map { lastWords[$0].flatMap { $0.isClean ? $0.notified["X_MADE_\(stream.name.raw.suffix(1))"].flatMap { Int64($0) } : nil } }
             guard !said.contains(nil) else { continue }
             let produced = said.reduce(0) { $0 + ($1 ?? 0) }
             for consumer in stream.to {
-                let applied = inventory.service(consumer.service)!.hosts.map { counters[WorkerName(consumer.service, on: $0)]?["done-\(stream.name.raw.last!)"] }
+                let applied = (inventory.service(consumer.service)?.hosts ?? []).map {
+                    counters[WorkerName(consumer.service, on: $0)]?["done-\(stream.name.raw.suffix(1))"]
+                }
                 if !applied.contains(nil), applied.reduce(0, { $0 + ($1 ?? 0) }) == produced { shownDrained["\(stream.name)/\(consumer.service)"] = true }
             }
         }
@@ -93,7 +95,9 @@ struct RunJudge {
                 expect(seen.insert(command).inserted, "\(command) goes out twice at once")
                 expect(sent[command] == nil || sent[command] == ask, "\(command) changes what it asks")
                 expect(command.raw.hasSuffix("@\(host)") || command.raw.hasSuffix("/\(host)"), "\(command) goes to \(host)")
-                if case .hostReturned(host) = event, machine.step == stepBefore { expect(owed[command] != nil, "\(command) is new on a host that returned") } else {
+                if case .hostReturned(host) = event, machine.step == stepBefore {
+                    expect(owed[command] != nil, "\(command) is new on a host that returned")
+                } else {
                     expect(sent[command] == nil, "\(command) is used again")
                 }
                 sent[command] = ask
@@ -110,11 +114,15 @@ struct RunJudge {
             expect(missing.isEmpty, "\(host) returned and was not asked again: \(missing.keys)")
         }
         expect(machine.state.isEnded == hasEnded, "ended without saying so")
-        if case .timeReached = event, let deadline = machine.deadline { expect(deadline > now.boot, "the deadline stays in the past: it would be called for over and over") }
+        if case .timeReached = event, let deadline = machine.deadline {
+            expect(deadline > now.boot, "the deadline stays in the past: it would be called for over and over")
+        }
         if machine.state == .active {
             let waits = !owed.isEmpty || machine.deadline != nil
             expect(waits || machine.blocked != nil, "step \(machine.step + 1) waits for nothing and says nothing")
-            expect(machine.blocked.map { $0.text.contains("trading ") || $0.slug == "hold" } ?? true, "a block without what to type: \(machine.blocked?.text ?? "")")
+            expect(
+                machine.blocked.map { $0.text.contains("trading ") || $0.slug == "hold" } ?? true,
+                "a block without what to type: \(machine.blocked?.text ?? "")")
         }
     }
 
@@ -125,7 +133,7 @@ struct RunJudge {
         for other in plan.workers {
             let otherTier = inventory.service(other.service)?.tier
             if let otherRank = inventory.tiers.firstIndex(where: { $0.name == otherTier }), otherRank < rank {
-                expect(isProven(other), "law 1: \(worker) of \(service.tier) is told to stop while \(other) of \(otherTier!) is not proven stopped")
+                expect(isProven(other), "law 1: \(worker) of \(service.tier) is told to stop while \(other) of \(otherTier?.raw ?? "?") is not proven stopped")
             }
         }
         for stream in inventory.streams {

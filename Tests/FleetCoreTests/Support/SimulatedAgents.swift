@@ -102,7 +102,8 @@ struct SimulatedAgents {
             alive.insert(WorkerName(service, on: host))
             finish(command, host, .done(RunReply.Done()))
         case .verify(let service):
-            finish(command, host, fails ? .refused(slug: "busy", text: "busy") : .done(RunReply.Done(treeEmpty: !alive.contains(WorkerName(service, on: host)))))
+            finish(
+                command, host, fails ? .refused(slug: "busy", text: "busy") : .done(RunReply.Done(treeEmpty: !alive.contains(WorkerName(service, on: host)))))
         case .snapshot(let service):
             let worker = WorkerName(service, on: host)
             finish(command, host, fails ? .failed(slug: "disk-full", text: "no room") : .done(RunReply.Done(counters: counters(worker))))
@@ -146,9 +147,9 @@ struct SimulatedAgents {
     private func lastWords(_ worker: WorkerName) -> [String: String] {
         var words: [String: String] = [:]
         for stream in inventory.streams where stream.from.contains(worker.service) {
-            words["X_MADE_\(stream.name.raw.last!)"] = "\(made["\(worker)/\(stream.name)"] ?? 0)"
+            words["X_MADE_\(stream.name.raw.suffix(1))"] = "\(made["\(worker)/\(stream.name)"] ?? 0)"
         }
-        for (name, value) in counters(worker) { words["X_DONE_\(name.last!)"] = "\(value)" }
+        for (name, value) in counters(worker) { words["X_DONE_\(name.suffix(1))"] = "\(value)" }
         return words
     }
 
@@ -157,8 +158,10 @@ struct SimulatedAgents {
         let speaks = inventory.service(worker.service)?.hosts.first == worker.host
         var counters: [String: Int64] = [:]
         for stream in inventory.streams where stream.to.contains(where: { $0.service == worker.service }) {
-            let sum = stream.from.flatMap { from in inventory.service(from)!.hosts.map { made["\(WorkerName(from, on: $0))/\(stream.name)"] ?? 0 } }.reduce(0, +)
-            counters["done-\(stream.name.raw.last!)"] = speaks ? sum - (lag["\(stream.name)/\(worker.service)"] ?? 0) : 0
+            let sum = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { made["\(WorkerName(from, on: $0))/\(stream.name)"] ?? 0 } }
+                .reduce(
+                    0, +)
+            counters["done-\(stream.name.raw.suffix(1))"] = speaks ? sum - (lag["\(stream.name)/\(worker.service)"] ?? 0) : 0
         }
         return counters
     }
@@ -169,7 +172,8 @@ struct SimulatedAgents {
             return stream.to.map {
                 let left = lag["\(stream.name)/\($0.service)"] ?? 0
                 return StreamReading(
-                    stream: stream.name, consumer: $0.service, host: host, known: true, runID: "r", length: left, entriesAdded: added[stream.name] ?? 0, lag: left)
+                    stream: stream.name, consumer: $0.service, host: host, known: true, runID: "r", length: left, entriesAdded: added[stream.name] ?? 0,
+                    lag: left)
             }
         }
     }

@@ -19,7 +19,13 @@ struct SplitMix64: RandomNumberGenerator {
 
     mutating func below(_ limit: Int) -> Int { Int(next() % UInt64(max(1, limit))) }
 
-    mutating func pick<Element>(_ items: [Element]) -> Element? { items.isEmpty ? nil : items[below(items.count)] }
+    /// One of them; there must be one.
+    mutating func pick<Element>(_ items: [Element]) -> Element {
+        precondition(!items.isEmpty, "nothing to pick from")
+        return items[below(items.count)]
+    }
+
+    mutating func pickAny<Element>(_ items: [Element]) -> Element? { items.isEmpty ? nil : items[below(items.count)] }
 
     mutating func some<Element>(_ items: [Element], percent: Int) -> [Element] { items.filter { _ in chance(percent) } }
 }
