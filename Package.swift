@@ -100,7 +100,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "trading-agent",
-            dependencies: ["FleetAgent", "FleetWire", "FleetTrust", "LinuxHost", log] + nio,
+            dependencies: ["FleetAgent", "FleetCore", "FleetWire", "FleetTrust", "COpenSSL", "LinuxHost", log] + nio,
             swiftSettings: strict),
         .executableTarget(
             name: "trading-shim",
@@ -112,7 +112,7 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "trading-bench",
-            dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetInventory", "LinuxHost", "CLinux", arguments, tls] + nio,
+            dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetInventory", "LinuxHost", "CLinux", arguments, tls, protobuf, log] + nio,
             swiftSettings: strict),
 
         // Tests. Those that block threads or start processes run in targets of their own (deploy/test).
@@ -123,13 +123,16 @@ let package = Package(
             name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim"], swiftSettings: strict),
         .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
         .testTarget(
-            name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, log] + nio, swiftSettings: strict),
+            name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
         .testTarget(
             name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
             swiftSettings: strict),
         .testTarget(
             name: "FleetClientTests", dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", log],
             swiftSettings: strict),
+        .testTarget(
+            name: "FleetAgentTests",
+            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf], swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [

@@ -12,8 +12,8 @@ extension Coordinator {
     func certify(run id: UInt64, _ machine: RunMachine, ending: String?) {
         let stopped = Set(machine.evidence.stops.keys.map(\.service))
         var broken: [ServiceName: String] = [:]
-        for worker in relaunched { broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time" }
-        let ledger = Ledger(inventory: inventory, baseline: baseline, evidence: machine.evidence, brokenCounts: broken).lines(stopped: stopped)
+        for worker in runs[id]?.relaunched ?? relaunched { broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time" }
+        let ledger = Ledger(inventory: inventory, baseline: runs[id]?.baseline ?? baseline, evidence: machine.evidence, brokenCounts: broken).lines(stopped: stopped)
         let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: ledger, ending: ending)
         var certificate = APICertificate()
         certificate.run = id

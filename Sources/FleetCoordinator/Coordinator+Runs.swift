@@ -65,7 +65,7 @@ extension Coordinator {
         api.planDigest = Self.digest(of: plan)
         api.beganUnixUs = now().unixMicroseconds
         api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
-        runs[id] = RunRecord(machine: machine, api: api)
+        runs[id] = RunRecord(machine: machine, api: api, baseline: baseline)
         let time = now().boot
         for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
             handle(run: id, .hostLost(name, why: host.whyUnknown))
@@ -303,6 +303,7 @@ extension Coordinator {
         }
         let names = Set(resting.map(\.name))
         let kept = readings.filter { names.contains($0.stream) }
+        runs[id]?.relaunched = relaunched
         baseline = baseline.filter { !names.contains($0.stream) } + kept
         for stream in resting {
             for service in stream.from + stream.to.map(\.service) {

@@ -21,7 +21,10 @@ package struct HostPartBuilder: Sendable {
         }
         part.dependencies = inventory.dependencies.filter { $0.host == host.name }.map(dependency)
         part.streams = probes(on: host.name)
-        part.digest = try Digest.sha256Hex(part.serializedBytes(partial: false) as [UInt8])
+        // Maps have no order of their own: the digest is of the one serialization that both sides can repeat.
+        var options = BinaryEncodingOptions()
+        options.useDeterministicOrdering = true
+        part.digest = try Digest.sha256Hex(part.serializedBytes(options: options) as [UInt8])
         return part
     }
 

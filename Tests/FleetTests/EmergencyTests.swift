@@ -30,7 +30,7 @@ import Testing
         let refused = try fleet.trading("start", "strategy", "--reason", "too early")
         #expect(refused.status != 0 && refused.text.contains("latched"), "\(refused.text)")
         let onHost = try fleet.local("st-1", "start", "strategy", "--reason", "too early")
-        #expect(onHost.status != 0 && onHost.text.contains("latched"), "\(onHost.text)")
+        #expect(onHost.status != 0 && onHost.text.contains("emergency stop"), "\(onHost.text)")
         #expect(try fleet.state("strategy") == "STOPPED")
 
         #expect(try fleet.trading("emergency-stop", "release", "--reason", "fixed").status == 0)
