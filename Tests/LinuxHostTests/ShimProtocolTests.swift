@@ -30,7 +30,11 @@ import Testing
             try fixture.expect(client, "a refusal of \(line.debugDescription)") { if case .error = $0 { true } else { false } }
         }
         let client = try ShimConnection(to: directory)
-        try client.send(bytes: [UInt8](repeating: 120, count: 100_000))
+        do throws(LinuxError) {
+            for _ in 0..<100 { try client.send(bytes: [UInt8](repeating: 120, count: 1_000)) }
+        } catch where [EAGAIN, EPIPE, ECONNRESET].contains(error.errno) {
+            // It was cut off in the middle, or its buffer is full: either way it is no longer waited for.
+        } catch { throw error }
         #expect(try client.messages(until: { _ in false }, within: ShimFixture.patience) == nil)
         #expect(client.ended)
         // Half a line and silence, from as many as there is room for, keep nobody out.
