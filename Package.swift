@@ -96,7 +96,9 @@ let package = Package(
             swiftSettings: strict),
         .executableTarget(
             name: "trading-coordinator",
-            dependencies: ["FleetCore", "FleetCoordinator", "FleetServer", "FleetInventory", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", arguments, log] + nio,
+            dependencies: [
+                "FleetCore", "FleetCoordinator", "FleetServer", "FleetInventory", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", arguments, log,
+            ] + nio,
             swiftSettings: strict),
         .executableTarget(
             name: "trading-agent",
@@ -131,7 +133,8 @@ let package = Package(
             name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
             swiftSettings: strict),
         .testTarget(
-            name: "FleetClientTests", dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", log],
+            name: "FleetClientTests",
+            dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", log],
             swiftSettings: strict),
         .testTarget(
             name: "FleetAgentTests",

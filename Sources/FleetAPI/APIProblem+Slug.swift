@@ -24,7 +24,8 @@ extension APIProblem {
 
     /// The shape of every refusal on a terminal: what and slug, why, what to type.
     package var screen: String {
-        let head = what.count + slug.count + 3 <= 96
+        let head =
+            what.count + slug.count + 3 <= 96
             ? what + String(repeating: " ", count: max(1, 96 - what.count - slug.count - 2)) + "[\(slug)]" : "\(what) [\(slug)]"
         return ([head] + [why, then].filter { !$0.isEmpty }.map { "  " + $0.split(separator: "\n").joined(separator: "\n  ") })
             .joined(separator: "\n")

@@ -12,8 +12,11 @@ extension Coordinator {
     func certify(run id: UInt64, _ machine: RunMachine, ending: String?) {
         let stopped = Set(machine.evidence.stops.keys.map(\.service))
         var broken: [ServiceName: String] = [:]
-        for worker in runs[id]?.relaunched ?? relaunched { broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time" }
-        let ledger = Ledger(inventory: inventory, baseline: runs[id]?.baseline ?? baseline, evidence: machine.evidence, brokenCounts: broken).lines(stopped: stopped)
+        for worker in runs[id]?.relaunched ?? relaunched {
+            broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time"
+        }
+        let ledger = Ledger(inventory: inventory, baseline: runs[id]?.baseline ?? baseline, evidence: machine.evidence, brokenCounts: broken).lines(
+            stopped: stopped)
         let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: ledger, ending: ending)
         var certificate = APICertificate()
         certificate.run = id
@@ -130,7 +133,8 @@ extension Coordinator {
     private static func count(_ certificate: inout APICertificate) {
         let figures = certificate.ledger.flatMap { [$0.produced, $0.applied, $0.inFlight, $0.buffered, $0.discarded] }
         certificate.measured = UInt32(figures.count { $0.known && $0.evidence == .measured } + certificate.workers.count { $0.treeEmpty })
-        certificate.reported = UInt32(figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
+        certificate.reported = UInt32(
+            figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
         certificate.attested = UInt32(certificate.overrides.count)
         certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty })
     }

@@ -65,7 +65,9 @@ extension Coordinator: CoordinatorService {
     package func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone {
         try fullOnly(caller)
         guard let worker = WorkerName(request.worker), inventory.workers.contains(worker) else {
-            throw APIProblem(slug: "unknown-service", what: "REFUSED  no worker is called \(request.worker)", why: "", then: "Write it as service@host; trading status shows them")
+            throw APIProblem(
+                slug: "unknown-service", what: "REFUSED  no worker is called \(request.worker)", why: "",
+                then: "Write it as service@host; trading status shows them")
         }
         var command = WireCommand()
         command.service = worker.service.raw
@@ -96,7 +98,9 @@ extension Coordinator: CoordinatorService {
             unixMicroseconds: moment.unixMicroseconds, scope: LatchScope(request.scope))
         let known = table.book.latches[latch.id]
         guard known?.release == nil else {
-            throw APIProblem(slug: "latch-released", what: "REFUSED  latch \(latch.id) was released by \(known?.release?.by ?? "")", why: "A released latch is never honoured again.", then: "Order a new emergency stop")
+            throw APIProblem(
+                slug: "latch-released", what: "REFUSED  latch \(latch.id) was released by \(known?.release?.by ?? "")",
+                why: "A released latch is never honoured again.", then: "Order a new emergency stop")
         }
         let collector = EmergencyCollector()
         try table.fanOut(latch, collector: collector)
@@ -128,7 +132,9 @@ extension Coordinator: CoordinatorService {
         let release = Latch.Release(by: caller.name, reason: request.reason, unixMicroseconds: now().unixMicroseconds)
         let released = table.release(request.latch.isEmpty ? nil : request.latch, release)
         guard !released.isEmpty else {
-            throw APIProblem(slug: "no-latch", what: "REFUSED  no emergency stop\(request.latch.isEmpty ? "" : " \(request.latch)") is in force here", why: "", then: "trading status shows those in force")
+            throw APIProblem(
+                slug: "no-latch", what: "REFUSED  no emergency stop\(request.latch.isEmpty ? "" : " \(request.latch)") is in force here", why: "",
+                then: "trading status shows those in force")
         }
         home.execute { [self] in latchesChanged(released) }
         var done = APIDone()
@@ -201,7 +207,9 @@ extension Coordinator: CoordinatorService {
         case "attest" where request.poweredOff && !request.host.isEmpty:
             event = .overridden(RunOverride(what: .hostOff(HostName(request.host)), by: caller.name, reason: request.reason))
         default:
-            throw APIProblem(slug: "bad-request", what: "REFUSED  \(verb) names nothing to act on", why: "", then: "override takes --gate or --stream, attest --host H --powered-off")
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(verb) names nothing to act on", why: "",
+                then: "override takes --gate or --stream, attest --host H --powered-off")
         }
         return try await onHome { [self] in
             guard let machine = try known(id).machine, !machine.state.isEnded else {
@@ -217,10 +225,14 @@ extension Coordinator: CoordinatorService {
     /// Refuses what a relay can't do and what a peer that is out of date may not do.
     private func fullOnly(_ caller: Caller) throws {
         if settings.relay {
-            throw APIProblem(slug: "not-here", what: "REFUSED  \(settings.name) is a relay: status, emergency stop and its release only", why: "", then: "Ask a full coordinator")
+            throw APIProblem(
+                slug: "not-here", what: "REFUSED  \(settings.name) is a relay: status, emergency stop and its release only", why: "",
+                then: "Ask a full coordinator")
         }
         if caller.restricted {
-            throw APIProblem(slug: "restricted", what: "REFUSED  \(caller.name)'s certificate is out of date: status and emergency stop only", why: "", then: "Renew it: trading certs issue operator NAME --force")
+            throw APIProblem(
+                slug: "restricted", what: "REFUSED  \(caller.name)'s certificate is out of date: status and emergency stop only", why: "",
+                then: "Renew it: trading certs issue operator NAME --force")
         }
     }
 }

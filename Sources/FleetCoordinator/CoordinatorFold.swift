@@ -1,6 +1,6 @@
+internal import FleetAPI
 package import FleetCore
 package import FleetJournal
-internal import FleetAPI
 
 /// The coordinator's state as its journal tells it: a fold, never a second file.
 package struct CoordinatorFold: Equatable, Sendable {

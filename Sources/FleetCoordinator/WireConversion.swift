@@ -95,7 +95,8 @@ extension StreamReading {
 
     /// nil for a text that no version of this program has written.
     init?(journaled text: String) {
-        guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(text) }), let stream = json["stream"]?.stringValue, let consumer = json["consumer"]?.stringValue, let host = json["host"]?.stringValue,
+        guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(text) }), let stream = json["stream"]?.stringValue,
+            let consumer = json["consumer"]?.stringValue, let host = json["host"]?.stringValue,
             let known = json["known"]?.boolValue, let added = json["added"]?.intValue, let pending = json["pending"]?.intValue
         else { return nil }
         self.init(

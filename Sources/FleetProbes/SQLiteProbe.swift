@@ -57,8 +57,7 @@ package enum SQLiteProbe {
         }
     }
 
-    private static func number(_ query: String, in database: OpaquePointer, object: String) throws(ProbeError) -> Int64
-    {
+    private static func number(_ query: String, in database: OpaquePointer, object: String) throws(ProbeError) -> Int64 {
         var statement: OpaquePointer?
         let prepared = sqlite3_prepare_v2(database, query, -1, &statement, nil)
         defer { sqlite3_finalize(statement) }

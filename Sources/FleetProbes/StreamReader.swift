@@ -23,8 +23,7 @@ package enum StreamReader {
         return reading
     }
 
-    private static func readSink(_ probe: WireStreamProbe, into reading: inout WireStreamReading, by deadline: Deadline)
-    {
+    private static func readSink(_ probe: WireStreamProbe, into reading: inout WireStreamReading, by deadline: Deadline) {
         do throws(ProbeError) {
             if !probe.sqlitePath.isEmpty {
                 reading.applied = try SQLiteProbe.countDistinct(

@@ -40,7 +40,8 @@ struct EstopBench: AsyncParsableCommand {
             lastGone.append(gone)
             command.append(took)
             floor.append(try KillFloor.measure(agents * workers))
-            FileHandle.standardError.write(Data("round \(round): last worker gone after \(BenchLine.number(gone)) ms, the command ended after \(BenchLine.number(took)) ms\n".utf8))
+            FileHandle.standardError.write(
+                Data("round \(round): last worker gone after \(BenchLine.number(gone)) ms, the command ended after \(BenchLine.number(took)) ms\n".utf8))
             try fleet.release()
         }
         let p50 = { BenchLine.percentile($0, 0.5) }

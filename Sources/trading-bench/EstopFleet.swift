@@ -92,7 +92,8 @@ final class EstopFleet {
     func begin() throws {
         let fleet = directory + "/fleet.yaml"
         try launch(
-            "ctl-1", "trading-coordinator", ["--name", "ctl-1", "--inventory", fleet, "--state-dir", directory + "/state/ctl-1"] + identity("coordinator-ctl-1"))
+            "ctl-1", "trading-coordinator",
+            ["--name", "ctl-1", "--inventory", fleet, "--state-dir", directory + "/state/ctl-1"] + identity("coordinator-ctl-1"))
         try launch(
             "ctl-2", "trading-coordinator",
             ["--name", "ctl-2", "--relay", "--inventory", fleet, "--state-dir", directory + "/state/ctl-2"] + identity("coordinator-ctl-2"))
@@ -141,7 +142,9 @@ final class EstopFleet {
                 handles.append(try PIDFD(opening: worker))
             }
         }
-        guard handles.count == agents * workers else { throw Failure(description: "\(handles.count) of \(agents * workers) workers run. Logs: \(directory)/log") }
+        guard handles.count == agents * workers else {
+            throw Failure(description: "\(handles.count) of \(agents * workers) workers run. Logs: \(directory)/log")
+        }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "\(bin)/trading")
         process.arguments = ["--config", config, "emergency-stop", "--yes", "--reason", "bench"]
@@ -166,7 +169,8 @@ final class EstopFleet {
     /// Ends the workers by their run directories, then every process that was started here.
     func end() {
         for host in hosts {
-            let latch = LatchFile(id: "bench-end", by: "trading-bench", reason: "the benchmark ended", unixMicroseconds: Clock.unixMicroseconds(), scope: .init(everything: true))
+            let latch = LatchFile(
+                id: "bench-end", by: "trading-bench", reason: "the benchmark ended", unixMicroseconds: Clock.unixMicroseconds(), scope: .init(everything: true))
             _ = LocalEmergencyStop.run(runDirectory: "\(directory)/run/\(host)", stateDirectory: nil, latch: latch, isIncluded: { _ in true })
         }
         for process in processes { process.terminate() }

@@ -7,7 +7,8 @@ import Testing
     private func connect(_ fleet: TestFleet, port: Int, _ arguments: [String], alpn: String) throws -> TestFleet.Output {
         try fleet.run(
             "/usr/bin/timeout",
-            ["5", "openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-alpn", alpn, "-CAfile", fleet.directory + "/pki/ca.pem", "-ign_eof", "-quiet"] + arguments,
+            ["5", "openssl", "s_client", "-connect", "127.0.0.1:\(port)", "-alpn", alpn, "-CAfile", fleet.directory + "/pki/ca.pem", "-ign_eof", "-quiet"]
+                + arguments,
             input: "GET /api/v1/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     }
 
@@ -17,13 +18,16 @@ import Testing
         defer { fleet.end() }
         try fleet.begin()
         let foreign = fleet.directory + "/foreign"
-        for arguments in [["init", "--dir", foreign, "--fleet", "demo"], ["issue", "operator", "eve", "--dir", foreign], ["issue", "agent", "md-1", "--dir", foreign]] {
+        for arguments in [
+            ["init", "--dir", foreign, "--fleet", "demo"], ["issue", "operator", "eve", "--dir", foreign], ["issue", "agent", "md-1", "--dir", foreign],
+        ] {
             #expect(try fleet.run(TestFleet.bin + "/trading", ["certs"] + arguments).status == 0)
         }
         let pki = fleet.directory + "/pki"
         func pair(_ directory: String, _ name: String) -> [String] { ["-cert", "\(directory)/\(name).pem", "-key", "\(directory)/\(name).key"] }
         for (port, alpn, good, wrongRole, stranger) in [
-            (fleet.ports.api, "http/1.1", "operator-bob", "agent-md-1", "operator-eve"), (fleet.ports.coordinator, "trading/1", "agent-md-2", "operator-bob", "agent-md-1"),
+            (fleet.ports.api, "http/1.1", "operator-bob", "agent-md-1", "operator-eve"),
+            (fleet.ports.coordinator, "trading/1", "agent-md-2", "operator-bob", "agent-md-1"),
         ] {
             let mark = fleet.coordinator?.log.count ?? 0
             func logged(_ slug: String) -> Bool { eventually(within: 5) { fleet.coordinator?.log.dropFirst(mark).contains(slug) == true } }
@@ -68,7 +72,10 @@ import Testing
         for bytes in ["\\x80\\x00\\x00\\x00", "\\x00\\x00\\x00\\x00", "\\x00\\x00\\x00\\x05hello", "\\x00\\x00\\x01\\x00half"] {
             _ = try fleet.run(
                 "/usr/bin/timeout",
-                ["8", "bash", "-c", "printf '\(bytes)' | openssl s_client -connect 127.0.0.1:\(fleet.ports.coordinator) -alpn trading/1 -CAfile \(pki)/ca.pem -cert \(pki)/agent-md-1.pem -key \(pki)/agent-md-1.key -ign_eof -quiet"])
+                [
+                    "8", "bash", "-c",
+                    "printf '\(bytes)' | openssl s_client -connect 127.0.0.1:\(fleet.ports.coordinator) -alpn trading/1 -CAfile \(pki)/ca.pem -cert \(pki)/agent-md-1.pem -key \(pki)/agent-md-1.key -ign_eof -quiet",
+                ])
         }
         #expect(fleet.coordinator?.log.contains("bad-frame") == true, "\(fleet.coordinator?.log ?? "")")
         #expect(try fleet.reportingHosts() == 4)

@@ -30,7 +30,10 @@ import Testing
         let path = "\(fleet.directory)/state/ctl-1/certificates/stop-2"
         let verified = try fleet.run(
             "/usr/bin/openssl",
-            ["cms", "-verify", "-binary", "-inform", "DER", "-in", path + ".p7s", "-content", path + ".json", "-CAfile", fleet.directory + "/pki/ca.pem", "-purpose", "any", "-out", "/dev/null"])
+            [
+                "cms", "-verify", "-binary", "-inform", "DER", "-in", path + ".p7s", "-content", path + ".json", "-CAfile", fleet.directory + "/pki/ca.pem",
+                "-purpose", "any", "-out", "/dev/null",
+            ])
         #expect(verified.status == 0, "\(verified.text)")
     }
 

@@ -46,7 +46,9 @@ final class TestFleet {
         let free = try Self.freePorts(6)
         ports = Ports(coordinator: free[0], relay: free[1], api: free[2], relayAPI: free[3], redis: free[4], gateway: free[5])
         var text = try String(contentsOfFile: Self.root + "/inventory/demo/fleet.yaml", encoding: .utf8)
-        for (old, new) in [(7443, ports.coordinator), (7444, ports.relay), (7480, ports.api), (7481, ports.relayAPI), (16379, ports.redis), (18081, ports.gateway)] {
+        for (old, new) in [
+            (7443, ports.coordinator), (7444, ports.relay), (7480, ports.api), (7481, ports.relayAPI), (16379, ports.redis), (18081, ports.gateway),
+        ] {
             text = text.replacingOccurrences(of: "127.0.0.1:\(old)", with: "127.0.0.1:\(new)")
         }
         try edit(text).write(toFile: inventory, atomically: true, encoding: .utf8)
@@ -65,15 +67,15 @@ final class TestFleet {
         for name in ["ctl-1", "ctl-2"] { #expect(try raw("trading", ["certs", "issue", "coordinator", name, "--dir", pki]).status == 0) }
         for name in ["alice", "bob"] { #expect(try raw("trading", ["certs", "issue", "operator", name, "--dir", pki]).status == 0) }
         try """
-            fleet = demo
-            coordinator = ctl-1 127.0.0.1:\(ports.api)
-            relay = ctl-2 127.0.0.1:\(ports.relayAPI)
-            ca = \(pki)/ca.pem
-            crl = \(pki)/crl.pem
-            cert = \(pki)/operator-alice.pem
-            key = \(pki)/operator-alice.key
+        fleet = demo
+        coordinator = ctl-1 127.0.0.1:\(ports.api)
+        relay = ctl-2 127.0.0.1:\(ports.relayAPI)
+        ca = \(pki)/ca.pem
+        crl = \(pki)/crl.pem
+        cert = \(pki)/operator-alice.pem
+        key = \(pki)/operator-alice.key
 
-            """.write(toFile: config, atomically: true, encoding: .utf8)
+        """.write(toFile: config, atomically: true, encoding: .utf8)
     }
 
     func identity(_ name: String) -> [String] {
@@ -93,7 +95,8 @@ final class TestFleet {
     func startRedis() throws {
         redis = try TestProcess(
             "redis", "/usr/bin/redis-server",
-            ["--bind", "127.0.0.1", "--port", "\(ports.redis)", "--save", "", "--appendonly", "no", "--dir", directory + "/redis"], log: directory + "/log/redis")
+            ["--bind", "127.0.0.1", "--port", "\(ports.redis)", "--save", "", "--appendonly", "no", "--dir", directory + "/redis"],
+            log: directory + "/log/redis")
         #expect(eventually(within: 5) { Self.connects(ports.redis) })
     }
 

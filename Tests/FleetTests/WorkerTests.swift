@@ -42,7 +42,8 @@ import Testing
 
     @Test("in the execution tier it is held, shown, and resolved by a person")
     func held() throws {
-        let fleet = try fleet("  gateway: {tier: execution, hosts: [ex-1], run: [trading-demo, test-worker, --ignore-term], stop: {grace: 300ms, extend_to: 500ms, then: hold}}")
+        let fleet = try fleet(
+            "  gateway: {tier: execution, hosts: [ex-1], run: [trading-demo, test-worker, --ignore-term], stop: {grace: 300ms, extend_to: 500ms, then: hold}}")
         defer { fleet.end() }
         let pid = try fleet.pid("gateway")
         let stop = try fleet.background("stop", "--all", "--reason", "test")
@@ -81,11 +82,14 @@ import Testing
 
     @Test("a worker that never says READY fails its start, is left running and can be stopped")
     func neverReady() throws {
-        let fleet = try fleet("  quick: {tier: market-data, hosts: [md-1], run: [trading-demo, test-worker]}\n  mute: {tier: execution, hosts: [ex-1], run: [trading-demo, test-worker], ready: {notify: 10s}}")
+        let fleet = try fleet(
+            "  quick: {tier: market-data, hosts: [md-1], run: [trading-demo, test-worker]}\n  mute: {tier: execution, hosts: [ex-1], run: [trading-demo, test-worker], ready: {notify: 10s}}"
+        )
         defer { fleet.end() }
         // The agent is killed while a worker ends: its exit status is kept by the shim.
         fleet.agents["md-1"]?.killNow()
-        let worker = try #require(try fleet.run("/usr/bin/cat", [fleet.directory + "/run/md-1/quick.pid"]).text.split(separator: "\n").first.flatMap { Int32($0) })
+        let worker = try #require(
+            try fleet.run("/usr/bin/cat", [fleet.directory + "/run/md-1/quick.pid"]).text.split(separator: "\n").first.flatMap { Int32($0) })
         #expect(kill(worker, SIGTERM) == 0)
         #expect(eventually(within: 5) { !isAlive(worker) })
         try fleet.startAgent("md-1")

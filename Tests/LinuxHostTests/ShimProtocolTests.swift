@@ -32,7 +32,7 @@ import Testing
         let client = try ShimConnection(to: directory)
         do throws(LinuxError) {
             for _ in 0..<100 { try client.send(bytes: [UInt8](repeating: 120, count: 1_000)) }
-        } catch where [EAGAIN, EPIPE, ECONNRESET].contains(error.errno) {
+        } catch  where [EAGAIN, EPIPE, ECONNRESET].contains(error.errno) {
             // It was cut off in the middle, or its buffer is full: either way it is no longer waited for.
         } catch { throw error }
         #expect(try client.messages(until: { _ in false }, within: ShimFixture.patience) == nil)
