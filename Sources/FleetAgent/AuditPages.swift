@@ -1,5 +1,4 @@
 internal import FleetWire
-internal import FoundationEssentials
 internal import Glibc
 internal import LinuxHost
 
@@ -16,7 +15,7 @@ enum AuditPages {
     private static let bytesMax = 1 << 20
     private static let chunk = 1 << 18
 
-    static func wire(_ lines: [[UInt8]]) -> [Data] { lines.map { Data($0) } }
+    static func wire(_ lines: [[UInt8]]) -> [String] { lines.map { String(decoding: $0, as: UTF8.self) } }
 
     /// `limit` 0: as many as fit.
     static func read(_ path: String, from sequence: UInt64, limit: Int) -> [[UInt8]] {

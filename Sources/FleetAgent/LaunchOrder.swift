@@ -26,8 +26,8 @@ struct LaunchOrder: Sendable {
 
     func prepare() throws -> Ready {
         let spec = declaration.spec
-        guard let name = spec.run.first else { throw Fault(description: "the inventory gives it nothing to run") }
-        var configuration = LaunchConfiguration(service: spec.service, launch: launch.raw, argv: [try programs.program(name)] + spec.run.dropFirst())
+        guard !spec.run.isEmpty else { throw Fault(description: "the inventory gives it nothing to run") }
+        var configuration = LaunchConfiguration(service: spec.service, launch: launch.raw, argv: try programs.command(spec.run))
         configuration.env = ["PATH": "/usr/local/bin:/usr/bin:/bin"].merging(spec.env) { $1 }
         for (name, path) in spec.secrets {
             let bytes = try Files.read(path, limit: Self.secretBytesMax)

@@ -1,6 +1,5 @@
 internal import FleetCore
 internal import FleetWire
-internal import FoundationEssentials
 internal import Glibc
 internal import LinuxHost
 internal import NIOCore
@@ -25,7 +24,7 @@ final class LogService: @unchecked Sendable {
         var wire: WireLogLine {
             var line = WireLogLine()
             line.service = service
-            line.text = Data(text)
+            line.text = String(decoding: text, as: UTF8.self)
             line.stderr = isError
             return line
         }

@@ -18,39 +18,59 @@ struct ProgramPolicy: Equatable, Sendable {
         let description: String
     }
 
+    /// The argument vector with every program in it judged and bare names replaced by paths, or why it may not run.
+    ///
+    /// Judged is what is executed, and what wrappers that this agent knows execute in turn (`WrapperCommand` says which, and
+    /// what that leaves open).
+    func command(_ arguments: [String]) throws(Refusal) -> [String] {
+        var command = arguments
+        let found: WrapperCommand
+        do { found = try WrapperCommand(arguments) } catch { throw Refusal(description: error.description) }
+        for index in found.programs { command[index] = try program(arguments[index]) }
+        return command
+    }
+
     /// The absolute path of a program, or why it may not run.
     ///
-    /// Symbolic links are followed before the directory is judged.
+    /// Symbolic links are followed before the directory is judged. Between this and the exec whoever may write the
+    /// directories can change what lies there: they must be root's.
     func program(_ name: String) throws(Refusal) -> String {
-        if !name.contains("/") {
-            for directory in programDirectories {
-                let path = directory + "/" + name
-                guard access(path, X_OK) == 0 else { continue }
-                return path
-            }
-            let places = programDirectories.isEmpty ? "there is no --program-dir" : "looked in \(programDirectories.joined(separator: ", "))"
-            throw Refusal(description: "no program \"\(name)\" on this host (\(places)). Install it, or add its directory to the agent's settings")
+        let path = try located(name)
+        guard let real = Self.realPath(path) else {
+            throw Refusal(description: "cannot run \(path): \(String(cString: strerror(errno))). Install it, or correct the inventory")
         }
-        guard name.hasPrefix("/") else {
-            throw Refusal(description: "the program \"\(name)\" is a relative path; the inventory must give a bare name or an absolute path")
-        }
-        guard let real = Self.realPath(name) else {
-            throw Refusal(description: "cannot run \(name): \(String(cString: strerror(errno))). Install it, or correct the inventory")
-        }
-        let allowed = allowedDirectories.contains { directory in
+        // A bare name is one of the host's own programs: the directories it is looked up in are allowed by that.
+        let directories = name.contains("/") ? allowedDirectories : programDirectories + allowedDirectories
+        let isAllowed = directories.contains { directory in
             guard let base = Self.realPath(directory) else { return false }
             return real.hasPrefix(base == "/" ? "/" : base + "/")
         }
-        guard allowed else {
+        guard isAllowed else {
             throw Refusal(
                 description:
-                    "\(real) lies outside what this host lets run (\(allowedDirectories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory"
+                    "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory"
             )
         }
-        guard access(real, X_OK) == 0 else {
-            throw Refusal(description: "cannot run \(real): \(String(cString: strerror(errno))). Check its mode")
+        guard Files.isExecutable(real), !Files.isDirectory(real) else {
+            throw Refusal(description: "cannot run \(real): it is no program, or its mode forbids it. Check it, or correct the inventory")
         }
-        return name
+        return path
+    }
+
+    /// The path of a bare name in the first program directory that has it; an absolute path as it is.
+    private func located(_ name: String) throws(Refusal) -> String {
+        if name.contains("/") {
+            guard name.hasPrefix("/") else {
+                throw Refusal(description: "the program \"\(name)\" is a relative path; the inventory must give a bare name or an absolute path")
+            }
+            return name
+        }
+        for directory in programDirectories {
+            let path = directory + "/" + name
+            if Files.isExecutable(path), !Files.isDirectory(path) { return path }
+        }
+        let places = programDirectories.isEmpty ? "there is no --program-dir" : "looked in \(programDirectories.joined(separator: ", "))"
+        throw Refusal(description: "no program \"\(name)\" on this host (\(places)). Install it, or add its directory to the agent's settings")
     }
 
     /// User and group as numbers, or why the worker may not run as them.

@@ -50,6 +50,7 @@ enum ReportBuilder {
         report.note = note(shell)
         report.sinceBoottimeNs = machine.since.nanoseconds
         report.latched = machine.latch != nil
+        report.emergencyKilled = shell.declaration.spec.emergencyKilled
         return report
     }
 

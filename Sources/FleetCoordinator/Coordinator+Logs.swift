@@ -59,7 +59,7 @@ extension Coordinator {
             var entry = APILogEntry()
             entry.host = host.raw
             entry.service = line.service
-            entry.text = String(decoding: line.text, as: UTF8.self)
+            entry.text = line.text
             if case .dropped = stream.continuation.yield(entry) {
                 stream.continuation.finish()
                 return
@@ -88,21 +88,21 @@ extension Coordinator {
     package func audit(host: String?, limit: UInt32) async throws -> APIAuditPage {
         var page = APIAuditPage()
         page.host = host ?? ""
-        let lines: [[UInt8]]
+        let lines: [String]
         if let host {
             lines = try await agentAudit(HostName(host), limit: limit)
         } else {
             guard let journal else {
                 throw APIProblem(slug: "not-here", what: "REFUSED  \(settings.name) is a relay and keeps no audit", why: "", then: "Ask a full coordinator")
             }
-            lines = try journal.lastLines(Int(limit))
+            lines = try journal.lastLines(Int(limit)).map { String(decoding: $0, as: UTF8.self) }
         }
-        page.lines = lines.map { String(decoding: $0, as: UTF8.self) }
+        page.lines = lines
         return page
     }
 
-    private func agentAudit(_ host: HostName, limit: UInt32) async throws -> [[UInt8]] {
-        let promise = home.makePromise(of: [[UInt8]].self)
+    private func agentAudit(_ host: HostName, limit: UInt32) async throws -> [String] {
+        let promise = home.makePromise(of: [String].self)
         home.execute { [self] in
             guard let entry = table.session(host) else { return promise.fail(Coordinator.silent(host)) }
             let operation = operationID()
@@ -121,7 +121,7 @@ extension Coordinator {
 
     func audited(_ chunk: WireAuditChunk) {
         guard case .audit(let promise, let host, var lines)? = awaiting[chunk.operation] else { return }
-        lines += chunk.lines.map { Array($0) }
+        lines += chunk.lines
         guard !chunk.end else {
             awaiting[chunk.operation] = nil
             promise.succeed(lines)

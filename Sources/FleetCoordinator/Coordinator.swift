@@ -69,7 +69,7 @@ package final class Coordinator: @unchecked Sendable {
     enum Awaited {
         case run(UInt64, CommandID)
         case caller(EventLoopPromise<WireCommandResult>, host: HostName)
-        case audit(EventLoopPromise<[[UInt8]]>, host: HostName, lines: [[UInt8]])
+        case audit(EventLoopPromise<[String]>, host: HostName, lines: [String])
     }
 
     struct LogStream {

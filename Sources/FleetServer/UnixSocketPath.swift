@@ -1,4 +1,5 @@
 import Glibc
+import LinuxHost
 
 /// The path of the API's Unix socket: made free before binding, given its mode after.
 enum UnixSocketPath {
@@ -13,21 +14,20 @@ enum UnixSocketPath {
         guard path.utf8.count <= bytesMax else {
             throw FleetServerError("cannot bind \(path): the path has \(path.utf8.count) bytes, a socket's may have \(bytesMax). Choose a shorter one")
         }
-        let directory = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-        var about = stat()
-        guard stat(directory, &about) == 0, about.st_mode & S_IFMT == S_IFDIR else {
+        let slash = path.lastIndex(of: "/")
+        let directory = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        guard Files.isDirectory(directory) else {
             throw FleetServerError("cannot bind \(path): there is no directory \(directory). Make it first, with mode 0750")
         }
-        guard lstat(path, &about) == 0 else { return }
-        guard about.st_mode & S_IFMT == S_IFSOCK else {
+        guard Files.exists(path) else { return }
+        guard Files.isSocket(path) else {
             throw FleetServerError("cannot bind \(path): something that is not a socket is there. Move it away, or name another path")
         }
-        guard try !someoneListens(path) else {
+        guard !someoneListens(directory, name) else {
             throw FleetServerError("cannot bind \(path): another process listens there. Stop it first, or name another path")
         }
-        guard unlink(path) == 0 else {
-            throw FleetServerError("cannot remove the stale socket \(path): \(String(cString: strerror(errno)))")
-        }
+        try Files.remove(path)
     }
 
     static func setMode(_ path: String) throws {
@@ -36,17 +36,13 @@ enum UnixSocketPath {
         }
     }
 
-    private static func someoneListens(_ path: String) throws -> Bool {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { throw FleetServerError("cannot make a socket: \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    private static func someoneListens(_ directory: String, _ name: String) -> Bool {
+        do throws(LinuxError) {
+            close(try UnixSocket.connect(in: directory, name: name))
+            return true
+        } catch {
+            // Only a refusal proves that nobody listens; a full backlog (EAGAIN) or no permission means that somebody does.
+            return error.errno != ECONNREFUSED
         }
-        // Only a refusal proves that nobody listens; a full backlog (EAGAIN) or no permission means that somebody does.
-        return result == 0 || errno != ECONNREFUSED
     }
 }

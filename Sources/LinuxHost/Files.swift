@@ -133,6 +133,12 @@ package enum Files {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Whether a socket stands there, not one that a link points to.
+    package static func isSocket(_ path: String) -> Bool {
+        var about = stat()
+        return lstat(path, &about) == 0 && about.st_mode & S_IFMT == S_IFSOCK
+    }
+
     package static func isExecutable(_ path: String) -> Bool { !isDirectory(path) && access(path, X_OK) == 0 }
 
     /// Bytes that an unprivileged user may still write on the filesystem that holds `path` (statvfs(3)).

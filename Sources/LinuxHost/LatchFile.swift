@@ -21,17 +21,17 @@ package struct LatchFile: Equatable, Sendable {
             self.services = services
         }
 
-        /// Hosts narrow; tiers and services, when given, say by name what is killed, spared or not; otherwise the
-        /// inventory says.
+        /// Hosts and tiers narrow what the inventory kills; what it spares is covered only with `everything`, or when the
+        /// service itself is named. The same rule as FleetCore's `LatchScope`.
         ///
         /// A service that nothing is known of is covered: it may be the one that trades. `host` nil: the scope's hosts
         /// have been looked at already.
         package func covers(service: String, note: ServiceNote?, host: String?) -> Bool {
             if let host, !hosts.isEmpty, !hosts.contains(host) { return false }
-            if !tiers.isEmpty || !services.isEmpty {
-                return services.contains(service) || note.map { tiers.contains($0.tier) } ?? !tiers.isEmpty
-            }
-            return everything || note?.emergencyKilled ?? true
+            if services.contains(service) { return true }
+            guard let note else { return services.isEmpty }
+            let named = (tiers.isEmpty && services.isEmpty) || tiers.contains(note.tier)
+            return named && (everything || note.emergencyKilled)
         }
     }
 

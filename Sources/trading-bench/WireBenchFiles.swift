@@ -30,7 +30,7 @@ struct WireBenchFiles: Sendable {
         try encodeFrame(
             .with {
                 $0.ping = .with {
-                    $0.id = round; $0.payload = .init(repeating: 0, count: 85)
+                    $0.id = round; $0.payload = String(repeating: "x", count: 85)
                 }
             }
         ).checked(commandBytes)
@@ -41,7 +41,7 @@ struct WireBenchFiles: Sendable {
         try encodeFrame(
             .with {
                 $0.pong = .with {
-                    $0.id = round; $0.payload = .init(repeating: 0, count: 183)
+                    $0.id = round; $0.payload = String(repeating: "x", count: 183)
                 }
             }
         ).checked(answerBytes)

@@ -73,11 +73,12 @@ struct LatchBookTests {
     }
 
     @Test(
-        "a scope covers what it names; naming nothing covers what the inventory kills",
+        "tiers and hosts narrow what the inventory kills; only a service named outright or everything goes past what it spares",
         arguments: [
             // scope, killed by the inventory, covered
             (LatchScope(), true, true), (LatchScope(), false, false), (LatchScope(everything: true), false, true),
-            (LatchScope(tiers: ["execution"]), false, true), (LatchScope(tiers: ["strategies"]), true, false),
+            (LatchScope(tiers: ["execution"]), true, true), (LatchScope(tiers: ["execution"]), false, false),
+            (LatchScope(everything: true, tiers: ["execution"]), false, true), (LatchScope(tiers: ["strategies"]), true, false),
             (LatchScope(services: ["gateway"]), false, true), (LatchScope(services: ["strategy"]), true, false),
             (LatchScope(tiers: ["strategies"], services: ["gateway"]), false, true),
             (LatchScope(hosts: ["ex-1"]), true, true), (LatchScope(hosts: ["ex-1"]), false, false), (LatchScope(hosts: ["ex-2"]), true, false),

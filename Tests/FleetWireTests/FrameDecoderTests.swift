@@ -7,7 +7,7 @@ import Testing
     private func ping(_ id: UInt64, _ bytes: Int) -> WireEnvelope {
         .with {
             $0.ping = .with {
-                $0.id = id; $0.payload = .init(repeating: 7, count: bytes)
+                $0.id = id; $0.payload = String(repeating: "x", count: bytes)
             }
         }
     }

@@ -14,7 +14,7 @@ import Testing
     private func ping(_ id: UInt64, _ bytes: Int = 0) -> WireEnvelope {
         .with {
             $0.ping = .with {
-                $0.id = id; $0.payload = .init(repeating: 1, count: bytes)
+                $0.id = id; $0.payload = String(repeating: "x", count: bytes)
             }
         }
     }

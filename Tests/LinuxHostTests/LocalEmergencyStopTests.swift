@@ -107,7 +107,7 @@ import Testing
         #expect(try directory.exit?.latch == "a1b2")
     }
 
-    @Test("the scope decides: named tiers and services whatever the inventory spares, hosts narrow, the unknown is covered")
+    @Test("tiers and hosts narrow what the inventory kills, a named service and everything go past what it spares, the unknown is covered")
     func scope() {
         let killed = ServiceNote(tier: "execution", emergencyKilled: true)
         let spared = ServiceNote(tier: "market-data", emergencyKilled: false)
@@ -116,7 +116,8 @@ import Testing
         }
         #expect(covers(.init(), killed) && !covers(.init(), spared) && covers(.init(), nil))
         #expect(covers(.init(everything: true), spared))
-        #expect(covers(.init(tiers: ["market-data"]), spared) && !covers(.init(tiers: ["market-data"]), killed))
+        #expect(covers(.init(tiers: ["execution"]), killed) && !covers(.init(tiers: ["market-data"]), killed))
+        #expect(!covers(.init(tiers: ["market-data"]), spared) && covers(.init(everything: true, tiers: ["market-data"]), spared))
         #expect(covers(.init(services: ["x"]), spared) && !covers(.init(services: ["y"]), killed))
         #expect(!covers(.init(everything: true, hosts: ["md-1"]), killed) && covers(.init(hosts: ["md-1", "ex-1"]), killed))
     }

@@ -14,10 +14,14 @@ package enum EmergencyScreen {
                 "No coordinator or relay has said what runs. It is sent to all of them all the same.",
             ])
         }
-        var lines = ["KILLS NOW, no flushing: \(words(scope))\(hosts(status, scope))."]
+        let running = Self.running(status)
+        let killed = running.filter { covers(scope, $0) }
+        let kept = running.filter { !covers(scope, $0) }
+        var lines = ["KILLS NOW, no flushing: \(words(scope))."]
+        lines.append(killed.isEmpty ? "  Of what is known to run that is nothing." : "  \(list(killed, status.tiers))")
+        if !kept.isEmpty { lines.append("Keeps: \(list(kept, status.tiers)).") }
         let unknown = status.hosts.filter { !$0.known }.map(\.host)
         if !unknown.isEmpty { lines.append("UNKNOWN: \(unknown.joined(separator: ", ")); it is told when it answers.") }
-        lines += running(status, scope)
         lines.append("Orders at the venue are NOT cancelled by this.  Softer: trading quiesce --all --reason \"…\"")
         return style.apply(lines.flatMap { ScreenText.wrapped($0, width: style.width, indent: "  ") })
     }
@@ -26,24 +30,36 @@ package enum EmergencyScreen {
         var parts: [String] = []
         if !scope.tiers.isEmpty { parts.append("tier \(scope.tiers.joined(separator: ", "))") }
         if !scope.services.isEmpty { parts.append("service \(scope.services.joined(separator: ", "))") }
+        if !scope.hosts.isEmpty { parts.append("host \(scope.hosts.joined(separator: ", "))") }
+        if scope.everything, !parts.isEmpty { parts.append("also what the inventory spares") }
         if parts.isEmpty { parts.append(scope.everything ? "everything, also what the inventory spares" : "what the inventory's emergency_stop names") }
         return parts.joined(separator: "; ")
     }
 
-    private static func hosts(_ status: APIFleetStatus, _ scope: WireScope) -> String {
-        scope.hosts.isEmpty ? "" : ", on \(scope.hosts.joined(separator: " "))"
+    private struct Running {
+        let host: String
+        let worker: WireWorkerReport
     }
 
-    /// The workers that run, by tier.
-    ///
-    /// Which of them the inventory spares, each agent decides.
-    private static func running(_ status: APIFleetStatus, _ scope: WireScope) -> [String] {
-        status.tiers.compactMap { tier in
-            let names = status.hosts.filter { scope.hosts.isEmpty || scope.hosts.contains($0.host) }.flatMap { host in
-                host.report.workers.filter { $0.tier == tier && $0.pid > 0 }.map { "\($0.service)@\(host.host)" }
-            }
-            return names.isEmpty ? nil : "  \(tier): \(names.joined(separator: " ")) run"
-        }
+    private static func running(_ status: APIFleetStatus) -> [Running] {
+        status.hosts.flatMap { host in host.report.workers.filter { $0.pid > 0 }.map { Running(host: host.host, worker: $0) } }
+    }
+
+    private static func covers(_ scope: WireScope, _ running: Running) -> Bool {
+        LatchScope(
+            everything: scope.everything, tiers: scope.tiers.map(TierName.init), hosts: scope.hosts.map(HostName.init),
+            services: scope.services.map(ServiceName.init)
+        ).covers(
+            service: ServiceName(running.worker.service), tier: TierName(running.worker.tier), host: HostName(running.host),
+            emergencyKilled: running.worker.emergencyKilled)
+    }
+
+    /// By tier, in stop order.
+    private static func list(_ running: [Running], _ tiers: [String]) -> String {
+        tiers.compactMap { tier in
+            let names = running.filter { $0.worker.tier == tier }.map { "\($0.worker.service)@\($0.host)" }
+            return names.isEmpty ? nil : "\(tier): \(names.joined(separator: " "))"
+        }.joined(separator: ", ")
     }
 
     // MARK: After

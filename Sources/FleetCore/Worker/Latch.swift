@@ -50,12 +50,13 @@ package struct LatchScope: Equatable, Sendable {
         self.services = services
     }
 
-    /// Whether a worker falls under it. What is named outright, as a service or by its tier, is covered even when the
-    /// inventory spares it; hosts narrow all of it.
+    /// Whether a worker falls under it. Hosts and tiers narrow what the inventory kills; what it spares falls under it only
+    /// with `everything`, or when the service itself is named.
     package func covers(service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool) -> Bool {
         if !hosts.isEmpty, !hosts.contains(host) { return false }
-        if !tiers.isEmpty || !services.isEmpty { return services.contains(service) || tiers.contains(tier) }
-        return everything || emergencyKilled
+        if services.contains(service) { return true }
+        let named = (tiers.isEmpty && services.isEmpty) || tiers.contains(tier)
+        return named && (everything || emergencyKilled)
     }
 }
 

@@ -14,11 +14,6 @@
 /// (1 ... 4,194,304) and that many bytes of one Envelope. Durations are nanoseconds; *_boottime_ns are CLOCK_BOOTTIME of
 /// the *agent's* host unless the name says otherwise; *_unix_us is CLOCK_REALTIME in microseconds, for people only.
 
-#if canImport(FoundationEssentials)
-package import FoundationEssentials
-#else
-package import Foundation
-#endif
 package import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -502,7 +497,7 @@ package nonisolated struct WirePing: Sendable {
 
   package var id: UInt64 = 0
 
-  package var payload: Data = Data()
+  package var payload: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -516,7 +511,7 @@ package nonisolated struct WirePong: Sendable {
 
   package var id: UInt64 = 0
 
-  package var payload: Data = Data()
+  package var payload: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1277,6 +1272,12 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
   package var latched: Bool {
     get {_storage._latched}
     set {_uniqueStorage()._latched = newValue}
+  }
+
+  /// an emergency stop that names nothing kills it
+  package var emergencyKilled: Bool {
+    get {_storage._emergencyKilled}
+    set {_uniqueStorage()._emergencyKilled = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2072,6 +2073,8 @@ package nonisolated struct WireLogRequest: Sendable {
   package init() {}
 }
 
+/// Text is UTF-8: what a worker wrote otherwise is shown with U+FFFD. No field of this file is `bytes`: their Swift type
+/// is Foundation's, which the agent does without.
 package nonisolated struct WireLogLine: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2079,7 +2082,7 @@ package nonisolated struct WireLogLine: Sendable {
 
   package var service: String = String()
 
-  package var text: Data = Data()
+  package var text: String = String()
 
   package var stderr: Bool = false
 
@@ -2133,7 +2136,7 @@ package nonisolated struct WireAuditChunk: Sendable {
 
   package var host: String = String()
 
-  package var lines: [Data] = []
+  package var lines: [String] = []
 
   package var end: Bool = false
 
@@ -2769,7 +2772,7 @@ nonisolated extension WirePing: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.payload) }()
       default: break
       }
     }
@@ -2780,7 +2783,7 @@ nonisolated extension WirePing: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
     }
     if !self.payload.isEmpty {
-      try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 2)
+      try visitor.visitSingularStringField(value: self.payload, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2804,7 +2807,7 @@ nonisolated extension WirePong: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
-      case 2: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.payload) }()
       default: break
       }
     }
@@ -2815,7 +2818,7 @@ nonisolated extension WirePong: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
     }
     if !self.payload.isEmpty {
-      try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 2)
+      try visitor.visitSingularStringField(value: self.payload, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3949,7 +3952,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -3969,6 +3972,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _note: String = String()
     var _sinceBoottimeNs: UInt64 = 0
     var _latched: Bool = false
+    var _emergencyKilled: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3996,6 +4000,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       _note = source._note
       _sinceBoottimeNs = source._sinceBoottimeNs
       _latched = source._latched
+      _emergencyKilled = source._emergencyKilled
     }
   }
 
@@ -4031,6 +4036,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 15: try { try decoder.decodeSingularStringField(value: &_storage._note) }()
         case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._sinceBoottimeNs) }()
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._latched) }()
+        case 18: try { try decoder.decodeSingularBoolField(value: &_storage._emergencyKilled) }()
         default: break
         }
       }
@@ -4094,6 +4100,9 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._latched != false {
         try visitor.visitSingularBoolField(value: _storage._latched, fieldNumber: 17)
       }
+      if _storage._emergencyKilled != false {
+        try visitor.visitSingularBoolField(value: _storage._emergencyKilled, fieldNumber: 18)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4120,6 +4129,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._note != rhs_storage._note {return false}
         if _storage._sinceBoottimeNs != rhs_storage._sinceBoottimeNs {return false}
         if _storage._latched != rhs_storage._latched {return false}
+        if _storage._emergencyKilled != rhs_storage._emergencyKilled {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5600,7 +5610,7 @@ nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._Message
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 2: try { try decoder.decodeSingularBytesField(value: &self.text) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.stderr) }()
       default: break
       }
@@ -5612,7 +5622,7 @@ nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._Message
       try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
     }
     if !self.text.isEmpty {
-      try visitor.visitSingularBytesField(value: self.text, fieldNumber: 2)
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
     }
     if self.stderr != false {
       try visitor.visitSingularBoolField(value: self.stderr, fieldNumber: 3)
@@ -5731,7 +5741,7 @@ nonisolated extension WireAuditChunk: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.operation) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 3: try { try decoder.decodeRepeatedBytesField(value: &self.lines) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.lines) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.end) }()
       default: break
       }
@@ -5746,7 +5756,7 @@ nonisolated extension WireAuditChunk: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try visitor.visitSingularStringField(value: self.host, fieldNumber: 2)
     }
     if !self.lines.isEmpty {
-      try visitor.visitRepeatedBytesField(value: self.lines, fieldNumber: 3)
+      try visitor.visitRepeatedStringField(value: self.lines, fieldNumber: 3)
     }
     if self.end != false {
       try visitor.visitSingularBoolField(value: self.end, fieldNumber: 4)
