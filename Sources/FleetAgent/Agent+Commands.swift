@@ -55,14 +55,11 @@ extension Agent {
         }
         if let known = operations[command.operation] { return known.attach(listener) }
         if let (slug, text) = session.refusal(command.what) { return refuse(slug, text) }
-        // Right before the effect, on this host's own clock (DESIGN, "Commands").
-        let now = Clock.boottime()
-        guard command.notAfterBoottimeNs == 0 || now.nanoseconds <= command.notAfterBoottimeNs else {
-            return refuse(
-                "expired",
-                "the command came \((now - BootTime(nanoseconds: command.notAfterBoottimeNs)).words) too late and was not done. Order it again if it is still wanted"
-            )
-        }
+        // On this host's own clock; again right before the first effect, past the wait for its record (DESIGN, "Commands").
+        let operation = Operation(
+            id: command.operation, service: command.service, records: fold.operations[command.operation] ?? [],
+            notAfter: command.notAfterBoottimeNs == 0 ? nil : BootTime(nanoseconds: command.notAfterBoottimeNs))
+        if let late = operation.lateness(at: Clock.boottime()) { return refuse("expired", late) }
         let shell = shell(command.service)
         let isHostWide: Bool =
             switch command.what {
@@ -72,7 +69,6 @@ extension Agent {
         guard shell != nil || isHostWide else {
             return refuse("unknown-service", "there is no \(command.service) on \(host): its part of the inventory (\(part.digest.prefix(12))) doesn't name it")
         }
-        let operation = Operation(id: command.operation, service: command.service, records: fold.operations[command.operation] ?? [])
         guard operations.insert(operation) else {
             return refuse("busy", "\(OperationMemory.bound) operations are going on at \(host). Wait for some to end")
         }
@@ -98,9 +94,14 @@ extension Agent {
     // MARK: Orders
 
     /// For people on this host: the outcome comes to `listener`, PROGRESS included.
-    func order(_ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, listener: @escaping (WireCommandResult) -> Void) {
+    ///
+    /// People's orders have no time limit; `notAfter` is what a coordinator's have.
+    func order(
+        _ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, notAfter: BootTime? = nil,
+        listener: @escaping (WireCommandResult) -> Void
+    ) {
         let id = "local-\(Random.hex(8))"
-        let operation = Operation(id: id, service: shell.service)
+        let operation = Operation(id: id, service: shell.service, notAfter: notAfter)
         guard operations.insert(operation) else {
             var result = WireCommandResult()
             result.outcome = .refused
@@ -133,6 +134,10 @@ extension Agent {
     /// The machine's answer, in the wire's words.
     func answer(_ order: Order, _ answer: WorkerMachine.Answer, from shell: WorkerShell) {
         guard let operation = operations[order.operation] else { return }
+        if let why = operation.expired, case .failed = answer {
+            operation.expired = nil
+            return expire(operation.id, why, at: shell)
+        }
         switch answer {
         case .done(let killed, _) where order.verb == "stop": stopped(shell, operation, killed: killed)
         case .done(let killed, let held):
@@ -143,10 +148,41 @@ extension Agent {
         }
     }
 
+    /// Why an order may no longer be carried out, said again by its answer; nil while it may.
+    func late(_ operation: String) -> String? {
+        guard let operation = operations[operation], let late = operation.lateness(at: Clock.boottime()) else { return nil }
+        operation.expired = late
+        return late
+    }
+
+    /// Records and answers that an order was not carried out; it may be offered again.
+    func expire(_ id: String, _ why: String, at shell: WorkerShell) {
+        guard let operation = operations[id] else { return }
+        log.warning("an order ran out before it could be carried out", metadata: ["worker": "\(shell.service)", "operation": "\(id)", "why": "\(why)"])
+        let isStopping =
+            switch shell.machine.phase {
+            case .stopping, .held, .killing: true
+            default: false
+            }
+        let draft = AgentJournal.Draft(
+            event: AgentJournal.orderExpired, worker: shell.name.description, reason: why,
+            fields: [
+                WorkerMachine.Field("op", id), WorkerMachine.Field("generation", shell.machine.generation), WorkerMachine.Field("stopping", isStopping),
+                WorkerMachine.Field("open", shell.machine.launch != nil),
+            ])
+        // The answer does not wait for it: nothing was done.
+        journal.append([draft]) { _ in }
+        // Records of what was announced and not done are no evidence of anything.
+        operation.records = []
+        operation.signalledAt = nil
+        publish(operation, .refused, slug: "expired", text: why, shell: shell)
+        operations.forget(id)
+    }
+
     /// Says that a stop is done together with what shows it: nothing of the launch is left.
     private func stopped(_ shell: WorkerShell, _ operation: Operation, killed: Bool) {
         let name = shell.service
-        let accepted = queries.submit { [self] in
+        let accepted = queries.submit(lane: "tree \(name)") { [self] in
             let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
             loop.execute { self.publish(operation, .done, text: problem ?? "", shell: shell, killed: killed) { $0.treeEmpty = problem == nil } }
         }
@@ -192,7 +228,7 @@ extension Agent {
                 text: "no worker of \(host) asks the gate \(gate.gate) of \(gate.owner); its part of the inventory may be old")
         }
         let spec = WorkerDeclaration.probe(wire)
-        ask(operation) { [self] in
+        let asked = queries.submit(lane: "gate \(spec.url)") { [self] in
             let (figure, value) = GateReading.read(spec, timeout: Self.questionTimeout)
             let holds = value.map { GateReading.holds($0, spec.equals) } ?? false
             loop.execute {
@@ -202,13 +238,25 @@ extension Agent {
                 }
             }
         }
+        if !asked { publish(operation, .failedTo, slug: "busy", text: "the agent has too many questions waiting. Ask again") }
     }
 
+    /// Each stream by itself: a peer that hangs leaves the others' readings young.
     private func readStreams(_ operation: Operation) {
         let probes = expandedStreams
-        ask(operation) { [self] in
-            let readings = probes.map { StreamReader.read($0, timeout: Self.streamsTimeout) }
-            loop.execute { self.publish(operation, .done) { $0.streams = readings } }
+        guard !probes.isEmpty else { return publish(operation, .done) }
+        let readings = Gathering<WireStreamReading>(probes.count)
+        for (index, probe) in probes.enumerated() {
+            let asked = queries.submit(lane: "stream \(probe.stream) \(probe.consumer)") { [self] in
+                let reading = StreamReader.read(probe, timeout: Self.streamsTimeout)
+                loop.execute {
+                    guard let all = readings.take(reading, at: index) else { return }
+                    self.publish(operation, .done) { $0.streams = all }
+                }
+            }
+            guard asked else {
+                return publish(operation, .failedTo, slug: "busy", text: "the agent has too many questions waiting. Ask again")
+            }
         }
     }
 
@@ -224,7 +272,7 @@ extension Agent {
     private func verify(_ shell: WorkerShell, _ operation: Operation) {
         let name = shell.service
         let idle = shell.machine.launch == nil
-        let accepted = queries.submit { [self] in
+        let accepted = queries.submit(lane: "tree \(name)") { [self] in
             let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
             loop.execute {
                 let stillIdle = idle && shell.machine.launch == nil
@@ -252,11 +300,5 @@ extension Agent {
             }
         }
         if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
-    }
-
-    private func ask(_ operation: Operation, _ question: @escaping @Sendable () -> Void) {
-        if !queries.submit(question) {
-            publish(operation, .failedTo, slug: "busy", text: "the agent has too many questions waiting. Ask again")
-        }
     }
 }

@@ -18,7 +18,7 @@ package import NIOPosix
 /// `@unchecked Sendable`: everything mutable is touched on `loop` only, but for `start`, which runs before the loop has
 /// been given anything.
 package final class Agent: @unchecked Sendable {
-    package static let version = "0.1.0"
+    package static let version = Version.number
 
     /// How often changes are reported at most.
     static let reportEvery: Duration = .milliseconds(50)
@@ -34,13 +34,13 @@ package final class Agent: @unchecked Sendable {
     let instance = Random.hex(16)
     let programs: ProgramPolicy
 
-    let emergency = EmergencyThread()
+    let emergency: EmergencyThread
     /// Directories, shims, hashes, log files.
     let files = WorkThread(name: "files")
     /// Once a second: counters, dependencies, streams.
-    let probing = WorkThread(name: "probes")
+    let probing = PeerThreads(name: "probes")
     /// What a command asks and waits for: gates, calls, sinks.
-    let queries = WorkThread(name: "queries")
+    let queries = PeerThreads(name: "queries")
 
     let journal: AgentJournal
     private(set) var latches: LatchKeeper!
@@ -97,6 +97,7 @@ package final class Agent: @unchecked Sendable {
             }
             return lock
         }
+        emergency = try EmergencyThread()
         guard Files.isExecutable(settings.shim) else {
             throw StartFault(description: "there is no shim at \(settings.shim): install trading-shim there, or give its path as --shim")
         }
@@ -137,7 +138,7 @@ package final class Agent: @unchecked Sendable {
         for problem in startProblems { log.warning("at start", metadata: ["problem": "\(problem)"]) }
         latches.load()
         emergency.start()
-        for thread in [files, probing, queries] { thread.start() }
+        files.start()
         let bootID = try BootID.read()
         let rebooted = fold.bootID.map { $0 != bootID } ?? false
         loop.execute { [self] in
@@ -190,7 +191,8 @@ package final class Agent: @unchecked Sendable {
         }
         do { try ended.wait() } catch { log.error("not all was closed", metadata: ["error": "\(error)"]) }
         emergency.end()
-        for thread in [files, probing, queries] { thread.end() }
+        files.end()
+        for threads in [probing, queries] { threads.end() }
         journal.close()
     }
 
@@ -267,14 +269,15 @@ package final class Agent: @unchecked Sendable {
     private func tick() {
         latches.scan()
         prober.tick()
-        changed()
+        // What was just asked is answered by then as a rule: one report a second, not two.
+        changed(in: Self.reportEvery)
     }
 
     /// Something that a report shows has changed: one goes out within `reportEvery`.
-    func changed() {
+    func changed(in delay: Duration = .zero) {
         guard !reportScheduled else { return }
         reportScheduled = true
-        let left = max(.zero, Self.reportEvery - (Clock.boottime() - lastReport))
+        let left = max(delay, Self.reportEvery - (Clock.boottime() - lastReport))
         loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { [self] in
             reportScheduled = false
             lastReport = Clock.boottime()

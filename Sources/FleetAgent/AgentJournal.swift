@@ -11,7 +11,7 @@ internal import NIOCore
 ///
 /// `@unchecked Sendable`: everything mutable is touched on `loop` only.
 final class AgentJournal: @unchecked Sendable {
-    private let journal: Journal
+    let journal: Journal
     private let loop: any EventLoop
     private let host: String
     private let log: Logger
@@ -28,13 +28,17 @@ final class AgentJournal: @unchecked Sendable {
 
     /// What is to be recorded; time, sequence and hash come from the journal.
     struct Draft: Sendable {
-        var event: AuditEvent
+        /// `AuditEvent`'s raw value, or `orderExpired`.
+        var event: String
         var worker = ""
         var by = ""
         var reason = ""
         var run: UInt64?
         var fields: [WorkerMachine.Field] = []
     }
+
+    /// An accepted order ran out while its record was being written: what the records before it announce was not done.
+    static let orderExpired = "ORDER_EXPIRED"
 
     struct Refused: Error, CustomStringConvertible {
         let description: String
@@ -46,10 +50,10 @@ final class AgentJournal: @unchecked Sendable {
     func append(_ drafts: [Draft], then: @escaping @Sendable (Result<[WireRecordCitation], Refused>) -> Void) {
         let records = drafts.map { draft in
             AuditRecord(
-                draft.event.rawValue, host: host, worker: draft.worker.isEmpty ? nil : draft.worker, by: draft.by.isEmpty ? nil : draft.by,
+                draft.event, host: host, worker: draft.worker.isEmpty ? nil : draft.worker, by: draft.by.isEmpty ? nil : draft.by,
                 reason: draft.reason.isEmpty ? nil : draft.reason, run: draft.run, fields: draft.fields.map { ($0.key, $0.value) })
         }
-        let events = drafts.map(\.event.rawValue)
+        let events = drafts.map(\.event)
         journal.append(records) { [loop, self] result in
             loop.execute {
                 switch result {
@@ -82,7 +86,7 @@ final class AgentJournal: @unchecked Sendable {
 
     /// For records that nothing waits for.
     func note(_ event: AuditEvent, by: String = "", reason: String = "", run: UInt64? = nil, _ fields: [WorkerMachine.Field] = []) {
-        append([Draft(event: event, by: by, reason: reason, run: run, fields: fields)]) { _ in }
+        append([Draft(event: event.rawValue, by: by, reason: reason, run: run, fields: fields)]) { _ in }
     }
 
     func close() { journal.close() }

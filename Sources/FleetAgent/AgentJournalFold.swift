@@ -34,6 +34,7 @@ struct AgentJournalFold: Equatable, Sendable {
 
     private mutating func take(_ record: AuditRecord, _ hash: (UInt64) -> String) {
         if let operation = record["op"] { remember(operation, record, hash(record.sequence)) }
+        if record.event == AgentJournal.orderExpired { return takeBack(record) }
         guard let event = record.known else { return }
         if event == .agentStart {
             bootID = record["boot_id"] ?? bootID
@@ -66,6 +67,18 @@ struct AgentJournalFold: Equatable, Sendable {
         default: break
         }
         workers[service] = worker
+    }
+
+    /// What the records of an expired order announced was not done: the worker is as this one says.
+    private mutating func takeBack(_ record: AuditRecord) {
+        if let operation = record["op"] {
+            operations[operation] = nil
+            operationOrder.removeAll { $0 == operation }
+        }
+        guard let name = record.worker else { return }
+        let service = WorkerName(name)?.service.raw ?? name
+        workers[service]?.stopping = record["stopping"] == "true"
+        workers[service]?.open = record["open"] == "true"
     }
 
     /// Reads back what `WorkerExit.fields` and the shell wrote.

@@ -61,7 +61,7 @@ final class EmergencyEntry: @unchecked Sendable {
         }
         if shim >= 0 {
             // A full or dead stream must not hold anything up: the pidfd has killed the worker, the shim does the rest by itself.
-            _ = line.withUnsafeBytes { send(shim, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) }
+            _ = UnixSocket.sendNow(shim, line)
         }
         return problem
     }

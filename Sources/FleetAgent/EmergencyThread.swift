@@ -6,16 +6,20 @@ internal import NIOConcurrencyHelpers
 /// The thread that kills under a latch and watches the killed go (law 7).
 ///
 /// It shares nothing with the rest of the agent but a table of entries opened beforehand, behind a lock that guards memory
-/// only. A latch handed over is acted on before anything is written, logged or recorded.
+/// only. A latch handed over is acted on before anything is written, logged or recorded. The same latch comes on every path
+/// at once: each is answered with everything that was killed under it, whichever came first.
 final class EmergencyThread: Sendable {
     /// How long after its kill a worker may take before the answer says "not confirmed".
     static let bound: Duration = .seconds(2)
     /// How long a shim has to kill the rest of its tree by itself; then a stopped or starved one is helped.
     private static let shimBound: Duration = .milliseconds(20)
-    /// How often the killed are looked at; the kernel's own floor for 200 processes is 20 ms.
-    private static let tick: Duration = .milliseconds(1)
+    /// How often those are looked at whose shim is late. Before that nothing is looked at by time: the kernel says through the
+    /// pidfds who has ended and the shims say what is empty, so that twenty agents on two CPUs don't delay each other's kills.
+    private static let tick: Duration = .milliseconds(5)
     /// Latches waiting for the thread; a person sets one, not thousands.
     private static let pendingMax = 256
+    /// Latches whose dead are remembered; repeats come within seconds, from as many paths as there are coordinators.
+    private static let rememberedMax = 64
 
     struct Outcome: Sendable {
         var service: ServiceName
@@ -25,19 +29,25 @@ final class EmergencyThread: Sendable {
         var text: String
     }
 
-    /// Called from the thread: newly gone workers, and all of them once when `final`.
+    /// Called from the thread: those gone so far, now and then, and all of them once when `final`.
     typealias Report = @Sendable (_ outcomes: [Outcome], _ final: Bool) -> Void
 
     private struct Fire {
+        let latch: String
         let scope: LatchScope
         let line: [UInt8]
         let report: Report?
     }
 
     private struct Watch {
+        let latch: String
         var left: [EmergencyEntry]
+        /// Of those left, whose main process is seen to have ended.
+        var dying: Set<LaunchID> = []
         var outcomes: [Outcome]
         let began: BootTime
+        /// When the caller was last told of some.
+        var toldAt: BootTime
         let report: Report?
     }
 
@@ -48,9 +58,10 @@ final class EmergencyThread: Sendable {
     }
 
     private let state: NIOLockedValueBox<State>
-    private let condition = ConditionLock<Int>(value: 0)
+    private let wakePipe: WakePipe
 
-    init() {
+    init() throws(LinuxError) {
+        wakePipe = try WakePipe()
         var initial = State()
         initial.table.reserveCapacity(1_024)
         initial.pending.reserveCapacity(Self.pendingMax)
@@ -85,6 +96,7 @@ final class EmergencyThread: Sendable {
         }
         // Its descriptors are closed here, outside of the lock.
         _ = consume removed
+        wake()
     }
 
     func entry(_ service: ServiceName) -> EmergencyEntry? { state.withLockedValue { $0.table[service] } }
@@ -94,7 +106,7 @@ final class EmergencyThread: Sendable {
     /// Returns at once. `report` may be nil where no one waits for an answer.
     func fire(latch: String, scope: LatchScope, report: Report?) {
         let name = LatchFiles.word(latch)
-        let fire = Fire(scope: scope, line: Array("kill em-\(name.prefix(58)) \(name)\n".utf8), report: report)
+        let fire = Fire(latch: latch, scope: scope, line: Array("kill em-\(name.prefix(58)) \(name)\n".utf8), report: report)
         let taken = state.withLockedValue { state in
             guard state.pending.count < Self.pendingMax else { return false }
             state.pending.append(fire)
@@ -105,39 +117,74 @@ final class EmergencyThread: Sendable {
         if !taken { report?([], true) }
     }
 
-    private func wake() {
-        condition.lock()
-        condition.unlock(withValue: 1)
-    }
+    private func wake() { wakePipe.wake() }
 
     private func run() {
         var watches: [Watch] = []
+        var dead = Dead()
         while true {
-            if watches.isEmpty {
-                condition.lock(whenValue: 1)
-                condition.unlock(withValue: 0)
-            } else if condition.lock(whenValue: 1, timeoutSeconds: Double(Self.tick.nanoseconds) / 1e9) {
-                condition.unlock(withValue: 0)
-            }
+            wait(for: watches)
             let (fires, entries, ended) = state.withLockedValue { state in
                 let fires = state.pending
                 state.pending.removeAll(keepingCapacity: true)
                 return (fires, fires.isEmpty ? [] : Array(state.table.values), state.ended)
             }
             if ended { return }
-            for fire in fires { watches.append(kill(fire, entries)) }
-            watches = watches.compactMap(look)
+            for fire in fires { watches.append(kill(fire, entries, watches, dead)) }
+            watches = watches.compactMap { look($0, &dead) }
         }
     }
 
-    private func kill(_ fire: Fire, _ entries: [EmergencyEntry]) -> Watch {
+    /// Until something of the watched has ended, a shim has said that a tree is empty, or something new is asked.
+    private func wait(for watches: [Watch]) {
+        let alive = watches.flatMap { watch in watch.left.filter { !watch.dying.contains($0.launch) }.compactMap(\.process) }
+        let shimsDue = watches.filter { !$0.dying.isEmpty }.map { $0.began + Self.shimBound }.min()
+        let end = watches.map { $0.began + Self.bound }.min()
+        let now = Clock.boottime()
+        let within: Duration = [shimsDue.map { max($0 - now, Self.tick) }, end.map { max($0 - now, .zero) }].compactMap { $0 }.min() ?? .seconds(3_600)
+        do {
+            try PIDFD.waitForAny(alive, or: wakePipe, within: within)
+        } catch {
+            // Too many descriptors for poll(2), or no memory: look again at once, slowly enough to leave the CPU to others.
+            _ = poll(nil, 0, 1)
+        }
+        wakePipe.drain()
+    }
+
+    /// What is gone under each of the last latches; the thread's own.
+    private struct Dead {
+        private var outcomes: [String: [LaunchID: Outcome]] = [:]
+        private var order: [String] = []
+
+        func under(_ latch: String) -> [Outcome] {
+            (outcomes[latch] ?? [:]).values.sorted { $0.service.raw < $1.service.raw }
+        }
+
+        mutating func insert(_ outcome: Outcome, _ launch: LaunchID, under latch: String) {
+            if outcomes[latch] == nil {
+                if order.count >= EmergencyThread.rememberedMax { outcomes[order.removeFirst()] = nil }
+                order.append(latch)
+            }
+            // The first to see it knows best how long it took.
+            if outcomes[latch]?[launch] == nil { outcomes[latch, default: [:]][launch] = outcome }
+        }
+    }
+
+    private func kill(_ fire: Fire, _ entries: [EmergencyEntry], _ watches: [Watch], _ dead: Dead) -> Watch {
         let began = Clock.boottime()
-        var watch = Watch(left: [], outcomes: [], began: began, report: fire.report)
+        var left: [EmergencyEntry] = []
         for entry in entries where entry.isCovered(by: fire.scope) {
             // A refusal is not the end: what counts is whether it is gone.
             _ = entry.kill(line: fire.line)
-            watch.left.append(entry)
+            left.append(entry)
         }
+        // A repeat: what the latch has killed before counts here too, gone or going.
+        for watch in watches where watch.latch == fire.latch {
+            left += watch.left.filter { known in !left.contains { $0.launch == known.launch } }
+        }
+        let gone = dead.under(fire.latch)
+        let watch = Watch(latch: fire.latch, left: left, outcomes: gone, began: began, toldAt: began, report: fire.report)
+        if !gone.isEmpty, !left.isEmpty { watch.report?(gone, false) }
         return watch
     }
 
@@ -147,9 +194,8 @@ final class EmergencyThread: Sendable {
     private func isGone(_ entry: EmergencyEntry, since began: BootTime, _ now: BootTime) -> Bool {
         // The loop takes an entry out once the shim has said `gone`.
         guard self.entry(entry.service)?.launch == entry.launch else { return true }
-        guard entry.isProcessGone, let left = entry.left() else { return false }
+        guard now - began > Self.shimBound, entry.isProcessGone, let left = entry.left() else { return false }
         if left.isEmpty { return true }
-        guard now - began > Self.shimBound else { return false }
         for process in left {
             do throws(PIDFD.Failure) { try PIDFD(opening: process).signal(SIGKILL) } catch { continue }
         }
@@ -157,16 +203,19 @@ final class EmergencyThread: Sendable {
     }
 
     /// Nil once the watch is over.
-    private func look(_ watch: Watch) -> Watch? {
+    private func look(_ watch: Watch, _ dead: inout Dead) -> Watch? {
         var watch = watch
         let now = Clock.boottime()
         var gone: [Outcome] = []
         watch.left.removeAll { entry in
             guard isGone(entry, since: watch.began, now) else { return false }
-            gone.append(Outcome(service: entry.service, gone: true, after: now - watch.began, pid: entry.pid, text: ""))
+            let outcome = Outcome(service: entry.service, gone: true, after: now - watch.began, pid: entry.pid, text: "")
+            dead.insert(outcome, entry.launch, under: watch.latch)
+            gone.append(outcome)
             return true
         }
         watch.outcomes += gone
+        for entry in watch.left where !watch.dying.contains(entry.launch) && entry.isProcessGone { watch.dying.insert(entry.launch) }
         let late = now - watch.began >= Self.bound
         if watch.left.isEmpty || late {
             let missing = watch.left.map { entry in
@@ -177,7 +226,10 @@ final class EmergencyThread: Sendable {
             watch.report?(watch.outcomes + missing, true)
             return nil
         }
-        if !gone.isEmpty { watch.report?(gone, false) }
+        if !watch.outcomes.isEmpty, now - watch.toldAt > Self.shimBound {
+            watch.toldAt = now
+            watch.report?(watch.outcomes, false)
+        }
         return watch
     }
 }

@@ -1,5 +1,6 @@
 internal import FleetCore
 internal import FleetTrust
+internal import Glibc
 internal import LinuxHost
 
 /// Latches on the tmpfs and on the disk, one file each, so that they outlive this agent; either place may fail (law 7).
@@ -30,6 +31,19 @@ enum LatchFiles {
         } catch {
             return ([], ["cannot look for latches: \(error)"])
         }
+    }
+
+    /// Changes whenever a file of the directory comes, goes or is replaced; not necessarily when two do within 10 ms.
+    struct Stamp: Equatable, Sendable {
+        let seconds: Int
+        let nanoseconds: Int
+    }
+
+    /// Nil: there is no such directory.
+    static func stamp(_ directory: String) -> Stamp? {
+        var status = stat()
+        guard stat(directory, &status) == 0 else { return nil }
+        return Stamp(seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
     }
 
     /// The id itself where it can be a word and a file's name, else its digest.

@@ -11,6 +11,13 @@ final class LatchKeeper: @unchecked Sendable {
     private(set) var book = LatchBook()
     private unowned let agent: Agent
     private var scanning = false
+    /// Of the tmpfs directory when it was last looked at.
+    private var stamp: LatchFiles.Stamp?
+    private var scannedAt = BootTime.zero
+    private var scanAgain = true
+
+    /// The disk is looked at, and what could not be written is written again, at least this often.
+    private static let scanEvery: Duration = .seconds(5)
     private var saidProblems: Set<String> = []
 
     init(agent: Agent) { self.agent = agent }
@@ -53,8 +60,18 @@ final class LatchKeeper: @unchecked Sendable {
 
     /// Once a second: takes in what `trading --local` has set or released without this agent's help, and writes again what
     /// a full disk has refused.
+    ///
+    /// The tmpfs is looked into when its directory has changed, all else every `scanEvery`: an idle agent wakes no thread.
     func scan() {
         guard !scanning else { return }
+        let now = Clock.boottime()
+        let stamp = LatchFiles.stamp(agent.paths.runLatches)
+        let isChanged = stamp != self.stamp
+        guard isChanged || scanAgain || now - scannedAt >= Self.scanEvery else { return }
+        // Once more after a change: a second one within the clock's tick leaves the same stamp.
+        scanAgain = isChanged
+        self.stamp = stamp
+        scannedAt = now
         let known = book
         scanning = agent.files.submit { [self] in
             var problems: [String] = []

@@ -56,7 +56,7 @@ final class LocalServer: @unchecked Sendable {
         channel.closeFuture.whenComplete { [self] _ in connections -= 1 }
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
         try channel.pipeline.syncOperations.addHandler(LocalHandler(agent: agent, who: who))
-        let socketGroup = Self.group(of: agent.paths.localSocket) ?? getegid()
+        let socketGroup = Files.group(of: agent.paths.localSocket) ?? getegid()
         provider.unsafeGetSocketOption(level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_PEERCRED))
             .whenComplete { [log = agent.log] (result: Result<LocalPeer.Credentials, any Error>) in
                 switch result {
@@ -70,10 +70,5 @@ final class LocalServer: @unchecked Sendable {
                     channel.close(promise: nil)
                 }
             }
-    }
-
-    private static func group(of path: String) -> gid_t? {
-        var status = stat()
-        return stat(path, &status) == 0 ? status.st_gid : nil
     }
 }

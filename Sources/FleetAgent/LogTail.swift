@@ -1,4 +1,5 @@
 internal import Glibc
+internal import LinuxHost
 
 /// One log file and how far it has been read.
 ///
@@ -28,7 +29,7 @@ struct LogTail: Sendable {
     ///
     /// A file that isn't there has none yet.
     mutating func last(_ count: Int) -> [LogService.Line] {
-        guard let size = size() else { return [] }
+        guard let size = Files.regularSize(path) else { return [] }
         offset = max(0, size - Self.backBytesMax)
         let fromStart = offset == 0
         var lines = read(Int(size - offset))
@@ -39,19 +40,13 @@ struct LogTail: Sendable {
 
     /// What was added since; from the start when the file was cut or replaced by a shorter one.
     mutating func growth() -> [LogService.Line] {
-        guard let size = size() else { return [] }
+        guard let size = Files.regularSize(path) else { return [] }
         if size < offset {
             offset = 0
             partial = []
         }
         guard size > offset else { return [] }
         return read(min(Int(size - offset), Self.growthBytesMax))
-    }
-
-    private func size() -> Int64? {
-        var status = stat()
-        guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
-        return Int64(status.st_size)
     }
 
     private mutating func read(_ count: Int) -> [LogService.Line] {

@@ -14,6 +14,10 @@ final class Operation: @unchecked Sendable {
     var records: [WireRecordCitation] = []
     var signalledAt: BootTime?
     var goneAt: BootTime?
+    /// Past it no first effect may be carried out, by this host's own clock; nil: no limit.
+    let notAfter: BootTime?
+    /// Why nothing was done although the machine had taken the order.
+    var expired: String?
 
     struct Listener {
         /// A session's id, so that a repeat on the same session attaches once.
@@ -24,10 +28,17 @@ final class Operation: @unchecked Sendable {
     /// A session that reconnects over and over leaves dead listeners behind; only the newest can still hear.
     private static let listenersMax = 16
 
-    init(id: String, service: String, records: [WireRecordCitation] = []) {
+    init(id: String, service: String, records: [WireRecordCitation] = [], notAfter: BootTime? = nil) {
         self.id = id
         self.service = service
         self.records = records
+        self.notAfter = notAfter
+    }
+
+    /// The sentence for an order that is too late to be carried out; nil while it is not.
+    func lateness(at now: BootTime) -> String? {
+        guard let notAfter, now > notAfter else { return nil }
+        return "the command came \((now - notAfter).words) too late and was not done. Order it again if it is still wanted"
     }
 
     func attach(_ listener: Listener) {

@@ -20,4 +20,10 @@ struct OperationMemory {
         order.append(operation.id)
         return true
     }
+
+    /// For what was not done and may be offered again under the same id.
+    mutating func forget(_ id: String) {
+        operations[id] = nil
+        order.removeAll { $0 == id }
+    }
 }

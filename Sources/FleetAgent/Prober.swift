@@ -6,59 +6,145 @@ internal import NIOCore
 
 /// What is measured once a second without being asked: counters over HTTP, dependencies, streams; the host every 5 s.
 ///
-/// One round at a time: a peer that hangs makes readings older, and their age shows, but never piles up questions.
+/// Peers that answer at once are asked in one go; one that hangs is asked apart from them until it answers again. What is
+/// still being asked is not asked again: readings grow older, and their age shows, but questions never pile up.
 ///
 /// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
 final class Prober: @unchecked Sendable {
-    /// Per question; a round of many dead peers takes so much longer and its readings so much older.
+    /// Per question.
     private static let timeout: Duration = .seconds(1)
+    /// A peer on this host or beside it answers in less; one that takes longer is asked apart.
+    private static let promptly: Duration = .milliseconds(100)
     private static let factsEvery: Duration = .seconds(5)
 
-    private(set) var dependencies: [WireDependencyReport] = []
-    private(set) var streams: [WireStreamReading] = []
     private(set) var facts: WireHostFacts?
     private(set) var unreadable: [String] = []
     private unowned let agent: Agent
-    private var busy = false
+    private var dependencyReports: [String: WireDependencyReport] = [:]
+    private var streamReadings: [StreamKey: WireStreamReading] = [:]
+    private var asking: Set<String> = []
+    private var slow: Set<String> = []
     private var readingFacts = false
     private var factsAt: BootTime?
 
+    private struct StreamKey: Hashable {
+        let stream: String
+        let consumer: String
+    }
+
+    private enum Question: Sendable {
+        case counter(service: String, name: String, HTTPProbeSpec)
+        case dependency(WireDependencySpec)
+        case stream(WireStreamProbe)
+
+        /// Whom it is put to; two spellings of one address count as two peers.
+        var peer: String {
+            switch self {
+            case .counter(_, _, let probe):
+                // http://HOST:PORT
+                probe.url.split(separator: "/", omittingEmptySubsequences: false).prefix(3).joined(separator: "/")
+            case .dependency(let spec):
+                switch spec.probe {
+                case .redis(let address)?: address
+                case .questdb(let url)?: url
+                case .tcp(let address)?: address
+                case nil: spec.name
+                }
+            case .stream(let probe): probe.redisAddress
+            }
+        }
+
+        func ask() -> Answer {
+            switch self {
+            case .counter(let service, let name, let probe):
+                .counter(service: service, name: name, GateReading.read(probe, timeout: Prober.timeout).figure)
+            case .dependency(let spec): .dependency(DependencyProbe.check(spec, timeout: Prober.timeout))
+            case .stream(let probe): .stream(StreamReader.read(probe, timeout: Prober.timeout))
+            }
+        }
+    }
+
+    private enum Answer: Sendable {
+        case counter(service: String, name: String, WireFigure)
+        case dependency(WireDependencyReport)
+        case stream(WireStreamReading)
+    }
+
     init(agent: Agent) { self.agent = agent }
+
+    /// As last measured, in the order of the part; what was never measured is missing.
+    var dependencies: [WireDependencyReport] { agent.part.dependencies.compactMap { dependencyReports[$0.name] } }
+
+    /// As last measured, in the order of the part; what was never measured is missing.
+    var streams: [WireStreamReading] {
+        agent.part.streams.compactMap { streamReadings[StreamKey(stream: $0.stream, consumer: $0.consumer)] }
+    }
 
     func tick() {
         readFacts()
         readAffinities()
-        guard !busy else { return }
-        var counters: [(service: String, name: String, probe: HTTPProbeSpec)] = []
+        let questions = Dictionary(grouping: questions(), by: \.peer).filter { !asking.contains($0.key) }
+        let prompt = questions.filter { !slow.contains($0.key) }
+        if !prompt.isEmpty { ask(prompt, lane: "prompt") }
+        for (peer, list) in questions where slow.contains(peer) { ask([peer: list], lane: "slow \(peer)") }
+    }
+
+    private func questions() -> [Question] {
+        var questions: [Question] = []
         for shell in agent.shells where shell.machine.pid != nil {
             for counter in shell.declaration.counters {
-                if case .http(let probe) = counter.how { counters.append((shell.service, counter.name, probe)) }
+                if case .http(let probe) = counter.how { questions.append(.counter(service: shell.service, name: counter.name, probe)) }
             }
         }
-        let dependencies = agent.part.dependencies
-        let streams = agent.expandedStreams.map { probe in
-            var probe = probe
+        questions += agent.part.dependencies.map { .dependency($0) }
+        for var probe in agent.expandedStreams where !probe.redisAddress.isEmpty {
             // Counting a sink is not for every second: read_streams does it.
             probe.sqlitePath = ""
             probe.questdbURL = ""
-            return probe
+            questions.append(.stream(probe))
         }
-        guard !counters.isEmpty || !dependencies.isEmpty || !streams.isEmpty else {
-            (self.dependencies, self.streams) = ([], [])
-            return
-        }
-        busy = agent.probing.submit { [self, counters] in
-            let figures = counters.map { GateReading.read($0.probe, timeout: Self.timeout).figure }
-            let reports = dependencies.map { DependencyProbe.check($0, timeout: Self.timeout) }
-            let readings = streams.filter { !$0.redisAddress.isEmpty }.map { StreamReader.read($0, timeout: Self.timeout) }
+        return questions
+    }
+
+    private func ask(_ questions: [String: [Question]], lane: String) {
+        let accepted = agent.probing.submit(lane: lane) { [self] in
+            var answers: [Answer] = []
+            var late: Set<String> = []
+            for (peer, list) in questions {
+                let began = Clock.boottime()
+                answers += list.map { $0.ask() }
+                if Clock.boottime() - began > Self.promptly { late.insert(peer) }
+            }
+            let (taken, slowNow) = (answers, late)
             agent.loop.execute {
-                self.busy = false
-                for (counter, figure) in zip(counters, figures) { self.agent.shell(counter.service)?.httpFigures[counter.name] = figure }
-                self.dependencies = reports
-                self.streams = readings
-                self.agent.changed()
+                self.asking.subtract(questions.keys)
+                self.slow.subtract(questions.keys)
+                self.slow.formUnion(slowNow)
+                self.take(taken)
             }
         }
+        if accepted { asking.formUnion(questions.keys) }
+    }
+
+    private func take(_ answers: [Answer]) {
+        for answer in answers {
+            switch answer {
+            case .counter(let service, let name, let figure): agent.shell(service)?.httpFigures[name] = figure
+            case .dependency(let report): dependencyReports[report.name] = report
+            case .stream(let reading): streamReadings[StreamKey(stream: reading.stream, consumer: reading.consumer)] = reading
+            }
+        }
+        forgetUndeclared()
+        agent.changed(in: Agent.reportEvery)
+    }
+
+    /// A new part may have taken peers away: what is kept stays bounded by the part.
+    private func forgetUndeclared() {
+        let names = Set(agent.part.dependencies.map(\.name))
+        let keys = Set(agent.part.streams.map { StreamKey(stream: $0.stream, consumer: $0.consumer) })
+        dependencyReports = dependencyReports.filter { names.contains($0.key) }
+        streamReadings = streamReadings.filter { keys.contains($0.key) }
+        slow.formIntersection(questions().map(\.peer))
     }
 
     private func readFacts() {

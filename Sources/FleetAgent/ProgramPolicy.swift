@@ -51,7 +51,7 @@ struct ProgramPolicy: Equatable, Sendable {
                     "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory"
             )
         }
-        guard Files.isExecutable(real), !Files.isDirectory(real) else {
+        guard Files.isExecutable(real) else {
             throw Refusal(description: "cannot run \(real): it is no program, or its mode forbids it. Check it, or correct the inventory")
         }
         return path
@@ -67,7 +67,7 @@ struct ProgramPolicy: Equatable, Sendable {
         }
         for directory in programDirectories {
             let path = directory + "/" + name
-            if Files.isExecutable(path), !Files.isDirectory(path) { return path }
+            if Files.isExecutable(path) { return path }
         }
         let places = programDirectories.isEmpty ? "there is no --program-dir" : "looked in \(programDirectories.joined(separator: ", "))"
         throw Refusal(description: "no program \"\(name)\" on this host (\(places)). Install it, or add its directory to the agent's settings")

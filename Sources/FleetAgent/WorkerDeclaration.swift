@@ -40,7 +40,7 @@ struct WorkerDeclaration: Equatable, Sendable {
         while let dollar = rest.firstIndex(of: "$") {
             out += rest[..<dollar]
             rest = rest[rest.index(after: dollar)...]
-            let name = rest.prefix { $0.isASCII && ($0.isLetter || $0 == "_") }
+            let name = rest.prefix { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_") }
             out += name == "state" ? state : "$" + name
             rest = rest[name.endIndex...]
         }

@@ -22,7 +22,11 @@ extension WorkerShell {
             }
         case .http(let method, let url):
             // Once or unknown (law 3): a call whose answer was lost is never repeated here.
-            let accepted = agent.queries.submit { [self] in
+            let notAfter = agent.operations[operation]?.notAfter
+            let accepted = agent.queries.submit(lane: "action \(service)") { [self] in
+                if let notAfter, Clock.boottime() > notAfter {
+                    return agent.loop.execute { self.sent(operation, self.agent.late(operation) ?? "it came too late", action) }
+                }
                 var problem: String?
                 do {
                     let (status, _) = try HTTPProbe.request(method, url, timeout: action.within)
@@ -50,7 +54,7 @@ extension WorkerShell {
             let left = max(.zero, Self.conditionEvery - (Clock.boottime() - began))
             agent.loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { self.ask(probe, operation) }
         }
-        let accepted = agent.queries.submit { [self] in
+        let accepted = agent.queries.submit(lane: "shown \(service)") { [self] in
             let shown: Bool
             do {
                 shown = GateReading.holds(try HTTPProbe.value(probe.url, pointer: probe.pointer, timeout: Self.conditionTimeout), probe.equals)

@@ -103,6 +103,11 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("it is under emergency stop \(latch)")) }
             return
         }
+        if let order = machine.slot, order.verb == "start", let late = agent.late(order.operation) {
+            // Without `go` nothing runs.
+            link.send(.kill(id: link.requestID(), latch: nil))
+            return handle(.launchFailed(late))
+        }
         let request = link.requestID()
         awaited[request] = { [weak self] answer in
             // A failed exec comes as `failed` too; this is for a shim that refuses to go.

@@ -11,7 +11,8 @@ internal import NIOCore
 /// 1. Effects are carried out in order; what follows a record waits until the record is durable, but for a kill under a
 ///    latch, and but for a stop or a kill when the record can't be written in time (`recordBound`).
 /// 2. No launch without a durable record of the intent, none under a latch.
-/// 3. The loss of the shim's stream alone changes nothing: what became of the launch is read from its directory.
+/// 3. An order with a time limit is taken back when the limit has passed before its first effect.
+/// 4. The loss of the shim's stream alone changes nothing: what became of the launch is read from its directory.
 ///
 /// `@unchecked Sendable`: everything mutable is touched on the agent's loop only.
 final class WorkerShell: @unchecked Sendable {
@@ -47,11 +48,18 @@ final class WorkerShell: @unchecked Sendable {
     /// What the shim is asked to answer, by request id.
     var awaited: [String: (ShimAnswer) -> Void] = [:]
 
-    private var queue: [WorkerMachine.Effect] = []
+    private var queue: [Queued] = []
+    private var orders = PendingOrders()
     private var waiting: UInt64?
     private var tickets: UInt64 = 0
     private var recordProblem: String?
     private var timer: Scheduled<Void>?
+
+    private struct Queued {
+        let effect: WorkerMachine.Effect
+        /// The order that this is an effect of, while it has a time limit.
+        let operation: String?
+    }
 
     struct Adoption {
         let ready: Bool
@@ -84,18 +92,33 @@ final class WorkerShell: @unchecked Sendable {
 
     func handle(_ event: WorkerMachine.Event) {
         agent.loop.preconditionInEventLoop()
-        let before = machine.phase
-        for effect in machine.handle(event, now: Clock.boottime()) {
-            if case .killTree(.some(let latch)) = effect {
-                killTree(latch: latch)
-            } else {
-                queue.append(effect)
-            }
-        }
-        if machine.phase != before { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
+        let before = machine
+        let now = Clock.boottime()
+        let effects = machine.handle(event, now: now)
+        let limited = event.order.flatMap { agent.operations[$0.operation] }.flatMap { $0.notAfter == nil ? nil : $0.id }
+        orders.told(event, operation: limited, before: before, at: now)
+        for effect in effects { if case .killTree(.some(let latch)) = effect { killTree(latch: latch) } }
+        enqueue(effects, of: limited)
+        if machine.phase != before.phase { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
         pump()
         schedule()
-        agent.changed()
+        // Counters alone are in the next report anyhow.
+        if machine != before || !effects.isEmpty { agent.changed() }
+    }
+
+    /// What a latch kills is killed already and never waits here.
+    private func enqueue(_ effects: [WorkerMachine.Effect], of operation: String?) {
+        let waiting = effects.filter { if case .killTree(.some) = $0 { false } else { true } }
+        guard let operation else {
+            queue += waiting.map { Queued(effect: $0, operation: nil) }
+            return
+        }
+        // Records first: whoever is superseded by an order hears of it when that order's own time has not run out.
+        let records = waiting.filter(\.isRecord)
+        let others = waiting.filter { !$0.isRecord }
+        queue += (records + others).map { Queued(effect: $0, operation: operation) }
+        // A repeat, or a stop of what is being launched, which has begun by being taken.
+        if others.isEmpty { orders.settle(operation) }
     }
 
     func redeclare(_ new: WorkerDeclaration) {
@@ -131,41 +154,58 @@ final class WorkerShell: @unchecked Sendable {
     // MARK: Effects
 
     private func pump() {
-        while waiting == nil, let effect = queue.first {
-            switch effect {
-            case .record:
+        while waiting == nil, let next = queue.first {
+            if next.effect.isRecord {
                 record()
+                continue
+            }
+            if let operation = next.operation, orders.isPending(operation) {
+                if let late = agent.operations[operation]?.lateness(at: Clock.boottime()) {
+                    takeBack(operation, late)
+                    continue
+                }
+                orders.settle(operation)
+            }
+            queue.removeFirst()
+            switch next.effect {
+            case .record: preconditionFailure("a record is handed over above")
             case .launch(let id):
-                queue.removeFirst()
                 if let recordProblem {
                     handle(.launchFailed("its start can't be recorded: \(recordProblem). Make room for the agent's state directory, then start it again"))
                 } else if machine.launch == id {
                     launch(id)
                 }
             case .signal(let signal):
-                queue.removeFirst()
                 if let order = machine.slot { agent.operations[order.operation]?.signalledAt = Clock.boottime() }
                 send(signal: signal) { [log] answer in
                     if case .refused(let why) = answer { log.warning("the stop signal did not go out", metadata: ["why": "\(why)"]) }
                 }
             case .killTree(let latch):
-                queue.removeFirst()
                 killTree(latch: latch)
             case .perform(let action):
-                queue.removeFirst()
                 perform(action)
             case .answer(let order, let answer):
-                queue.removeFirst()
                 agent.answer(order, answer, from: self)
             }
         }
+    }
+
+    /// Leaves an order out as if it had never come; only its records stay, and one that says so.
+    private func takeBack(_ operation: String, _ why: String) {
+        guard let (machine, told) = orders.takeBack(operation) else { return }
+        self.machine = machine
+        queue = []
+        for event in told { enqueue(event.effects, of: event.operation) }
+        agent.expire(operation, why, at: self)
+        schedule()
+        agent.changed()
     }
 
     /// Hands all records at the head of the queue over in one go and waits for them.
     private func record() {
         var drafts: [AgentJournal.Draft] = []
         var operations: [String] = []
-        while case .record(let event, let order, let fields)? = queue.first {
+        while case .record(let event, let order, let fields)? = queue.first?.effect {
             queue.removeFirst()
             var fields = fields
             if let order {
@@ -179,7 +219,7 @@ final class WorkerShell: @unchecked Sendable {
             }
             drafts.append(
                 AgentJournal.Draft(
-                    event: event, worker: name.description, by: order?.by ?? "", reason: order?.reason ?? "", run: order?.run, fields: fields))
+                    event: event.rawValue, worker: name.description, by: order?.by ?? "", reason: order?.reason ?? "", run: order?.run, fields: fields))
             operations.append(order?.operation ?? "")
         }
         tickets += 1
@@ -200,7 +240,7 @@ final class WorkerShell: @unchecked Sendable {
         agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self] in
             guard waiting == ticket else { return }
             // A launch waits on: its own bound ends it. Everything else must not depend on a disk that hangs.
-            if case .launch? = queue.first { return }
+            if case .launch? = queue.first?.effect { return }
             log.error("the journal does not answer; going ahead unrecorded", metadata: ["waited": "\(Self.recordBound.words)"])
             proceed(ticket)
         }
@@ -239,4 +279,8 @@ final class WorkerShell: @unchecked Sendable {
         guard let entry = agent.emergency.entry(declaration.service), let problem = entry.kill(line: []) else { return }
         log.error("cannot kill", metadata: ["why": "\(problem)"])
     }
+}
+
+extension WorkerMachine.Effect {
+    fileprivate var isRecord: Bool { if case .record = self { true } else { false } }
 }

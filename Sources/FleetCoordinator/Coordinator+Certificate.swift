@@ -126,7 +126,7 @@ extension Coordinator {
                 return record
             }
         }
-        if let snapshot = runs[id]?.snapshots.first(where: { $0.key.hasSuffix("/\(worker)") })?.value { proof.snapshot = snapshot }
+        if let snapshot = runs[id]?.snapshots[worker.description] { proof.snapshot = snapshot }
         return proof
     }
 

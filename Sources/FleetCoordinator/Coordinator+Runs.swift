@@ -222,7 +222,8 @@ extension Coordinator {
 
     private func keepDetail(run id: UInt64, _ command: CommandID, _ result: WireCommandResult) {
         guard result.outcome == .done, result.hasSnapshot else { return }
-        runs[id]?.snapshots[command.raw] = result.snapshot
+        // Of a worker that was asked twice the last word counts: the first was to see whether a stream is drained.
+        runs[id]?.snapshots[String(command.raw.split(separator: "/").last ?? "")] = result.snapshot
     }
 
     // MARK: Watching

@@ -95,7 +95,7 @@ extension Coordinator: CoordinatorService {
         let moment = now()
         let latch = Latch(
             id: request.latch.isEmpty ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
-            unixMicroseconds: moment.unixMicroseconds, scope: LatchScope(request.scope))
+            unixMicroseconds: moment.unixMicroseconds, scope: request.scope.core)
         let known = table.book.latches[latch.id]
         guard known?.release == nil else {
             throw APIProblem(

@@ -38,7 +38,7 @@ extension Coordinator: WireSessionDelegate {
         welcome.restricted = peer.isRestricted
         welcome.heartbeatNs = 1_000_000_000
         welcome.timeoutNs = 5_000_000_000
-        welcome.latches = table.book.wire
+        welcome.latches = WireLatchSet(table.book)
         return .success(welcome)
     }
 
@@ -47,7 +47,7 @@ extension Coordinator: WireSessionDelegate {
         let restricted = session.peer.isRestricted
         let replaced = table.open(host, SessionTable.Entry(session: session, restricted: restricted))
         replaced?.close(why: "a newer session of \(host) has taken its place")
-        let changed = table.merge(session.hello.latches.latches.map(Latch.init))
+        let changed = table.merge(session.hello.latches.latches.map(\.core))
         if !settings.relay, session.hello.partDigest != parts[host]?.digest, let part = parts[host] {
             var envelope = WireEnvelope()
             envelope.part = part
@@ -72,7 +72,7 @@ extension Coordinator: WireSessionDelegate {
         case .report(let report)?: home.execute { [self] in reported(host, report) }
         case .result(let result)?: home.execute { [self] in answered(host, result) }
         case .latches(let set)?:
-            let changed = table.merge(set.latches.map(Latch.init))
+            let changed = table.merge(set.latches.map(\.core))
             home.execute { [self] in latchesChanged(changed) }
         case .logChunk(let chunk)?: home.execute { [self] in logged(host, chunk) }
         case .auditChunk(let chunk)?: home.execute { [self] in audited(chunk) }
@@ -120,7 +120,7 @@ extension Coordinator: WireSessionDelegate {
             if worker.restarts > 0 { relaunched.insert(name) }
             launchSinceBaseline[name] = worker.launch
         }
-        latchesChanged(table.merge(report.latches.latches.map(Latch.init)))
+        latchesChanged(table.merge(report.latches.latches.map(\.core)))
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }
     }
 
@@ -140,7 +140,7 @@ extension Coordinator: WireSessionDelegate {
     func latchesChanged(_ changed: [Latch]) {
         guard !changed.isEmpty else { return }
         var envelope = WireEnvelope()
-        envelope.latches.latches = changed.map(\.wire)
+        envelope.latches.latches = changed.map { WireLatch($0) }
         do { try table.broadcast(envelope) } catch { log.error("cannot encode latches", metadata: ["why": "\(error)"]) }
         record(changed.map(Self.record))
         for latch in changed where latch.release == nil { endRuns(under: latch) }

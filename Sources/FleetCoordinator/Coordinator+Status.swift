@@ -17,7 +17,7 @@ extension Coordinator {
         status.hosts = inventory.hosts.map { hostStatus($0.name, time.boot) }
         status.dependencies = inventory.dependencies.map { dependencyStatus($0, time.boot) }
         status.streams = inventory.streams.flatMap { stream in stream.to.map { streamStatus(stream, $0, time.boot) } }
-        status.latches = table.book.inForce.map(\.wire)
+        status.latches = table.book.inForce.map { WireLatch($0) }
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }
         status.needsAPerson = needs(time.boot)
         return status

@@ -16,7 +16,7 @@ struct RunRecord {
     var baseline: [StreamReading] = []
     /// Workers launched more than once since that baseline, frozen when a restart sets a new one; nil: not frozen.
     var relaunched: Set<WorkerName>?
-    /// What workers left behind, by command.
+    /// What workers left behind, by `service@host`.
     var snapshots: [String: WireWorkerSnapshot] = [:]
     /// Rises with each armed timer, so that an old one is ignored.
     var timer: UInt64 = 0

@@ -57,7 +57,7 @@ final class SessionTable: Sendable {
     /// Sets the latch in memory, then sends one encoded frame to every session. Nothing is written first (law 7).
     func fanOut(_ latch: Latch, collector: EmergencyCollector) throws {
         var envelope = WireEnvelope()
-        envelope.emergencyStop.latch = latch.wire
+        envelope.emergencyStop.latch = WireLatch(latch)
         let frame = try encodeFrame(envelope, allocator: ByteBufferAllocator())
         let sessions = state.withLockedValue { state in
             _ = state.book.merge([latch])

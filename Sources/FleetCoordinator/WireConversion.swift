@@ -1,50 +1,6 @@
 internal import FleetCore
 internal import FleetWire
 
-extension Latch {
-    init(_ wire: WireLatch) {
-        self.init(
-            id: wire.id, by: wire.by, reason: wire.reason, unixMicroseconds: wire.unixUs, scope: LatchScope(wire.scope),
-            release: wire.released
-                ? Release(by: wire.releasedBy, reason: wire.releaseReason, unixMicroseconds: wire.releasedUnixUs) : nil)
-    }
-
-    var wire: WireLatch {
-        var wire = WireLatch()
-        wire.id = id
-        wire.by = by
-        wire.reason = reason
-        wire.unixUs = unixMicroseconds
-        wire.scope.everything = scope.everything
-        wire.scope.tiers = scope.tiers.map(\.raw)
-        wire.scope.hosts = scope.hosts.map(\.raw)
-        wire.scope.services = scope.services.map(\.raw)
-        if let release {
-            wire.released = true
-            wire.releasedBy = release.by
-            wire.releaseReason = release.reason
-            wire.releasedUnixUs = release.unixMicroseconds
-        }
-        return wire
-    }
-}
-
-extension LatchScope {
-    init(_ wire: WireScope) {
-        self.init(
-            everything: wire.everything, tiers: wire.tiers.map(TierName.init), hosts: wire.hosts.map(HostName.init),
-            services: wire.services.map(ServiceName.init))
-    }
-}
-
-extension LatchBook {
-    var wire: WireLatchSet {
-        var set = WireLatchSet()
-        set.latches = all.map(\.wire)
-        return set
-    }
-}
-
 extension WorkerExit {
     /// nil when the worker has not ended since its agent knows it.
     init?(_ wire: WireExit, status: String) {

@@ -4,7 +4,7 @@ import LinuxHost
 package enum AuditText {
     /// One line: number, time, event, where, by whom, why, then the fields.
     ///
-    /// At most 100 columns unless its texts are long.
+    /// A field longer than ``fieldMax`` is cut with its length; the file holds the whole.
     package static func line(_ record: AuditRecord) -> String {
         var parts = [
             pad("\(record.sequence)", 6, left: true), time(record.unixMicroseconds), pad(record.event, 18),
@@ -16,6 +16,9 @@ package enum AuditText {
         for field in record.fields { parts.append("\(plain(field.key))=\(quotedIfNeeded(field.value))") }
         return parts.joined(separator: " ")
     }
+
+    /// What a person reads of one field in passing: a SHA-256 fits.
+    static let fieldMax = 80
 
     /// Such as `2026-11-23 17:05:00.412345Z`.
     private static func time(_ unixMicroseconds: UInt64) -> String {
@@ -29,7 +32,12 @@ package enum AuditText {
         return left ? space + text : text + space
     }
 
-    private static func quotedIfNeeded(_ text: String) -> String {
+    private static func quotedIfNeeded(_ whole: String) -> String {
+        let text = whole.count <= fieldMax ? whole : "\(whole.prefix(fieldMax - 20))… (\(whole.count) characters)"
+        return quoted(text)
+    }
+
+    private static func quoted(_ text: String) -> String {
         text.isEmpty || text.contains(" ") ? "\"\(plain(text))\"" : plain(text)
     }
 

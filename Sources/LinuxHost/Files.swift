@@ -133,6 +133,19 @@ package enum Files {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// The size in bytes of a regular file; nil for anything else, and where nothing is.
+    package static func regularSize(_ path: String) -> Int64? {
+        var about = stat()
+        guard stat(path, &about) == 0, about.st_mode & S_IFMT == S_IFREG else { return nil }
+        return Int64(about.st_size)
+    }
+
+    /// The group that a file belongs to; nil where nothing is.
+    package static func group(of path: String) -> UInt32? {
+        var about = stat()
+        return stat(path, &about) == 0 ? about.st_gid : nil
+    }
+
     /// Whether a socket stands there, not one that a link points to.
     package static func isSocket(_ path: String) -> Bool {
         var about = stat()

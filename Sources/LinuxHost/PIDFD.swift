@@ -1,4 +1,5 @@
 internal import CLinux
+internal import FleetCore
 internal import Glibc
 
 /// A process that is the right one for as long as this exists (pidfd_open(2)): the only way a signal goes out.
@@ -58,6 +59,15 @@ package final class PIDFD: Sendable {
             throw errno == ESRCH
                 ? .gone(identity) : .system(.last("send \(Signals.name(number)) to", "\(identity)"))
         }
+    }
+
+    /// Waits until one of these processes has ended, or `wake` was woken, at most `within`; tells nothing of which.
+    ///
+    /// Leave out those that are known to have ended: they end every wait at once.
+    package static func waitForAny(_ handles: [PIDFD], or wake: WakePipe, within: Duration) throws(LinuxError) {
+        var polled = [pollfd(fd: wake.descriptor, events: Int16(POLLIN), revents: 0)]
+        for handle in handles { polled.append(pollfd(fd: handle.descriptor, events: Int16(POLLIN), revents: 0)) }
+        _ = try Descriptors.wait(&polled, until: Clock.boottime() + within)
     }
 
     /// Waits for the end of all its threads, not for its parent to reap it; zero only looks.

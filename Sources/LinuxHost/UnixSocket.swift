@@ -3,6 +3,11 @@ internal import Glibc
 
 /// Unix stream sockets at paths of any length (a socket address itself holds 107 bytes, unix(7)).
 package enum UnixSocket {
+    /// Sends what fits at once and never waits or raises SIGPIPE; false when not all of it went.
+    package static func sendNow(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {
+        send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) == bytes.count
+    }
+
     package struct Peer: Equatable, Sendable {
         package let pid: Int32
         package let user: UInt32

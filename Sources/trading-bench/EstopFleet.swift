@@ -12,6 +12,8 @@ final class EstopFleet {
     private let agents: Int
     private let workers: Int
     private let directory: String
+    /// A tmpfs, as the agents' own default is (/run/trading, /run/user/UID).
+    private let runDirectory: String
     private let bin: String
     private let ports: [Int]
     private var processes: [Process] = []
@@ -27,7 +29,8 @@ final class EstopFleet {
         where !FileManager.default.isExecutableFile(atPath: "\(bin)/\(program)") {
             throw Failure(description: "\(bin)/\(program) is not built. Run: swift build -c release")
         }
-        for name in ["log", "run", "state"] { try Files.makeDirectory("\(directory)/\(name)", mode: 0o750) }
+        runDirectory = "/dev/shm/trading-estop-\(ProcessInfo.processInfo.processIdentifier)"
+        for name in ["log", "state"] { try Files.makeDirectory("\(directory)/\(name)", mode: 0o750) }
         try prepare()
     }
 
@@ -102,7 +105,7 @@ final class EstopFleet {
                 host, "trading-agent",
                 [
                     "--host", host, "--fleet", "estop", "--coordinator", "127.0.0.1:\(ports[0])", "--coordinator", "127.0.0.1:\(ports[1])", "--state-dir",
-                    "\(directory)/state/\(host)", "--run-dir", "\(directory)/run/\(host)", "--program-dir", bin,
+                    "\(directory)/state/\(host)", "--run-dir", "\(runDirectory)/\(host)", "--program-dir", bin,
                 ] + identity("agent-\(host)"))
         }
     }
@@ -137,7 +140,7 @@ final class EstopFleet {
     func emergencyStop() throws -> (lastGone: Double, command: Double) {
         var handles: [PIDFD] = []
         for host in hosts {
-            for launch in try LaunchDirectory.all(runDirectory: "\(directory)/run/\(host)") {
+            for launch in try LaunchDirectory.all(runDirectory: "\(runDirectory)/\(host)") {
                 guard let worker = try launch.worker, try worker.isAlive() else { continue }
                 handles.append(try PIDFD(opening: worker))
             }
@@ -171,10 +174,12 @@ final class EstopFleet {
         for host in hosts {
             let latch = LatchFile(
                 id: "bench-end", by: "trading-bench", reason: "the benchmark ended", unixMicroseconds: Clock.unixMicroseconds(), scope: .init(everything: true))
-            _ = LocalEmergencyStop.run(runDirectory: "\(directory)/run/\(host)", stateDirectory: nil, latch: latch, isIncluded: { _ in true })
+            _ = LocalEmergencyStop.run(runDirectory: "\(runDirectory)/\(host)", stateDirectory: nil, latch: latch, isIncluded: { _ in true })
         }
         for process in processes { process.terminate() }
         for process in processes { process.waitUntilExit() }
-        do { try Files.removeTree(directory) } catch { print("\(error)") }
+        for path in [directory, runDirectory] {
+            do { try Files.removeTree(path) } catch { print("\(error)") }
+        }
     }
 }

@@ -46,10 +46,7 @@ package enum EmergencyScreen {
     }
 
     private static func covers(_ scope: WireScope, _ running: Running) -> Bool {
-        LatchScope(
-            everything: scope.everything, tiers: scope.tiers.map(TierName.init), hosts: scope.hosts.map(HostName.init),
-            services: scope.services.map(ServiceName.init)
-        ).covers(
+        scope.core.covers(
             service: ServiceName(running.worker.service), tier: TierName(running.worker.tier), host: HostName(running.host),
             emergencyKilled: running.worker.emergencyKilled)
     }

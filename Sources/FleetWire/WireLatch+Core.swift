@@ -1,8 +1,7 @@
-internal import FleetCore
-internal import FleetWire
+package import FleetCore
 
 extension WireLatch {
-    init(_ latch: Latch) {
+    package init(_ latch: Latch) {
         self.init()
         id = latch.id
         by = latch.by
@@ -17,7 +16,7 @@ extension WireLatch {
         }
     }
 
-    var core: Latch {
+    package var core: Latch {
         Latch(
             id: id, by: by, reason: reason, unixMicroseconds: unixUs, scope: scope.core,
             release: released ? Latch.Release(by: releasedBy, reason: releaseReason, unixMicroseconds: releasedUnixUs) : nil)
@@ -25,7 +24,7 @@ extension WireLatch {
 }
 
 extension WireScope {
-    init(_ scope: LatchScope) {
+    package init(_ scope: LatchScope) {
         self.init()
         everything = scope.everything
         tiers = scope.tiers.map(\.raw)
@@ -33,7 +32,7 @@ extension WireScope {
         services = scope.services.map(\.raw)
     }
 
-    var core: LatchScope {
+    package var core: LatchScope {
         LatchScope(
             everything: everything, tiers: tiers.map { TierName($0) }, hosts: hosts.map { HostName($0) },
             services: services.map { ServiceName($0) })
@@ -41,7 +40,7 @@ extension WireScope {
 }
 
 extension WireLatchSet {
-    init(_ book: LatchBook) {
+    package init(_ book: LatchBook) {
         self.init()
         latches = book.all.map { WireLatch($0) }
     }
