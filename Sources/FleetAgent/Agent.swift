@@ -58,7 +58,8 @@ package final class Agent: @unchecked Sendable {
     var sessions: [AgentSession] = []
     var epochs: [String: UInt64] = [:]
     private var dialers: [WireDialer] = []
-    private let locks: [FileLock]
+    /// Held until `stop`.
+    private var locks: [FileLock]
     private var reportScheduled = false
     private var reportSequence: UInt64 = 0
     private var lastReport = BootTime.zero
@@ -194,6 +195,7 @@ package final class Agent: @unchecked Sendable {
         files.end()
         for threads in [probing, queries] { threads.end() }
         journal.close()
+        locks = []
     }
 
     /// New certificates and revocation list, without a restart (law 11).

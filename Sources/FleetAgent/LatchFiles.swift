@@ -8,10 +8,13 @@ internal import LinuxHost
 /// Blocking: called from the files thread, and from the loop only for the tmpfs right before a launch.
 enum LatchFiles {
     /// Writes to every directory it can; returns what failed, one sentence each.
+    ///
+    /// A release that another side has written there meanwhile is left: nothing takes a release back.
     static func write(_ latch: Latch, to directories: [(path: String, sync: Bool)]) -> [String] {
         let file = LatchFile(latch)
         var problems: [String] = []
         for directory in directories {
+            if let kept = kept(latch.id, in: directory.path), kept == latch || (kept.release != nil && latch.release == nil) { continue }
             do {
                 try file.write(directory: directory.path, sync: directory.sync)
             } catch {
@@ -22,6 +25,19 @@ enum LatchFiles {
         }
         return problems
     }
+
+    /// One latch as it stands in a directory; nil where there is none that can be read, which is then written anew.
+    private static func kept(_ id: String, in directory: String) -> Latch? {
+        guard LatchFile.isValid(id: id) else { return nil }
+        do {
+            return try LatchFile(JSON.parse(Files.read("\(directory)/\(id)", limit: bytesMax)))?.latch
+        } catch {
+            return nil
+        }
+    }
+
+    /// Names of many services fit; what is larger is no latch.
+    private static let bytesMax = 1 << 20
 
     /// Every latch found in a directory; one that can't be read is reported, never removed.
     static func read(_ directory: String) -> (latches: [Latch], problems: [String]) {

@@ -1,11 +1,10 @@
 internal import FleetAPI
 internal import FleetCore
 internal import FleetJournal
-internal import FleetTrust
 internal import FleetWire
-internal import LinuxHost
 internal import Logging
 internal import NIOCore
+internal import NIOPosix
 
 /// The stop certificate: what a stop has shown, as a file that is signed, and a record that binds it.
 extension Coordinator {
@@ -139,60 +138,55 @@ extension Coordinator {
         certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty })
     }
 
-    /// Writes the snapshot and the certificate with its signature, records both, and ends the run. What can't be written
-    /// or signed is said in the certificate itself, which is then at most unproven.
+    /// Has the snapshot and the signed certificate written on a thread of the pool, records both, and ends the run. What
+    /// can't be written or signed is said in the certificate itself, which is then at most unproven.
     private func keep(_ certificate: APICertificate, run id: UInt64) {
-        var certificate = certificate
-        let directory = settings.stateDirectory
-        var records: [AuditRecord] = []
-        do {
-            var snapshot = APICertificate()
-            snapshot.run = id
-            snapshot.workers = certificate.workers
-            snapshot.ledger = certificate.ledger
-            let bytes = try APIJSON.encode(snapshot)
-            try Files.makeDirectory("\(directory)/snapshots", mode: 0o750)
-            let path = "\(directory)/snapshots/run-\(id).json"
-            try Files.writeAtomically(path, bytes, mode: 0o640, sync: true)
-            certificate.snapshotFile = path
-            certificate.snapshotSha256 = Digest.sha256Hex(bytes)
-            records.append(runRecord(.stateSnapshot, id, [("file", path), ("sha256", certificate.snapshotSha256)]))
-            let document = try APIJSON.encode(certificate)
-            try Files.makeDirectory("\(directory)/certificates", mode: 0o750)
-            try Files.writeAtomically("\(directory)/certificates/stop-\(id).json", document, mode: 0o640, sync: true)
-            let signature = try DetachedSignature.sign(
-                document, certPEM: Files.read(settings.certificatePath, limit: 1 << 20), keyPEM: Files.read(settings.keyPath, limit: 1 << 20))
-            try Files.writeAtomically("\(directory)/certificates/stop-\(id).p7s", signature.der, mode: 0o640, sync: true)
-            records.append(
-                runRecord(
-                    .verdict, id,
+        let files = CertificateFiles(
+            directory: settings.stateDirectory, certificatePath: settings.certificatePath, keyPath: settings.keyPath)
+        NIOThreadPool.singleton.runIfActive(eventLoop: home) { try files.write(certificate) }.whenComplete { [self] result in
+            switch result {
+            case .success(let kept):
+                record(
+                    kept.certificate, run: id,
                     [
-                        ("verdict", certificate.verdict), ("because", certificate.because.joined(separator: "; ")),
-                        ("certificate_sha256", Digest.sha256Hex(document)), ("file", "\(directory)/certificates/stop-\(id).json"),
-                    ]))
-        } catch {
-            log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])
-            if certificate.verdict == Verdict.proven.rawValue { certificate.verdict = Verdict.unproven.rawValue }
-            certificate.because.append("the certificate could not be written and signed: \(error)")
-            certificate.signedBy = ""
-            records.append(runRecord(.verdict, id, [("verdict", certificate.verdict), ("because", certificate.because.joined(separator: "; "))]))
+                        runRecord(.stateSnapshot, id, [("file", kept.certificate.snapshotFile), ("sha256", kept.certificate.snapshotSha256)]),
+                        verdictRecord(
+                            kept.certificate, id, [("certificate_sha256", kept.sha256), ("file", files.path(run: id))]),
+                    ])
+            case .failure(let error):
+                log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])
+                var certificate = certificate
+                Self.lessen(&certificate, "the certificate could not be written and signed: \(error)")
+                certificate.signedBy = ""
+                record(certificate, run: id, [verdictRecord(certificate, id, [])])
+            }
         }
+    }
+
+    private func record(_ certificate: APICertificate, run id: UInt64, _ records: [AuditRecord]) {
         guard let journal else { return }
-        let kept = certificate
         journal.append(records) { [self] result in
             home.execute { [self] in
-                var kept = kept
+                var certificate = certificate
                 switch result {
-                case .success(let appended): kept.auditSequence = appended.last?.sequence ?? 0
-                case .failure(let error):
-                    kept.verdict = max(Verdict(rawValue: kept.verdict) ?? .unproven, .unproven).rawValue
-                    kept.because.append("the verdict could not be recorded: \(error)")
+                case .success(let appended): certificate.auditSequence = appended.last?.sequence ?? 0
+                case .failure(let error): Self.lessen(&certificate, "the verdict could not be recorded: \(error)")
                 }
-                runs[id]?.api.certificate = kept
-                runs[id]?.api.verdict = kept.verdict
+                runs[id]?.api.certificate = certificate
+                runs[id]?.api.verdict = certificate.verdict
                 announceEnd(run: id)
             }
         }
+    }
+
+    /// At most unproven from here on, and why.
+    private static func lessen(_ certificate: inout APICertificate, _ why: String) {
+        certificate.verdict = max(Verdict(rawValue: certificate.verdict) ?? .unproven, .unproven).rawValue
+        certificate.because.append(why)
+    }
+
+    private func verdictRecord(_ certificate: APICertificate, _ id: UInt64, _ fields: [(String, String)]) -> AuditRecord {
+        runRecord(.verdict, id, [("verdict", certificate.verdict), ("because", certificate.because.joined(separator: "; "))] + fields)
     }
 
     private func runRecord(_ event: AuditEvent, _ id: UInt64, _ fields: [(String, String)]) -> AuditRecord {

@@ -21,6 +21,9 @@ struct EstopBench: AsyncParsableCommand {
     @Option(help: "How often; medians are printed.")
     var rounds = 5
 
+    @Option(help: "What a worker is: sleep (a small C process) or demo (trading-demo test-worker, 40 MB mapped). The floor kills the same.")
+    var worker: EstopWorker = .sleep
+
     mutating func validate() throws {
         guard (1...100).contains(agents), (1...50).contains(workers), (1...100).contains(rounds) else {
             throw ValidationError("agents 1 to 100, workers 1 to 50, rounds 1 to 100")
@@ -28,7 +31,7 @@ struct EstopBench: AsyncParsableCommand {
     }
 
     mutating func run() async throws {
-        let fleet = try EstopFleet(agents: agents, workers: workers)
+        let fleet = try EstopFleet(agents: agents, workers: workers, worker: worker)
         defer { fleet.end() }
         try fleet.begin()
         var lastGone: [Double] = []
@@ -39,7 +42,7 @@ struct EstopBench: AsyncParsableCommand {
             let (gone, took) = try fleet.emergencyStop()
             lastGone.append(gone)
             command.append(took)
-            floor.append(try KillFloor.measure(agents * workers))
+            floor.append(try KillFloor.measure(agents * workers, of: fleet.command(worker)))
             FileHandle.standardError.write(
                 Data("round \(round): last worker gone after \(BenchLine.number(gone)) ms, the command ended after \(BenchLine.number(took)) ms\n".utf8))
             try fleet.release()
@@ -62,13 +65,19 @@ struct EstopBench: AsyncParsableCommand {
     }
 }
 
+/// What the workers of the benchmark are. How long the kernel takes to tear a process down depends on what it has mapped.
+enum EstopWorker: String, ExpressibleByArgument {
+    case sleep, demo
+}
+
 /// What the kernel alone needs: SIGKILL to as many processes, until the last pidfd says that it is gone.
 enum KillFloor {
-    static func measure(_ count: Int) throws -> Double {
+    static func measure(_ count: Int, of command: [String]) throws -> Double {
         let processes = try (0..<count).map { _ in
             let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/usr/bin/sleep")
-            process.arguments = ["1000"]
+            process.executableURL = URL(fileURLWithPath: command[0])
+            process.arguments = Array(command.dropFirst())
+            process.standardError = FileHandle.nullDevice
             try process.run()
             return process
         }

@@ -18,7 +18,7 @@ final class EstopFleet {
     private let ports: [Int]
     private var processes: [Process] = []
 
-    init(agents: Int, workers: Int) throws {
+    init(agents: Int, workers: Int, worker: EstopWorker) throws {
         self.agents = agents
         self.workers = workers
         directory = "/tmp/trading-estop-\(ProcessInfo.processInfo.processIdentifier)"
@@ -31,20 +31,22 @@ final class EstopFleet {
         }
         runDirectory = "/dev/shm/trading-estop-\(ProcessInfo.processInfo.processIdentifier)"
         for name in ["log", "state"] { try Files.makeDirectory("\(directory)/\(name)", mode: 0o750) }
-        try prepare()
+        try prepare(worker)
     }
 
     private var hosts: [String] { (1...agents).map { "h-\($0)" } }
     private var config: String { directory + "/client.conf" }
     private var pki: String { directory + "/pki" }
 
-    private func prepare() throws {
+    private func prepare(_ worker: EstopWorker) throws {
         let authority = try CertificateAuthority.create(directory: pki, fleet: "estop", force: false)
         for host in hosts { _ = try authority.issue(.agent, name: host) }
         for name in ["ctl-1", "ctl-2"] { _ = try authority.issue(.coordinator, name: name) }
         _ = try authority.issue(.operator, name: "bench")
+        let ready = worker == .demo ? "notify: 60s" : "delay: 1ms"
+        let run = command(worker).joined(separator: ", ")
         let services = hosts.flatMap { host in
-            (1...workers).map { "  w-\($0)-\(host): {tier: execution, hosts: [\(host)], run: [trading-demo, test-worker], ready: {notify: 60s}}" }
+            (1...workers).map { "  w-\($0)-\(host): {tier: execution, hosts: [\(host)], run: [\(run)], ready: {\(ready)}}" }
         }
         let inventory = """
             fleet: estop
@@ -72,6 +74,14 @@ final class EstopFleet {
 
             """
         try Files.writeAtomically(config, Array(client.utf8), sync: false)
+    }
+
+    /// A worker's argument vector.
+    func command(_ worker: EstopWorker) -> [String] {
+        switch worker {
+        case .sleep: ["/usr/bin/sleep", "infinity"]
+        case .demo: ["\(bin)/trading-demo", "test-worker"]
+        }
     }
 
     private func identity(_ name: String) -> [String] {
@@ -105,7 +115,7 @@ final class EstopFleet {
                 host, "trading-agent",
                 [
                     "--host", host, "--fleet", "estop", "--coordinator", "127.0.0.1:\(ports[0])", "--coordinator", "127.0.0.1:\(ports[1])", "--state-dir",
-                    "\(directory)/state/\(host)", "--run-dir", "\(runDirectory)/\(host)", "--program-dir", bin,
+                    "\(directory)/state/\(host)", "--run-dir", "\(runDirectory)/\(host)", "--program-dir", bin, "--allow-dir", bin, "--allow-dir", "/usr/bin",
                 ] + identity("agent-\(host)"))
         }
     }
