@@ -138,7 +138,8 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "FleetAgentTests",
-            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf], swiftSettings: strict),
+            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log] + nio,
+            swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [

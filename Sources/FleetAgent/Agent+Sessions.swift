@@ -140,6 +140,8 @@ extension Agent: WireSessionDelegate {
                     ])
                 self.log.notice("part accepted", metadata: ["digest": "\(part.digest.prefix(12))", "workers": "\(part.workers.count)"])
                 self.adoptShells(from: part)
+                // Until it comes the coordinator knows of no worker here and can order nothing.
+                self.broadcastReport()
             }
         }
         if !accepted { log.error("the part was not taken: too much other work waits; it comes again with the next session") }

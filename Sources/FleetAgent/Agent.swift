@@ -60,7 +60,7 @@ package final class Agent: @unchecked Sendable {
     private var dialers: [WireDialer] = []
     /// Held until `stop`.
     private var locks: [FileLock]
-    private var reportScheduled = false
+    private var nextReport: (due: BootTime, task: Scheduled<Void>)?
     private var reportSequence: UInt64 = 0
     private var lastReport = BootTime.zero
     private var ticking: RepeatedTask?
@@ -276,18 +276,28 @@ package final class Agent: @unchecked Sendable {
     }
 
     /// Something that a report shows has changed: one goes out within `reportEvery`.
+    ///
+    /// With a `delay` what comes meanwhile goes along, and what may not wait brings it forward.
     func changed(in delay: Duration = .zero) {
-        guard !reportScheduled else { return }
-        reportScheduled = true
-        let left = max(delay, Self.reportEvery - (Clock.boottime() - lastReport))
-        loop.scheduleTask(in: .nanoseconds(left.nanoseconds)) { [self] in
-            reportScheduled = false
-            lastReport = Clock.boottime()
-            guard !sessions.isEmpty else { return }
-            var envelope = WireEnvelope()
-            envelope.report = report()
-            broadcast(envelope)
+        let now = Clock.boottime()
+        let due = max(now + delay, lastReport + Self.reportEvery)
+        if let scheduled = nextReport {
+            guard due < scheduled.due else { return }
+            scheduled.task.cancel()
         }
+        let task = loop.scheduleTask(in: .nanoseconds((due - now).nanoseconds)) { [self] in broadcastReport() }
+        nextReport = (due, task)
+    }
+
+    /// At once, for what a coordinator waits for.
+    func broadcastReport() {
+        nextReport?.task.cancel()
+        nextReport = nil
+        lastReport = Clock.boottime()
+        guard !sessions.isEmpty else { return }
+        var envelope = WireEnvelope()
+        envelope.report = report()
+        broadcast(envelope)
     }
 
     func report() -> WireHostReport {

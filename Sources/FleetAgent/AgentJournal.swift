@@ -38,7 +38,7 @@ final class AgentJournal: @unchecked Sendable {
     }
 
     /// An accepted order ran out while its record was being written: what the records before it announce was not done.
-    static let orderExpired = "ORDER_EXPIRED"
+    static let orderExpired = AuditEvent.orderExpired.rawValue
 
     struct Refused: Error, CustomStringConvertible {
         let description: String

@@ -2,6 +2,7 @@ import FleetAPI
 import FleetCore
 import FleetTrust
 import FleetWire
+import LinuxHost
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -15,6 +16,8 @@ package struct APIClient: Sendable {
 
     /// How long a connection, its handshake included, may take.
     package static let connectBound: Duration = .seconds(2)
+    /// What fits into a socket address (unix(7)), without its final zero.
+    private static let socketPathMax = 107
     /// How long an answer may take once asked for; emergency stop and planning wait for agents, but never this long.
     package static let answerBound: Duration = .seconds(30)
     /// The largest answer that is kept: the status of a thousand hosts is far below.
@@ -110,9 +113,15 @@ package struct APIClient: Sendable {
         do {
             switch endpoint {
             case .unix(_, let path):
-                return try await bootstrap.channelInitializer { channel in
+                let prepared = bootstrap.channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture { try Self.addHTTP(handler, to: channel) }
-                }.connect(unixDomainSocketPath: path).get()
+                }
+                guard path.utf8.count > Self.socketPathMax, let slash = path.lastIndex(of: "/") else {
+                    return try await prepared.connect(unixDomainSocketPath: path).get()
+                }
+                // An agent listens in a directory with a long path all the same.
+                let descriptor = try UnixSocket.connect(in: String(path[..<slash]), name: String(path[path.index(after: slash)...]))
+                return try await prepared.withConnectedSocket(descriptor).get()
             case .tls(_, let host, let port, let trust):
                 let address = try SocketAddress(ipAddress: host, port: port)
                 let verified = Self.group.next().makePromise(of: Void.self)

@@ -1,7 +1,9 @@
 import FleetAPI
 import FleetWire
+import LinuxHost
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// Why an API could not be reached, in an operator's words.
 enum ConnectionFault: Error {
@@ -27,10 +29,12 @@ enum ConnectionFault: Error {
         case ConnectionFault.handshakeLate: "no TLS handshake within 2 s"
         case ConnectionFault.closedInHandshake: "it ended the TLS handshake: it refuses our certificate, and its log says why"
         case let error as HandshakeRefusal: error.text
+        case let error as LinuxError: lowercaseFirst(error.description, errno: error.errno)
         case let error as IOError: lowercaseFirst(String(describing: error), errno: error.errnoCode)
         case let error as NIOConnectionError:
             error.connectionErrors.first.map { words($0.error) } ?? "no address answered"
         case ChannelError.connectTimeout: "no answer within 2 s"
+        case NIOSSLError.uncleanShutdown, ChannelError.eof, ChannelError.ioOnClosedChannel, ChannelError.alreadyClosed: "the connection broke off"
         default: String(describing: error)
         }
     }

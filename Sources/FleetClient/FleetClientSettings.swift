@@ -5,7 +5,8 @@ import Glibc
 ///
 /// The file has lines `key = value`, comments from `#` on, and nothing else. Keys: `fleet`, `coordinator = NAME ADDRESS`
 /// and `relay = NAME ADDRESS` (both repeatable; ADDRESS is an IP literal with a port, so that no name is ever resolved),
-/// `ca`, `crl`, `cert`, `key`, `socket` (a coordinator's Unix socket on this host), `agent_socket`, `run_dir`, `state_dir`.
+/// `ca`, `crl`, `cert`, `key`, `socket` (a coordinator's Unix socket on this host), `run_dir`, `state_dir`, `agent_socket`
+/// (without it `agent.sock` in the run directory).
 package struct FleetClientSettings: Equatable, Sendable {
     package var fleet: FleetName?
     package var coordinators: [Node] = []
@@ -81,7 +82,7 @@ extension FleetClientSettings {
           crl = /etc/trading/pki/crl.pem
           cert = /etc/trading/pki/operator-alice.pem
           key = /etc/trading/pki/operator-alice.key
-        On a trading host, `agent_socket`, `run_dir` and `state_dir` make --local work.
+        On a trading host, `run_dir` and `state_dir` make --local work.
         """)
 
     /// Parses the whole text; reports every fault as `file:line: what; what to write`.
@@ -120,6 +121,8 @@ extension FleetClientSettings {
             }
         }
         guard faults.isEmpty else { throw FleetClientSettingsError(faults.joined(separator: "\n")) }
+        // Where an agent puts it.
+        if settings.agentSocket == nil, let directory = settings.runDirectory { settings.agentSocket = "\(directory)/agent.sock" }
         return settings
     }
 

@@ -3,6 +3,7 @@ internal import FleetCore
 internal import FleetJournal
 internal import FleetTrust
 internal import FleetWire
+internal import LinuxHost
 internal import NIOCore
 
 /// The API's side.
@@ -93,6 +94,12 @@ extension Coordinator: CoordinatorService {
 
     package func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
         let moment = now()
+        // An id that an agent can't keep as a file would be a latch that its restart forgets.
+        guard request.latch.isEmpty || LatchFile.isValid(id: request.latch) else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  emergency-stop: that is no latch id. Nothing was sent",
+                why: "Letters, digits, - and _, at most 64: agents keep it as a file of that name.", then: "Leave it out: one is made")
+        }
         let latch = Latch(
             id: request.latch.isEmpty ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
             unixMicroseconds: moment.unixMicroseconds, scope: request.scope.core)
@@ -215,10 +222,35 @@ extension Coordinator: CoordinatorService {
             guard let machine = try known(id).machine, !machine.state.isEnded else {
                 throw APIProblem(slug: "run-ended", what: "REFUSED  run \(id) has ended", why: "", then: "trading runs \(id)")
             }
+            try known(request, in: id)
             handle(run: id, event)
             var done = APIDone()
             done.text = "run \(id): \(verb) by \(caller.name)"
             return done
+        }
+    }
+
+    /// A decision about nothing would stand in the audit and be taken for one about something.
+    private func known(_ request: APIOverride, in run: UInt64) throws {
+        let gates = Set(inventory.services.flatMap { $0.gates.map(\.name) }).union(["quiesce"])
+        if !request.gate.isEmpty, !gates.contains(request.gate) {
+            throw APIProblem(
+                slug: "unknown-gate", what: "REFUSED  no gate is called \(request.gate)", why: "The inventory has: \(gates.sorted().joined(separator: ", "))",
+                then: "trading runs \(run)  says what it waits for")
+        }
+        if !request.stream.isEmpty, !inventory.streams.contains(where: { $0.name.raw == request.stream }) {
+            throw APIProblem(
+                slug: "unknown-stream", what: "REFUSED  no stream is called \(request.stream)",
+                why: "The inventory has: \(inventory.streams.map(\.name.raw).joined(separator: ", "))", then: "trading runs \(run)  says what it waits for")
+        }
+        guard !request.host.isEmpty else { return }
+        guard let host = hosts[HostName(request.host)] else {
+            throw APIProblem(slug: "unknown-host", what: "REFUSED  no host is called \(request.host)", why: "", then: "trading status shows them")
+        }
+        if request.poweredOff, host.connected {
+            throw APIProblem(
+                slug: "host-answers", what: "REFUSED  \(request.host) answers: it is not powered off", why: "Nothing was changed.",
+                then: "trading status \(request.host)")
         }
     }
 

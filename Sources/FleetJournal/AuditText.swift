@@ -42,7 +42,7 @@ package enum AuditText {
     }
 
     /// Without control characters: what a worker said must not move a terminal's cursor.
-    private static func plain(_ text: String) -> String {
+    package static func plain(_ text: String) -> String {
         var out = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             let control = scalar.value < 32 || (127..<160).contains(scalar.value)

@@ -49,12 +49,12 @@ struct APIRoutes: Sendable {
 
     private func addEmergency(to router: Router<APIRequestContext>) {
         post(Route.emergencyStop, router) { request, caller in
-            let asked = try await JSONAnswer.read(APIEmergencyRequest.self, request)
+            let asked = try await JSONAnswer.read(APIEmergencyRequest.self, request, lenient: true)
             try demand(reason: asked.reason, for: "emergency-stop")
             return try JSONAnswer.response(try await service.emergencyStop(asked, by: caller, bound: settings.emergencyBound))
         }
         post(Route.emergencyRelease, router) { request, caller in
-            let asked = try await JSONAnswer.read(APILatchRelease.self, request)
+            let asked = try await JSONAnswer.read(APILatchRelease.self, request, lenient: true)
             try demand(reason: asked.reason, for: "emergency-stop release")
             return try JSONAnswer.response(try await service.releaseLatch(asked, by: caller))
         }

@@ -25,6 +25,12 @@ package enum CredentialFile {
         }
     }
 
+    /// Whether others than its owner may read or write it, as a private key's file must not let them.
+    package static func isOpenToOthers(_ path: String) -> Bool {
+        var about = stat()
+        return stat(path, &about) == 0 && about.st_mode & 0o077 != 0
+    }
+
     static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     static func makeDirectory(_ path: String) throws(TrustError) {

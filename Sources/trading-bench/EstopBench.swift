@@ -22,7 +22,7 @@ struct EstopBench: AsyncParsableCommand {
     var rounds = 5
 
     @Option(help: "What a worker is: sleep (a small C process) or demo (trading-demo test-worker, 40 MB mapped). The floor kills the same.")
-    var worker: EstopWorker = .sleep
+    var worker: EstopWorker = .demo
 
     mutating func validate() throws {
         guard (1...100).contains(agents), (1...50).contains(workers), (1...100).contains(rounds) else {

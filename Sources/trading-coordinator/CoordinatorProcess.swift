@@ -32,6 +32,12 @@ struct CoordinatorProcess {
         }
         let paths = TLSPaths(cert: options.cert, key: options.key, ca: options.ca, crl: options.crl)
         let trust = try TLSTrust(paths: paths, fleet: inventory.fleet, log: log)
+        // Its fleet was looked at already. Under another name it would sign what it did not do.
+        guard let own = trust.ownIdentity, own.role == .coordinator, own.name == name.raw else {
+            throw StartError(
+                "\(options.cert) is the certificate of \(trust.ownIdentity?.uri ?? "nobody"), this is the coordinator \(name). "
+                    + "Issue one: trading certs issue coordinator \(name)")
+        }
         let (journal, fold) = try openJournal()
         // The loop that decides is shared with nothing: no handshake and no slow reader ever stands in its way.
         let deciding = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -45,7 +51,7 @@ struct CoordinatorProcess {
         let listener = WireListener(
             group: network, address: try SocketAddress(ipAddress: agents.host, port: agents.port), trust: trust,
             welcome: { coordinator.welcome($0, $1) }, delegate: coordinator, log: log)
-        let bound = try await listener.start()
+        let bound = try await naming("the agents' listener", spec.address) { try await listener.start() }
         log.notice("agents may dial in", metadata: ["address": "\(bound)", "fleet": "\(inventory.fleet)", "relay": "\(options.relay)"])
         var settings = FleetServerSettings(
             tls: try spec.api.map(address).map { FleetServerSettings.Address(host: $0.host, port: $0.port) }, unixSocket: options.socket)
@@ -54,7 +60,7 @@ struct CoordinatorProcess {
         let signals = SignalSources(log: log, trust: trust)
         let ends = signals.ends
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await server.run() }
+            group.addTask { try await naming("the API", [spec.api, options.plainHTTP].compactMap(\.self).joined(separator: " or ")) { try await server.run() } }
             group.addTask { for await _ in ends { return } }
             _ = try await group.next()
             group.cancelAll()
@@ -72,6 +78,17 @@ struct CoordinatorProcess {
         if let repair = opened.repair { log.error("the audit's last line was torn", metadata: ["repair": "\(repair)"]) }
         if let warning = opened.warning { log.warning("audit", metadata: ["warning": "\(warning)"]) }
         return (opened.journal, CoordinatorFold(opened.records))
+    }
+
+    /// The kernel's word on a listener doesn't say which one it was.
+    private func naming<Value>(_ listener: String, _ address: String, _ body: () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw StartError("\(listener) can't listen on \(address): the port is taken. Is another coordinator running? ss -ltnp shows who has it")
+        } catch let error as IOError where [EADDRNOTAVAIL, EACCES].contains(error.errnoCode) {
+            throw StartError("\(listener) can't listen on \(address): \(String(cString: strerror(error.errnoCode))). Correct it in \(options.inventory)")
+        }
     }
 
     private func loopback() throws -> FleetServerSettings.Loopback? {

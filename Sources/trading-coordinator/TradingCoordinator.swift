@@ -62,6 +62,12 @@ struct TradingCoordinator: AsyncParsableCommand {
     @Option(help: "Log level: debug, info, notice, warning, error.")
     var logLevel: String = "notice"
 
+    mutating func validate() throws {
+        guard Logger.Level(rawValue: logLevel) != nil else {
+            throw ValidationError("--log-level \(logLevel): write one of \(Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")).")
+        }
+    }
+
     mutating func run() async throws {
         signal(SIGPIPE, SIG_IGN)
         let level = Logger.Level(rawValue: logLevel) ?? .notice

@@ -61,7 +61,7 @@ struct AuditShow: AsyncParsableCommand {
         do {
             return AuditText.line(try AuditRecord(json: record.utf8))
         } catch {
-            return line
+            return AuditText.plain(line)
         }
     }
 }

@@ -75,6 +75,7 @@ enum Explanations {
             "host-off",
             "A person attested that the host has no power, so nothing can be started there. When it is back and reports, order again; leave it out with --exclude-host."
         ),
+        ("host-answers", "A person attested that the host has no power, and it has a session with the coordinator. Nothing was changed."),
         ("no-answer", "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports."),
         // Workers.
         (
@@ -112,8 +113,9 @@ enum Explanations {
         ("unknown-host", "No host of that name is in the inventory, or with --local it is not this one."),
         (
             "unknown-gate",
-            "The agent knows no gate of that name: its part of the inventory is older or newer than the coordinator's. It settles once the part is taken over."
+            "There is no gate of that name in the inventory. Where an agent says so, its part is older or newer than the coordinator's, and it settles once the part is taken over."
         ),
+        ("unknown-stream", "No stream of that name is in the inventory. trading status shows them."),
         ("unknown-command", "The agent does not know this command: it is of an older version. Upgrade it; healthy workers are not touched by that."),
         ("not-found", "There is no such path in the API. The paths are those of FleetAPI/Route.swift."),
         ("body-too-large", "The request's body is above the bound of 1 MiB. Every verb fits far below; name tiers or hosts instead of every worker."),

@@ -30,7 +30,7 @@ struct Reach {
         if options.local {
             guard let socket = settings.agentSocket else {
                 throw FleetClientSettingsError(
-                    "--local needs the agent's socket: write `agent_socket = /run/trading/agent.sock` into \(settings.file.isEmpty ? "/etc/trading/client.conf" : settings.file)"
+                    "--local needs the agent's socket: write `run_dir = /run/trading` into \(settings.file.isEmpty ? "/etc/trading/client.conf" : settings.file)"
                 )
             }
             endpoints = [.unix(name: "agent", path: socket)]

@@ -43,7 +43,7 @@ struct RunFollower {
                 }
                 // Ended without the last event: this reader was too slow, or the coordinator is going away.
             } catch let problem as APIProblem where ["stream-broken", "no-coordinator", "no-agent", "starting"].contains(problem.slug) {
-                if awaySince == nil, !json { screen.show([.kept("LOST     \(client.endpoint.words) is away; the run is not affected. Trying again …")]) }
+                if awaySince == nil, !json { screen.show([.kept("LOST     \(client.endpoint.words) is away; no worker is affected. Trying again …")]) }
                 let since = awaySince ?? .now
                 awaySince = since
                 if since.duration(to: .now) > Self.absenceMax {

@@ -51,18 +51,17 @@ struct RunsRetry: AsyncParsableCommand {
 
 struct RunsOverride: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "override", abstract: "Lets a run go on without one gate, stream or host. Its verdict is then at most unproven.")
+        commandName: "override", abstract: "Lets a run go on without one gate or stream. Its verdict is then at most unproven.")
 
     @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
     @Option(help: ArgumentHelp("Without this gate.", valueName: "name")) var gate: String?
     @Option(help: ArgumentHelp("Without this stream's drain.", valueName: "name")) var stream: String?
-    @Option(help: ArgumentHelp("Without this host's proof.", valueName: "host")) var host: String?
     @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {
-        guard [gate, stream, host].compactMap({ $0 }).count == 1 else {
-            throw ValidationError("Name exactly one thing to go on without: --gate NAME, --stream NAME or --host HOST.")
+        guard [gate, stream].compactMap({ $0 }).count == 1 else {
+            throw ValidationError("Name exactly one thing to go on without: --gate NAME or --stream NAME. A host that is off: runs attest.")
         }
     }
 
@@ -70,7 +69,6 @@ struct RunsOverride: AsyncParsableCommand {
         var request = APIOverride()
         request.gate = gate ?? ""
         request.stream = stream ?? ""
-        request.host = host ?? ""
         request.reason = reason
         try await Intervention(run: id, verb: "override", global: global).send(request)
     }

@@ -39,10 +39,21 @@ struct StatusCommand: AsyncParsableCommand {
                 Terminal.out(shown.lines)
                 throw ended(shown.condition)
             }
-            if Terminal.outIsTerminal { Terminal.raw("\u{1B}[H\u{1B}[2J") }
-            Terminal.out(shown.lines)
+            if Terminal.outIsTerminal {
+                // Each line is cleared as it is written over, what is left below it at the end: no flicker.
+                Terminal.raw("\u{1B}[H" + Self.fitting(shown.lines).map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
+            } else {
+                Terminal.out(shown.lines)
+            }
             try await Task.sleep(for: .seconds(1))
         }
+    }
+
+    /// What needs a person stands first and must not scroll away: what has no room is cut off below, and counted.
+    private static func fitting(_ lines: [String]) -> [String] {
+        guard let rows = Terminal.size?.rows, rows > 2, lines.count >= rows else { return lines }
+        let kept = rows - 2
+        return lines.prefix(kept) + Terminal.style.apply(["… \(lines.count - kept) more lines, a taller terminal shows them"])
     }
 
     private func lines(_ status: APIFleetStatus) throws -> [String] {

@@ -8,10 +8,19 @@ enum Terminal {
 
     /// How screens look here.
     ///
-    /// Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale.
-    static let style = ScreenStyle(
-        width: outIsTerminal ? columns : ScreenStyle.widthMax, unicode: isUTF8,
-        colour: outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb")
+    /// Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale. The width is the terminal's of now.
+    static var style: ScreenStyle {
+        ScreenStyle(width: size?.columns ?? ScreenStyle.widthMax, unicode: isUTF8, colour: isColoured)
+    }
+
+    /// What the terminal has room for now; nil: no terminal, or one that doesn't say.
+    static var size: (columns: Int, rows: Int)? {
+        var size = winsize()
+        guard outIsTerminal, ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0, size.ws_row > 0 else { return nil }
+        return (Int(size.ws_col), Int(size.ws_row))
+    }
+
+    private static let isColoured = outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb"
 
     static func out(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 1) }
     static func err(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 2) }
@@ -40,11 +49,6 @@ enum Terminal {
         let upper = locale.uppercased()
         return upper.hasSuffix("UTF-8") || upper.hasSuffix("UTF8")
     }()
-
-    private static var columns: Int {
-        var size = winsize()
-        return ioctl(1, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : ScreenStyle.widthMax
-    }
 
     private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
 

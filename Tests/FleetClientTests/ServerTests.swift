@@ -62,6 +62,21 @@ struct ServerTests {
         }
     }
 
+    @Test("an order with a field that is not known is refused, an emergency stop is not")
+    func unknownFields() async throws {
+        try await ServedAPI.run(loopback: true) { api in
+            // A mistyped dry_run would stop the fleet, a forgotten scope would make it all of it.
+            for (path, body) in [
+                (Route.stop, #"{"scope":{"all":true},"reason":"x","dryrun":true}"#), (Route.pipelineStop, #"{"services":["strategy"]}"#),
+            ] {
+                try #expect(PlainHTTP.post(port: api.loopbackPort, path, body) == 400)
+            }
+            #expect(api.service.asked.isEmpty)
+            try #expect(PlainHTTP.post(port: api.loopbackPort, Route.stop, #"{"scope":{"all":true},"reason":"x","dry_run":true}"#) == 200)
+            try #expect(PlainHTTP.post(port: api.loopbackPort, Route.emergencyStop, #"{"reason":"x","colour":"red"}"#) == 200)
+        }
+    }
+
     @Test("an unknown path, a bad body and a refusal are problems with their slugs")
     func problems() async throws {
         try await ServedAPI.run { api in
@@ -204,6 +219,18 @@ struct ServerTests {
 /// The least HTTP there is, over a blocking socket: the client under test can't speak without TLS to a port.
 enum PlainHTTP {
     static func status(port: Int, token: String?) throws -> Int {
+        try answer(
+            port: port, "GET \(Route.status) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(token.map { "Authorization: Bearer \($0)\r\n" } ?? "")\r\n")
+    }
+
+    static func post(port: Int, _ path: String, _ body: String) throws -> Int {
+        try answer(
+            port: port,
+            "POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \(ServedAPI.token)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+    }
+
+    /// The HTTP status of the answer; -1 when there is none.
+    private static func answer(port: Int, _ text: String) throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var bound = timeval(tv_sec: 5, tv_usec: 0)
@@ -216,7 +243,6 @@ enum PlainHTTP {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
         guard connected == 0 else { return -1 }
-        let text = "GET \(Route.status) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(token.map { "Authorization: Bearer \($0)\r\n" } ?? "")\r\n"
         _ = send(descriptor, text, text.utf8.count, 0)
         var bytes = [UInt8](repeating: 0, count: 64)
         let count = recv(descriptor, &bytes, bytes.count, 0)

@@ -46,6 +46,13 @@ struct SettingsTests {
         }
     }
 
+    @Test("an agent's socket is where agents put it, unless another is named")
+    func agentSocket() throws {
+        #expect(try FleetClientSettings.parse("run_dir = /run/trading", file: "c").agentSocket == "/run/trading/agent.sock")
+        #expect(try FleetClientSettings.parse("run_dir = /run/trading\nagent_socket = /a", file: "c").agentSocket == "/a")
+        #expect(try FleetClientSettings.parse("", file: "c").agentSocket == nil)
+    }
+
     @Test("a file that was named must be there; without any file the settings are empty")
     func places() throws {
         #expect(throws: FleetClientSettingsError.self) { try FleetClientSettings.load(option: "/nonexistent/c", environment: [:]) }

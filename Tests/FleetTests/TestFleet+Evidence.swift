@@ -48,10 +48,7 @@ extension TestFleet {
 
     func sinkRows() throws -> Int {
         let path = "\(directory)/state/md-2/workers/redis-to-questdb/ticks.db"
-        let text = try run(
-            "/usr/bin/python3",
-            ["-c", "import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute('select count(distinct id) from ticks').fetchone()[0])", path]
-        ).text
+        let text = try run("/usr/bin/sqlite3", ["-readonly", path, "select count(distinct id) from ticks"]).text
         return try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)), "\(text)")
     }
 

@@ -70,7 +70,7 @@ package enum CertificateScreen {
     // MARK: Ledger
 
     private static func ledger(_ certificate: APICertificate, _ style: ScreenStyle) -> [String] {
-        guard !certificate.ledger.isEmpty else { return ["LEDGER       no stream is declared: nothing was counted"] }
+        guard !certificate.ledger.isEmpty else { return ["LEDGER       nothing was counted: no stream has a worker in this run"] }
         let names = certificate.ledger.map { "\($0.stream) -> \($0.consumer)" }
         let name = min(26, max(24, names.map(\.count).max() ?? 0))
         let head = ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]

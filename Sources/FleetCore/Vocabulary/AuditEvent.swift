@@ -29,6 +29,7 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case workerReady = "WORKER_READY"
     case workerLaunchFailed = "WORKER_LAUNCH_FAILED"
     case workerAdopted = "WORKER_ADOPTED"
+    case orderExpired = "ORDER_EXPIRED"
     case workerSignal = "WORKER_SIGNAL"
     case workerKill = "WORKER_KILL"
     case workerHold = "WORKER_HOLD"

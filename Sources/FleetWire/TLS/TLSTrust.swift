@@ -54,6 +54,10 @@ package final class TLSTrust: Sendable {
         self.fleet = fleet
         self.log = log
         let material = try Self.load(paths, fleet, generation: 0)
+        // No reason to keep a fleet down, but one to say.
+        if CredentialFile.isOpenToOthers(paths.key) {
+            log.warning("the private key is open to other users: chmod 0600, and issue a new one if others could log in", metadata: ["key": "\(paths.key)"])
+        }
         var contexts: [[String]: Contexts] = [:]
         for alpn in [Self.wireALPN, Self.httpALPN] { contexts[alpn] = try Self.makeContexts(material, alpn) }
         state = NIOLockedValueBox(State(material: material, contexts: contexts))
@@ -220,7 +224,7 @@ package final class TLSTrust: Sendable {
                 client: try NIOSSLContext(configuration: prepared(.makeClientConfiguration())))
         } catch {
             throw TrustError(
-                "use", "the certificate with its key", "\(error)", advice: "check that the key belongs to the certificate")
+                "use", "the certificate with its key", "they don't belong together (\(error))", advice: "name the key that was issued with it")
         }
     }
 

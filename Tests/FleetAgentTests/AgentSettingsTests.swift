@@ -1,0 +1,108 @@
+import LinuxHost
+import Testing
+
+@testable import FleetAgent
+
+struct AgentSettingsTests {
+    private static let least = ["--fleet", "demo", "--host", "md-1", "--state-dir", "/s"]
+
+    private func parse(_ arguments: [String], file: String? = nil, userID: UInt32 = 1_000) throws -> AgentSettings.Request {
+        try AgentSettings.parse(arguments, executableDirectory: "/opt/bin", userID: userID) { path in
+            guard let file, path == "agent.conf" else { throw LinuxError("open", path, errno: 2) }
+            return Array(file.utf8)
+        }
+    }
+
+    private func settings(_ arguments: [String] = [], file: String? = nil, userID: UInt32 = 1_000) throws -> AgentSettings {
+        guard case .run(let settings) = try parse((file == nil ? Self.least : ["--settings", "agent.conf"]) + arguments, file: file, userID: userID)
+        else { throw AgentSettings.Fault(description: "no settings") }
+        return settings
+    }
+
+    private func fault(_ arguments: [String] = [], file: String? = nil) -> String {
+        do {
+            _ = try parse((file == nil ? [] : ["--settings", "agent.conf"]) + arguments, file: file)
+            return "none"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    private static let file = """
+        # which host this is
+        fleet = demo
+        host=md-1
+        state-dir = /var/lib/trading
+
+        coordinator = 10.0.0.1:7443
+        coordinator = 10.0.0.2:7443
+        cert = /c
+        key = /k
+        ca = /a
+        crl = /r
+        program-dir = /opt/trading/bin
+        """
+
+    @Test("a file of lines is read; comments, blank lines and spaces don't matter")
+    func file() throws {
+        let settings = try settings(file: Self.file)
+        #expect(settings.fleet == "demo" && settings.host == "md-1" && settings.stateDirectory == "/var/lib/trading")
+        #expect(settings.coordinators == ["10.0.0.1:7443", "10.0.0.2:7443"])
+        #expect(settings.programDirectories == ["/opt/trading/bin"])
+    }
+
+    @Test("what isn't given has a default that does no harm")
+    func defaults() throws {
+        let user = try settings()
+        #expect(user.runDirectory == "/run/user/1000/trading_pipeline" && user.shim == "/opt/bin/trading-shim" && user.logLevel == "info")
+        #expect(user.allowedDirectories.isEmpty && user.allowedUsers.isEmpty && user.coordinators.isEmpty)
+        #expect(try settings(userID: 0).runDirectory == "/run/trading")
+        #expect(try settings(["--program-dir", "/p"]).allowedDirectories == ["/p"])
+        #expect(try settings(["--program-dir", "/p", "--allow-dir", "/q"]).allowedDirectories == ["/q"])
+    }
+
+    @Test("flags replace what the file says under their name, lists as a whole")
+    func flags() throws {
+        let settings = try settings(["--host=md-2", "--coordinator", "127.0.0.1:1"], file: Self.file)
+        #expect(settings.host == "md-2" && settings.coordinators == ["127.0.0.1:1"])
+        #expect(settings.programDirectories == ["/opt/trading/bin"])
+    }
+
+    @Test("a fault in the file says where it is and what to write")
+    func located() {
+        #expect(fault(file: "fleet = demo\nhots = md-1\n").hasPrefix("agent.conf:2: there is no setting \"hots\"; the settings are fleet, host, "))
+        #expect(fault(file: "fleet demo") == "agent.conf:1: no \"=\" in this line; write: name = value")
+        #expect(fault(file: "\nhost =  \n").hasPrefix("agent.conf:2: host has no value"))
+        #expect(fault(file: "host = a\nhost = b") == "agent.conf:2: host stands twice; keep one")
+        #expect(fault(file: "log-level = loud").hasPrefix("agent.conf:1: log-level is debug, info, "))
+    }
+
+    @Test("a fault on the command line names its flag")
+    func flagFaults() {
+        #expect(fault(["--hots", "md-1"]).hasPrefix("trading-agent: --hots: there is no setting"))
+        #expect(fault(["md-1"]).contains("\"md-1\" is not a flag"))
+        #expect(fault(["--host"]) == "trading-agent: --host stands without its value")
+        #expect(fault(["--host", "a", "--host", "b"]).contains("host stands twice"))
+        #expect(fault(["--settings", "a", "--settings", "b"]).contains("--settings stands twice") || fault(["--settings", "a"]).contains("cannot read"))
+        #expect(fault(["--settings", "none"]).contains("cannot read the settings"))
+    }
+
+    @Test(
+        "what must be given is asked for by name",
+        arguments: [
+            ("--fleet is missing", ["--host", "a", "--state-dir", "/s"]), ("--host is missing", ["--fleet", "a", "--state-dir", "/s"]),
+            ("--state-dir is missing", ["--fleet", "a", "--host", "b"]), ("--cert is missing", least + ["--coordinator", "127.0.0.1:1"]),
+            ("--crl is missing", least + ["--coordinator", "127.0.0.1:1", "--cert", "/c", "--key", "/k", "--ca", "/a"]),
+            ("--state-dir s is not an absolute path", ["--fleet", "a", "--host", "b", "--state-dir", "s"]),
+            ("--allow-dir bin is not an absolute path", least + ["--allow-dir", "bin"]),
+        ])
+    func missing(what: String, arguments: [String]) {
+        #expect(fault(arguments).contains(what))
+    }
+
+    @Test("help and version are answered without settings, and help names every setting")
+    func help() throws {
+        #expect(try parse(["--help"]) == .help && parse(["--version"]) == .version)
+        for name in ["fleet", "coordinator", "state-dir", "allow-dir", "allow-user", "log-level"] { #expect(AgentSettings.help.contains("--\(name) ")) }
+    }
+}
