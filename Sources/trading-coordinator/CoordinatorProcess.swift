@@ -60,7 +60,8 @@ struct CoordinatorProcess {
         let signals = SignalSources(log: log, trust: trust)
         let ends = signals.ends
         try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await naming("the API", [spec.api, options.plainHTTP].compactMap(\.self).joined(separator: " or ")) { try await server.run() } }
+            let places = [spec.api, options.plainHTTP].compactMap(\.self).joined(separator: " or ")
+            group.addTask { try await naming("the API", places) { try await server.run() } }
             group.addTask { for await _ in ends { return } }
             _ = try await group.next()
             group.cancelAll()

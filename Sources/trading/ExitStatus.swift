@@ -33,7 +33,9 @@ enum ExitStatus: Int32 {
     /// Of a refusal or failure by its slug.
     init(slug: String) {
         switch slug {
-        case "bad-request", "unknown-service", "unknown-tier", "unknown-host", "unknown-stream", "unknown-gate", "unknown-run", "no-reason", "not-found", "body-too-large": self = .usage
+        case "bad-request", "unknown-service", "unknown-tier", "unknown-host", "unknown-stream", "unknown-gate", "unknown-run", "no-reason", "not-found",
+            "body-too-large":
+            self = .usage
         case "no-coordinator", "no-agent", "starting", "host-unknown", "not-confirmed": self = .unknown
         case "internal", "bad-answer", "failed": self = .failed
         case "stream-broken": self = .unfinished

@@ -1,3 +1,4 @@
+import Dispatch
 import FleetAPI
 import FleetClient
 import FleetCoordinator
@@ -69,11 +70,11 @@ struct ServerTests {
             for (path, body) in [
                 (Route.stop, #"{"scope":{"all":true},"reason":"x","dryrun":true}"#), (Route.pipelineStop, #"{"services":["strategy"]}"#),
             ] {
-                try #expect(PlainHTTP.post(port: api.loopbackPort, path, body) == 400)
+                try await #expect(PlainHTTP.post(port: api.loopbackPort, path, body) == 400)
             }
             #expect(api.service.asked.isEmpty)
-            try #expect(PlainHTTP.post(port: api.loopbackPort, Route.stop, #"{"scope":{"all":true},"reason":"x","dry_run":true}"#) == 200)
-            try #expect(PlainHTTP.post(port: api.loopbackPort, Route.emergencyStop, #"{"reason":"x","colour":"red"}"#) == 200)
+            try await #expect(PlainHTTP.post(port: api.loopbackPort, Route.stop, #"{"scope":{"all":true},"reason":"x","dry_run":true}"#) == 200)
+            try await #expect(PlainHTTP.post(port: api.loopbackPort, Route.emergencyStop, #"{"reason":"x","colour":"red"}"#) == 200)
         }
     }
 
@@ -205,10 +206,10 @@ struct ServerTests {
     @Test("plain HTTP on loopback wants the token, and is refused anywhere else")
     func loopback() async throws {
         try await ServedAPI.run(loopback: true) { api in
-            try #expect(PlainHTTP.status(port: api.loopbackPort, token: nil) == 401)
-            try #expect(PlainHTTP.status(port: api.loopbackPort, token: "wrong") == 401)
-            try #expect(PlainHTTP.status(port: api.loopbackPort, token: ServedAPI.token + "0") == 401)
-            try #expect(PlainHTTP.status(port: api.loopbackPort, token: ServedAPI.token) == 200)
+            try await #expect(PlainHTTP.status(port: api.loopbackPort, token: nil) == 401)
+            try await #expect(PlainHTTP.status(port: api.loopbackPort, token: "wrong") == 401)
+            try await #expect(PlainHTTP.status(port: api.loopbackPort, token: ServedAPI.token + "0") == 401)
+            try await #expect(PlainHTTP.status(port: api.loopbackPort, token: ServedAPI.token) == 200)
         }
         let anywhere = FleetServerSettings(loopback: .init(address: .init(host: "0.0.0.0", port: 0), token: ServedAPI.token))
         let server = FleetServer(service: FakeService(), settings: anywhere, trust: nil, log: ServedAPI.quiet)
@@ -218,19 +219,28 @@ struct ServerTests {
 
 /// The least HTTP there is, over a blocking socket: the client under test can't speak without TLS to a port.
 enum PlainHTTP {
-    static func status(port: Int, token: String?) throws -> Int {
-        try answer(
+    static func status(port: Int, token: String?) async throws -> Int {
+        try await answer(
             port: port, "GET \(Route.status) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(token.map { "Authorization: Bearer \($0)\r\n" } ?? "")\r\n")
     }
 
-    static func post(port: Int, _ path: String, _ body: String) throws -> Int {
-        try answer(
+    static func post(port: Int, _ path: String, _ body: String) async throws -> Int {
+        try await answer(
             port: port,
-            "POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \(ServedAPI.token)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)")
+            "POST \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \(ServedAPI.token)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
     }
 
     /// The HTTP status of the answer; -1 when there is none.
-    private static func answer(port: Int, _ text: String) throws -> Int {
+    ///
+    /// It blocks, and not a thread that the server under test needs.
+    private static func answer(port: Int, _ text: String) async throws -> Int {
+        await withCheckedContinuation { done in
+            DispatchQueue.global().async { done.resume(returning: exchange(port: port, text)) }
+        }
+    }
+
+    private static func exchange(port: Int, _ text: String) -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var bound = timeval(tv_sec: 5, tv_usec: 0)
