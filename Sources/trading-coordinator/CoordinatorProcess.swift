@@ -64,12 +64,17 @@ struct CoordinatorProcess {
             group.addTask { try await naming("the API", places) { try await server.run() } }
             group.addTask { for await _ in ends { return } }
             _ = try await group.next()
-            group.cancelAll()
+            signals.cancel()
+            listener.stop()
+            coordinator.close()
+            if let socket = options.socket {
+                do { try Files.remove(socket) } catch { log.warning("a socket is left", metadata: ["why": "\(error)"]) }
+            }
+            log.notice("ended; no worker was touched")
+            // The API's listeners keep nothing, and one that is cancelled while it accepts traps in NIO (NIOAsyncWriter: "Deinited
+            // without calling finish()"). They end with the process.
+            exit(0)
         }
-        signals.cancel()
-        listener.stop()
-        coordinator.close()
-        log.notice("ended; no worker was touched")
     }
 
     private func openJournal() throws -> (Journal?, CoordinatorFold) {

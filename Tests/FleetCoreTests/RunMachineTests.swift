@@ -87,7 +87,7 @@ struct RunMachineTests {
         run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: false, gateValue: "3")))
         #expect(
             run.machine.blocked?.text
-                == "step 4: gate open-orders: gateway at ex-1 says 3, the gate wants 0. It goes on by itself at 0. Give up: trading runs abort 9 --reason …  "
+                == "step 4: gateway@ex-1 has 3 open orders, the gate wants 0; for 31.0 s. Nothing has been stopped. It goes on by itself at 0. Give up: trading runs abort 9 --reason …  "
                 + "Without the gate: trading runs override 9 --gate open-orders --reason … (verdict: unproven)")
         run.tell(.timeReached, after: .seconds(1))
         run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: true, gateValue: "0")))

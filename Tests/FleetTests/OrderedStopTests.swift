@@ -65,7 +65,8 @@ import Testing
         defer { stop.end() }
         #expect(try eventually(within: 20) { try fleet.blockedText()?.contains("open-orders") == true }, "\(stop.log)")
         let words = try #require(try fleet.blockedText())
-        #expect(words.contains("says 2") && words.contains("wants 0"), "\(words)")
+        #expect(words.contains("order-gateway@ex-1 has 2 open orders, the gate wants 0"), "\(words)")
+        #expect(words.contains("Nothing has been stopped"), "\(words)")
         #expect(words.contains("trading runs abort 2") && words.contains("--gate open-orders"), "\(words)")
         // Nothing has been stopped.
         for service in ["exchange-to-redis", "redis-to-questdb", "strategy", "order-gateway"] { #expect(try fleet.state(service) == "RUNNING") }

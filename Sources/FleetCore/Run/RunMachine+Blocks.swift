@@ -33,7 +33,8 @@ extension RunMachine {
             guard let (question, value) = late.first else { return unblock() }
             return block(
                 question.gate,
-                "step \(current.number): gate \(question.gate): \(question.owner) at \(question.host) says \(value), the gate wants \(question.wants). "
+                "step \(current.number): \(Self.words(question, value)); for \((now.boot - since).words). "
+                    + (evidence.tierOrder.isEmpty ? "Nothing has been stopped. " : "")
                     + "It goes on by itself at \(question.wants). Give up: trading runs abort \(id) --reason …  Without the gate: trading runs override \(id) --gate \(question.gate) --reason … (verdict: unproven)",
                 about: question.description)
         }
@@ -44,6 +45,13 @@ extension RunMachine {
                     + "Without it: trading runs override \(id) --stream \(stream) --reason … (verdict: unproven)", about: stream.raw)
         }
         return unblock()
+    }
+
+    /// `order-gateway@ex-1 has 2 open orders, the gate wants 0`
+    private static func words(_ question: GateQuestion, _ value: String) -> String {
+        let name = question.gate.split(separator: "-").joined(separator: " ")
+        let has = Int(value) == nil ? "says of \(name): \(value)" : "has \(value) \(name)"
+        return "\(question.owner)@\(question.host) \(has), the gate wants \(question.wants)"
     }
 
     /// A new subject is a new record; the same one with other figures only changes what is shown.
