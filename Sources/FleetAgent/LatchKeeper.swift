@@ -27,19 +27,30 @@ final class LatchKeeper: @unchecked Sendable {
         for directory in [agent.paths.runLatches, agent.paths.stateLatches] {
             let (found, problems) = LatchFiles.read(directory)
             say(problems)
-            _ = book.merge(found)
+            _ = book.merge(placed(found))
         }
     }
 
     /// Takes over what another side knows.
     ///
     /// Newly set ones kill before anything else happens here.
-    func merge(_ others: [Latch], from source: String) {
+    func merge(_ heard: [Latch], from source: String) {
+        let others = placed(heard)
         let known = Set(book.latches.keys)
         for latch in others where latch.release == nil && !known.contains(latch.id) {
             agent.emergency.fire(latch: latch.id, scope: latch.scope, report: nil)
         }
         apply(book.merge(others), from: source)
+    }
+
+    /// A file that names the host it lies on means this one, and no other that hears of the latch from here.
+    private func placed(_ latches: [Latch]) -> [Latch] {
+        latches.map { latch in
+            guard latch.scope.hosts.contains(HostName(LatchFile.Scope.thisHost)) else { return latch }
+            var latch = latch
+            latch.scope.hosts = [agent.host]
+            return latch
+        }
     }
 
     /// Sets one latch whose kill has been handed to the emergency thread already.

@@ -12,8 +12,10 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
 
     /// Every request of the API is small.
     static let bodyBytesMax = 64 << 10
-    /// A listener that has this much unread is cut off.
+    /// A listener that has this much unread is cut off, and so is one who asks on without reading the answers.
     static let unreadBytesMax = 1 << 20
+    /// A stream that has nothing to say shows this often that it lives, and notices whether anybody listens.
+    static let beatEvery: TimeAmount = .seconds(10)
 
     private let agent: Agent
     private let who: LocalPeer.Holder
@@ -21,6 +23,7 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
     private var body: [UInt8] = []
     private var tooLarge = false
     private var streaming = false
+    private var beating: RepeatedTask?
     private weak var channel: (any Channel)?
     /// Called once when the connection ends while events are sent.
     private var onEnd: (() -> Void)?
@@ -52,6 +55,10 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
                 context.close(promise: nil)
                 return
             }
+            guard bufferedBytes(context.channel) < Self.unreadBytesMax else {
+                context.close(promise: nil)
+                return
+            }
             if tooLarge {
                 return answer(APIProblem(slug: "body-too-large", what: "REFUSED  a body of more than \(Self.bodyBytesMax) bytes"), keepAlive: false)
             }
@@ -60,8 +67,15 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        beating?.cancel()
         onEnd?()
         onEnd = nil
+    }
+
+    /// No word for long: half a request, or a connection that only holds its place. A stream is nobody's to end but its reader's.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is IdleStateHandler.IdleStateEvent, !streaming { context.close(promise: nil) }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
@@ -91,6 +105,9 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
         guard let channel, channel.isActive else { return onEnd() }
         self.onEnd = onEnd
         streaming = true
+        beating = channel.eventLoop.scheduleRepeatedTask(initialDelay: Self.beatEvery, delay: Self.beatEvery) { [weak self] task in
+            if self?.beat() != true { task.cancel() }
+        }
         let headers = HTTPHeaders([("content-type", "text/event-stream"), ("cache-control", "no-store"), ("connection", "close")])
         channel.writeAndFlush(HTTPServerResponsePart.head(HTTPResponseHead(version: .http1_1, status: .ok, headers: headers)), promise: nil)
     }
@@ -123,6 +140,7 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
     func endEvents() {
         guard streaming, let channel else { return }
         streaming = false
+        beating?.cancel()
         channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in channel.close(promise: nil) }
     }
 

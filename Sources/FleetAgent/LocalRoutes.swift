@@ -26,7 +26,7 @@ struct LocalRoutes {
             case (.POST, Route.restart), (.POST, Route.pipelineRestart): try run("restart", body, aliased: path == Route.pipelineRestart)
             case (.POST, Route.quiesce): try run("quiesce", body)
             case (.POST, Route.resume): try run("resume", body)
-            case (.POST, Route.hold): try hold(decode(APIHoldRequest.self, body))
+            case (.POST, Route.hold): try hold(order(APIHoldRequest.self, body))
             case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
             case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
             case (.GET, Route.runs):
@@ -53,6 +53,14 @@ struct LocalRoutes {
     /// An answer that comes later, from the loop.
     private func later(_ message: some Message) {
         do { try answer(message) } catch { reply.answer(APIProblem(slug: "internal", what: "FAILED  \(error)"), keepAlive: keepAlive) }
+    }
+
+    /// As `decode`, but a field that is not known is refused: it might have narrowed what is ordered.
+    private func order<M: Message>(_ type: M.Type, _ body: [UInt8]) throws -> M {
+        if body.isEmpty { return M() }
+        do { return try APIJSON.decodeOrder(type, from: body) } catch {
+            throw APIProblem(slug: "bad-request", what: "REFUSED  the body is not the JSON of this route: \(error)", then: "see api.proto")
+        }
     }
 
     private func decode<M: Message>(_ type: M.Type, _ body: [UInt8]) throws -> M {
@@ -132,11 +140,15 @@ struct LocalRoutes {
     // MARK: Verbs
 
     private func run(_ kind: String, _ body: [UInt8], aliased: Bool = false) throws {
-        var request = try decode(APIRunRequest.self, body)
+        var request = try order(APIRunRequest.self, body)
         if aliased {
             request.scope = APIScope()
             request.scope.all = true
             if request.reason.isEmpty { request.reason = "\(kind) through /api/pipeline" }
+        }
+        let scope = request.scope
+        guard scope.all || !scope.tiers.isEmpty || !scope.hosts.isEmpty || !scope.services.isEmpty else {
+            throw APIProblem(slug: "bad-request", what: "REFUSED  \(kind): nothing was named", then: "name a service, a tier, or everything: {\"scope\": {\"all\": true}}")
         }
         try answer(agent.localRuns.order(kind: kind, request, by: peer.origin))
     }
@@ -186,8 +198,16 @@ struct LocalRoutes {
         guard LatchFile.isValid(id: id) else {
             throw APIProblem(slug: "bad-request", what: "REFUSED  \"\(id)\" is no latch id", why: "Letters, digits, - and _, at most 64.")
         }
-        let latch = Latch(
-            id: id, by: peer.origin, reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(), scope: request.scope.core)
+        guard !request.reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  an emergency stop without a reason", then: "add --reason TEXT")
+        }
+        var scope = request.scope.core
+        guard scope.hosts.allSatisfy({ $0 == agent.host }) else {
+            throw APIProblem(slug: "not-here", what: "REFUSED  \(agent.host) stops nothing on other hosts", then: "ask a coordinator or relay")
+        }
+        // Latches spread to the whole fleet; what is asked of one host's agent is meant for this host.
+        scope.hosts = [agent.host]
+        let latch = Latch(id: id, by: peer.origin, reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(), scope: scope)
         let loop = agent.loop
         let host = agent.host.raw
         let reply = LocalReply(reply, keepAlive)

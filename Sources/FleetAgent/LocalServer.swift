@@ -13,6 +13,8 @@ internal import NIOPosix
 final class LocalServer: @unchecked Sendable {
     /// More than any number of people and monitors on one host.
     private static let connectionsMax = 64
+    /// A connection without a word in either direction for this long gives its place to another.
+    private static let idleLimit: TimeAmount = .seconds(60)
 
     private unowned let agent: Agent
     private var channel: (any Channel)?
@@ -55,6 +57,7 @@ final class LocalServer: @unchecked Sendable {
         connections += 1
         channel.closeFuture.whenComplete { [self] _ in connections -= 1 }
         try channel.pipeline.syncOperations.configureHTTPServerPipeline(withPipeliningAssistance: true, withErrorHandling: true)
+        try channel.pipeline.syncOperations.addHandler(IdleStateHandler(allTimeout: Self.idleLimit))
         try channel.pipeline.syncOperations.addHandler(LocalHandler(agent: agent, who: who))
         let socketGroup = Files.group(of: agent.paths.localSocket) ?? getegid()
         provider.unsafeGetSocketOption(level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_PEERCRED))

@@ -12,6 +12,8 @@ package struct LatchFile: Equatable, Sendable {
         /// All lists empty: what the inventory's emergency_stop kills.
         package var tiers: [String]
         package var hosts: [String]
+        /// In `hosts`, for the host that the file lies on: whoever sets a latch with the agent dead need not know its name.
+        package static let thisHost = "."
         package var services: [String]
 
         package init(everything: Bool = false, tiers: [String] = [], hosts: [String] = [], services: [String] = []) {
@@ -27,7 +29,7 @@ package struct LatchFile: Equatable, Sendable {
         /// A service that nothing is known of is covered: it may be the one that trades. `host` nil: the scope's hosts
         /// have been looked at already.
         package func covers(service: String, note: ServiceNote?, host: String?) -> Bool {
-            if let host, !hosts.isEmpty, !hosts.contains(host) { return false }
+            if let host, !hosts.isEmpty, !hosts.contains(host), !hosts.contains(Self.thisHost) { return false }
             if services.contains(service) { return true }
             guard let note else { return services.isEmpty }
             let named = (tiers.isEmpty && services.isEmpty) || tiers.contains(note.tier)

@@ -40,7 +40,8 @@ struct LocalEmergency {
         LatchFile(
             id: request.latch, by: "local:\(Self.user)", reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(),
             scope: LatchFile.Scope(
-                everything: request.scope.everything, tiers: request.scope.tiers, hosts: request.scope.hosts, services: request.scope.services))
+                everything: request.scope.everything, tiers: request.scope.tiers, hosts: [LatchFile.Scope.thisHost],
+                services: request.scope.services))
     }
 
     private static var user: String {

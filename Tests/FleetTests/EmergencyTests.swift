@@ -39,11 +39,12 @@ import Testing
         try fleet.verifyAudits()
     }
 
-    @Test("with an agent hung, --local kills, and the agent honours the latch when it goes on")
+    @Test("with an agent hung, --local kills on that host alone, and the agent honours the latch when it goes on")
     func agentHung() throws {
         let fleet = try startedFleet()
         defer { fleet.end() }
         let gateway = try fleet.pid("order-gateway")
+        let strategy = try fleet.pid("strategy")
         fleet.agents["ex-1"]?.signal(SIGSTOP)
         let stop = try fleet.local("ex-1", "emergency-stop", "--yes", "--reason", "hung")
         #expect(stop.text.contains("GONE 1 of 1"), "\(stop.text)")
@@ -52,6 +53,13 @@ import Testing
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 4 })
         let refused = try fleet.trading("start", "order-gateway", "--reason", "too early")
         #expect(refused.status != 0 && refused.text.contains("latched"), "\(refused.text)\n\(fleet.logs)")
+        // The latch has spread; it names one host, and so does one that an agent is asked for.
+        #expect(try eventually(within: 10) { try (fleet.status()["latches"] as? [Any])?.count == 1 })
+        let onHost = try fleet.local("md-1", "emergency-stop", "--yes", "--reason", "only here")
+        #expect(onHost.status == 0 || onHost.text.contains("GONE 0 of 0"), "\(onHost.text)")
+        #expect(try eventually(within: 10) { try (fleet.status()["latches"] as? [Any])?.count == 2 })
+        #expect(try fleet.state("strategy") == "RUNNING")
+        #expect(isAlive(strategy), "a stop of ex-1 and md-1 has killed on st-1")
     }
 
     @Test("a host that was cut off learns of it when it comes back; a released latch is never honoured again")

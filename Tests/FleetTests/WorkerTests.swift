@@ -54,6 +54,8 @@ import Testing
         #expect(try fleet.trading("hold", "wait", "gateway@ex-1", "--for", "1s").status == 0)
         #expect(try fleet.state("gateway") != "HELD" || isAlive(pid))
         #expect(try eventually(within: 10) { try fleet.state("gateway") == "HELD" })
+        // More time than anybody wants to wait, and second thoughts.
+        #expect(try fleet.trading("hold", "wait", "gateway@ex-1", "--for", "10min").status == 0)
         let released = try fleet.trading("hold", "release", "gateway@ex-1", "--kill", "--reason", "flat at the venue")
         #expect(released.status == 0, "\(released.text)")
         #expect(eventually(within: 20) { !stop.process.isRunning }, "\(stop.log)")

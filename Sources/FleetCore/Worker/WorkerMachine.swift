@@ -280,8 +280,17 @@ package struct WorkerMachine: Equatable, Sendable {
         return effects + [.record(begin, order: order, fields: []), .perform(action)]
     }
 
+    /// Held, or given more time after it was: a person may think again in between.
+    private var heldLaunch: (LaunchID, Int32)? {
+        switch phase {
+        case .held(let launch, let pid): (launch, pid)
+        case .stopping(let launch, let pid, _, _) where heldThisStop: (launch, pid)
+        default: nil
+        }
+    }
+
     private mutating func holdWait(_ order: Order, _ time: Duration, _ now: BootTime) -> [Effect] {
-        guard case .held(let launch, let pid) = phase else {
+        guard let (launch, pid) = heldLaunch else {
             return [.answer(order, .refused(slug: "not-held", text: "\(worker) is \(phaseWord), not held"))]
         }
         let ends = now + max(.zero, time)
@@ -290,7 +299,7 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private mutating func holdRelease(_ order: Order, kill killIt: Bool, _ now: BootTime) -> [Effect] {
-        guard case .held(let launch, let pid) = phase else {
+        guard let (launch, pid) = heldLaunch else {
             return [.answer(order, .refused(slug: "not-held", text: "\(worker) is \(phaseWord), not held"))]
         }
         generation += 1
