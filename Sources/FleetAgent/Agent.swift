@@ -325,6 +325,7 @@ package final class Agent: @unchecked Sendable {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")
         }
+        if let free = prober.diskFree, free < DiskSpace.bytesLow { warnings.append(DiskSpace.warning(free, paths.state)) }
         if part.digest.isEmpty { warnings.append("this agent has no part of the inventory yet: no coordinator has sent one") }
         return warnings
     }

@@ -18,6 +18,8 @@ final class Prober: @unchecked Sendable {
     private static let factsEvery: Duration = .seconds(5)
 
     private(set) var facts: WireHostFacts?
+    /// Bytes free where the state lies; nil: not read, or it can't be told.
+    private(set) var diskFree: UInt64?
     private(set) var unreadable: [String] = []
     private unowned let agent: Agent
     private var dependencyReports: [String: WireDependencyReport] = [:]
@@ -158,6 +160,7 @@ final class Prober: @unchecked Sendable {
                 self.readingFacts = false
                 self.factsAt = Clock.boottime()
                 self.facts = ReportBuilder.facts(facts, certificateDaysLeft: left)
+                self.diskFree = facts.diskFree
                 self.unreadable = facts.unreadable.map { "\($0)" }
             }
         }

@@ -140,6 +140,14 @@ extension Coordinator {
             }
             for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
         }
+        if journal != nil {
+            do throws(LinuxError) {
+                let free = try Files.freeBytes(settings.stateDirectory)
+                if free < DiskSpace.bytesLow { lines.append("! \(settings.name): \(DiskSpace.warning(free, settings.stateDirectory))") }
+            } catch {
+                lines.append("! \(settings.name): \(error)")
+            }
+        }
         for latch in table.book.inForce {
             lines.append("! emergency stop \(latch.id) by \(latch.by) is in force: \"\(latch.reason)\". trading emergency-stop release --reason …")
         }

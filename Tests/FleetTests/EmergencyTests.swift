@@ -97,6 +97,7 @@ import Testing
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let gateway = try fleet.pid("order-gateway")
         _ = try fleet.run("/usr/bin/dd", ["if=/dev/zero", "of=\(small)/filler", "bs=4k"])
+        #expect(try eventually(within: 10) { try fleet.trading("status").text.contains("KiB free") }, "a full disk is not on the screen")
         let stop = try fleet.trading("emergency-stop", "--yes", "--reason", "disk is full")
         #expect(stop.text.contains("GONE 2 of 2"), "\(stop.text)\n\(fleet.logs)")
         #expect(!isAlive(gateway))

@@ -164,7 +164,7 @@ package enum StatusScreen {
             table.add([
                 host.host, host.report.agentVersion, age, host.restricted ? "RESTRICTED" : "ok", hugepages(facts),
                 facts.memoryTotal > 0 ? ScreenText.bytes(facts.memoryAvailable) : "?",
-                facts.load.first.map { "\(Double(Int($0 * 100)) / 100)" } ?? "?", facts.diskFree > 0 ? ScreenText.bytes(facts.diskFree) : "?",
+                facts.load.first.map { "\(Double(Int($0 * 100)) / 100)" } ?? "?", facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
                 facts.certificateDaysLeft == 0 ? "?" : "\(facts.certificateDaysLeft) d", ScreenText.uptime(facts.upNs),
             ])
         }
