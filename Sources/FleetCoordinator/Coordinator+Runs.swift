@@ -33,7 +33,15 @@ extension Coordinator {
         do throws(PlanRefusal) {
             return try Planner(inventory: inventory, fleet: observed()).plan(kind, scope)
         } catch {
-            throw APIProblem(slug: error.slug, what: error.what, why: error.why, then: error.then)
+            throw APIProblem(error)
+        }
+    }
+
+    func named(_ scope: OperationScope) throws -> Set<WorkerName> {
+        do throws(PlanRefusal) {
+            return Set(try scope.workers(in: inventory))
+        } catch {
+            throw APIProblem(error)
         }
     }
 
@@ -42,11 +50,11 @@ extension Coordinator {
         return [hex[0..<4], hex[4..<8], hex[8..<12]].map { String($0) }.joined(separator: "-")
     }
 
-    /// Begins a run; the promise succeeds once its start is journaled.
-    func begin(_ plan: Plan, by: String, reason: String) throws -> UInt64 {
+    /// Begins a run over what was named; refuses while another is under way over any of it.
+    func begin(_ plan: Plan, over named: Set<WorkerName>, by: String, reason: String) throws -> UInt64 {
         if let busy = runs.values.first(where: { run in
             guard let machine = run.machine, !machine.state.isEnded else { return false }
-            return !Set(machine.plan.workers).isDisjoint(with: plan.workers)
+            return !run.named.isDisjoint(with: named)
         }) {
             throw APIProblem(
                 slug: "run-active", what: "REFUSED  \(plan.kind.rawValue): run \(busy.api.id) (\(busy.api.kind) by \(busy.api.origin)) is under way",
@@ -65,7 +73,7 @@ extension Coordinator {
         api.planDigest = Self.digest(of: plan)
         api.beganUnixUs = now().unixMicroseconds
         api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
-        runs[id] = RunRecord(machine: machine, api: api, baseline: baseline)
+        runs[id] = RunRecord(machine: machine, named: named, api: api, baseline: baseline)
         let time = now().boot
         for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
             handle(run: id, .hostLost(name, why: host.whyUnknown))
@@ -319,5 +327,11 @@ extension Coordinator {
                 .baseline, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id,
                 fields: kept.map { ("\($0.stream)/\($0.consumer)/\($0.host)", $0.json.text) })
         ])
+    }
+}
+
+extension APIProblem {
+    init(_ refusal: PlanRefusal) {
+        self.init(slug: refusal.slug, what: refusal.what, why: refusal.why, then: refusal.then)
     }
 }

@@ -29,7 +29,7 @@ extension Coordinator: CoordinatorService {
                     slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",
                     why: "by \(latch.by): \"\(latch.reason)\". Nothing was started.", then: "trading emergency-stop release --reason …")
             }
-            accepted.run = try begin(plan, by: caller.name, reason: request.reason)
+            accepted.run = try begin(plan, over: named(scope), by: caller.name, reason: request.reason)
             return accepted
         }
     }

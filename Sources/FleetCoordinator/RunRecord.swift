@@ -6,6 +6,8 @@ internal import FleetWire
 /// wait for a record to be durable.
 struct RunRecord {
     var machine: RunMachine?
+    /// What the operator named, acted on or not: no other run may touch it meanwhile.
+    var named: Set<WorkerName> = []
     var api: APIRun
     var events: [APIRunEvent] = []
     var watchers: [UInt64: AsyncStream<APIRunEvent>.Continuation] = [:]

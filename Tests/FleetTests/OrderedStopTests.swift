@@ -68,6 +68,9 @@ import Testing
         #expect(words.contains("order-gateway@ex-1 has 2 open orders, the gate wants 0"), "\(words)")
         #expect(words.contains("Nothing has been stopped"), "\(words)")
         #expect(words.contains("trading runs abort 2") && words.contains("--gate open-orders"), "\(words)")
+        // What it named is nobody else's meanwhile.
+        let other = try fleet.trading("start", "--all", "--reason", "in between")
+        #expect(other.status == 3 && other.text.contains("run-active"), "\(other.text)")
         // Nothing has been stopped.
         for service in ["exchange-to-redis", "redis-to-questdb", "strategy", "order-gateway"] { #expect(try fleet.state(service) == "RUNNING") }
         let refused = try fleet.trading("runs", "override", "2", "--gate", "open-orders")
