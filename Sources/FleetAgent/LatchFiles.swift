@@ -49,19 +49,6 @@ enum LatchFiles {
         }
     }
 
-    /// Changes whenever a file of the directory comes, goes or is replaced; not necessarily when two do within 10 ms.
-    struct Stamp: Equatable, Sendable {
-        let seconds: Int
-        let nanoseconds: Int
-    }
-
-    /// Nil: there is no such directory.
-    static func stamp(_ directory: String) -> Stamp? {
-        var status = stat()
-        guard stat(directory, &status) == 0 else { return nil }
-        return Stamp(seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec)
-    }
-
     /// The id itself where it can be a word and a file's name, else its digest.
     static func word(_ id: String) -> String {
         LatchFile.isValid(id: id) ? id : "sha256-" + Digest.sha256Hex(id.utf8).prefix(40)

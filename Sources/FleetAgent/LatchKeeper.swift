@@ -12,7 +12,7 @@ final class LatchKeeper: @unchecked Sendable {
     private unowned let agent: Agent
     private var scanning = false
     /// Of the tmpfs directory when it was last looked at.
-    private var stamp: LatchFiles.Stamp?
+    private var stamp: Int64?
     private var scannedAt = BootTime.zero
     private var scanAgain = true
 
@@ -76,7 +76,7 @@ final class LatchKeeper: @unchecked Sendable {
     func scan() {
         guard !scanning else { return }
         let now = Clock.boottime()
-        let stamp = LatchFiles.stamp(agent.paths.runLatches)
+        let stamp = Files.changed(agent.paths.runLatches)
         let isChanged = stamp != self.stamp
         guard isChanged || scanAgain || now - scannedAt >= Self.scanEvery else { return }
         // Once more after a change: a second one within the clock's tick leaves the same stamp.

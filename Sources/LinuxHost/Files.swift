@@ -140,6 +140,20 @@ package enum Files {
         return Int64(about.st_size)
     }
 
+    /// The permission bits; nil where nothing is.
+    package static func mode(of path: String) -> UInt32? {
+        var about = stat()
+        return stat(path, &about) == 0 ? about.st_mode & 0o7777 : nil
+    }
+
+    /// When it was last changed, in nanoseconds since 1970; nil where nothing is. Two changes within a tick of the kernel's
+    /// clock (up to 10 ms) may show the same.
+    package static func changed(_ path: String) -> Int64? {
+        var about = stat()
+        guard stat(path, &about) == 0 else { return nil }
+        return Int64(about.st_mtim.tv_sec) * 1_000_000_000 + Int64(about.st_mtim.tv_nsec)
+    }
+
     /// The group that a file belongs to; nil where nothing is.
     package static func group(of path: String) -> UInt32? {
         var about = stat()

@@ -68,8 +68,8 @@ import Testing
     @Test("a directory's stamp changes when a latch comes or is replaced")
     func stamp() throws {
         let scratch = try Scratch()
-        #expect(LatchFiles.stamp(scratch.path + "/none") == nil)
-        var stamp = LatchFiles.stamp(scratch.path)
+        #expect(Files.changed(scratch.path + "/none") == nil)
+        var stamp = Files.changed(scratch.path)
         for index in 0..<3 {
             // The stamp is as coarse as the kernel's tick: another one until that has moved.
             var latch = Self.latch
@@ -78,9 +78,9 @@ import Testing
                     latch.unixMicroseconds += 1
                     latch.id = "em-\(index)"
                     _ = LatchFiles.write(latch, to: [(path: scratch.path, sync: false)])
-                    return LatchFiles.stamp(scratch.path) != stamp
+                    return Files.changed(scratch.path) != stamp
                 })
-            stamp = LatchFiles.stamp(scratch.path)
+            stamp = Files.changed(scratch.path)
         }
     }
 
