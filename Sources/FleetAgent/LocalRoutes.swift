@@ -148,7 +148,8 @@ struct LocalRoutes {
         }
         let scope = request.scope
         guard scope.all || !scope.tiers.isEmpty || !scope.hosts.isEmpty || !scope.services.isEmpty else {
-            throw APIProblem(slug: "bad-request", what: "REFUSED  \(kind): nothing was named", then: "name a service, a tier, or everything: {\"scope\": {\"all\": true}}")
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(kind): nothing was named", then: "name a service, a tier, or everything: {\"scope\": {\"all\": true}}")
         }
         try answer(agent.localRuns.order(kind: kind, request, by: peer.origin))
     }
