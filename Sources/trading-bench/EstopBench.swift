@@ -21,8 +21,8 @@ struct EstopBench: AsyncParsableCommand {
     @Option(help: "How often; medians are printed.")
     var rounds = 5
 
-    @Option(help: "What a worker is: sleep (a small C process) or demo (trading-demo test-worker, 40 MB mapped). The floor kills the same.")
-    var worker: EstopWorker = .demo
+    @Option(help: "What a worker is: sleep (a small C process, what the floor of about 20 ms for 200 is of) or demo (trading-demo test-worker, 40 MB mapped).")
+    var worker: EstopWorker = .sleep
 
     mutating func validate() throws {
         guard (1...100).contains(agents), (1...50).contains(workers), (1...100).contains(rounds) else {
