@@ -35,7 +35,7 @@ package enum ShimMessage: Equatable, Sendable {
             let pair = bytes.dropFirst("notify ".utf8.count)
             guard let equals = pair.firstIndex(of: UInt8(ascii: "=")), equals > pair.startIndex else { return nil }
             return .notify(
-                key: String(decoding: pair[..<equals], as: UTF8.self), value: KeyedText.unescape(pair[(equals + 1)...]))
+                key: String(decoding: pair[..<equals], as: UTF8.self), value: PercentEncoding.decoded(pair[(equals + 1)...]))
         case ("exited", 4):
             guard ["exit", "signal"].contains(words[1]), let code = Int32(words[2]), ["0", "1"].contains(words[3]) else { return nil }
             return .exited(signalled: words[1] == "signal", code: code, core: words[3] == "1")
