@@ -14,13 +14,19 @@ package enum Route {
     package static let pipelineStop = "/api/pipeline/stop"
     package static let pipelineStart = "/api/pipeline/start"
     package static let pipelineRestart = "/api/pipeline/restart"
+    package static let lock = "/api/v1/lock"  // A  MarkRequest -> Done
+    package static let unlock = "/api/v1/unlock"  // A
+    package static let note = "/api/v1/note"  // A
+    package static let layout = "/api/v1/layout"  // A  LayoutAsk -> LayoutAnswers
     // GET
     package static let status = "/api/v1/status"  // R A  FleetStatus
     package static let runs = "/api/v1/runs"  // A  RunList
-    package static let logs = "/api/v1/logs"  // A  ?service=NAME (repeated, or "all")&host=H&lines=N&follow=1 -> server-sent LogEntry
+    package static let logs = "/api/v1/logs"  // A  ?service=NAME (repeated, or "all")&host=H&lines=N&follow=1&since=UNIX_US&grep=TEXT -> server-sent LogEntry
     package static let audit = "/api/v1/audit"  // A  ?host=H (absent: the coordinator's own)&limit=N -> AuditPage
 
     /// GET: Run. Below it `/events` (server-sent RunEvent, ends with kind "ended"), and POST `/abort`, `/retry`,
     /// `/override`, `/attest` (Override -> Done).
+    package static func worker(_ name: String) -> String { "/api/v1/workers/\(name)" }  // A  GET: WorkerPage
+
     package static func run(_ id: UInt64) -> String { "\(runs)/\(id)" }
 }

@@ -26,12 +26,12 @@ final class AgentSession: @unchecked Sendable {
     func refusal(_ what: WireCommand.OneOf_What?) -> (slug: String, text: String)? {
         switch what {
         case nil: return ("unknown-command", "this agent does not know that command; it is older than the coordinator. Update it")
-        case .readGate, .readStreams, .verify, .snapshot, .quiesce: return nil
+        case .readGate, .readStreams, .verify, .snapshot, .quiesce, .readDetail: return nil
         // What ends a stop goes with the stop: a held worker of a restricted session must not stay held.
-        case .holdWait, .holdRelease: return isRelay ? ("not-allowed", "a relay may quiesce and emergency-stop, nothing else. Ask a coordinator") : nil
+        case .holdWait, .holdRelease, .lock: return isRelay ? ("not-allowed", "a relay may quiesce and emergency-stop, nothing else. Ask a coordinator") : nil
         case .stop:
             return isRelay ? ("not-allowed", "a relay may quiesce and emergency-stop, not stop. Ask a coordinator") : nil
-        case .start, .resume:
+        case .start, .resume, .unlock, .remark, .layout:
             if isRelay { return ("not-allowed", "a relay may quiesce and emergency-stop, nothing else. Ask a coordinator") }
             if isRestricted {
                 return ("restricted", "a certificate's dates are wrong on this session: it may show status, quiesce and stop. Renew the certificate")

@@ -68,6 +68,7 @@ struct WorkerDeclaration: Equatable, Sendable {
         switch wire.how {
         case .signal(let name): how = .signal(name)
         case .http(let call): how = .http(method: call.method, url: call.url)
+        case .exec(let call): how = .exec(call.argv)
         case nil: return nil
         }
         var done: ActionSpec.Done?

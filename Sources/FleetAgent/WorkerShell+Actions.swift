@@ -20,6 +20,8 @@ extension WorkerShell {
                 case .refused(let why): sent(operation, why, action)
                 }
             }
+        case .exec:
+            sent(operation, "commands are not carried out yet", action)
         case .http(let method, let url):
             // Once or unknown (law 3): a call whose answer was lost is never repeated here.
             let notAfter = agent.operations[operation]?.notAfter

@@ -96,6 +96,7 @@ package struct HostPartBuilder: Sendable {
         case .http(let method, let url):
             wire.http.method = method
             wire.http.url = url
+        case .exec(let argv): wire.exec.argv = argv
         }
         switch action.done {
         case .notify(let text): wire.done.notify = text

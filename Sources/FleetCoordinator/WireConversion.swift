@@ -18,7 +18,7 @@ extension ObservedWorker {
             case .stopped: .stopped
             case .starting: .starting
             case .running: .running
-            case .stopping: .stopping
+            case .stopping, .dumping: .stopping
             case .held: .held
             case .failed: .failed
             case .backoff: .backoff

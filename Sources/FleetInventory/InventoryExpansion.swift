@@ -104,6 +104,7 @@ package enum InventoryExpansion {
             switch action.how {
             case .signal(let signal): yaml.pair("signal", signal)
             case .http(let method, let url): yaml.pair("http", "\(method) \(url)")
+            case .exec(let argv): yaml.pair("exec", argv.joined(separator: " "))
             }
             switch action.done {
             case .notify(let text): yaml.flow("done", [("notify", text)])

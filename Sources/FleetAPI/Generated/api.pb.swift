@@ -203,6 +203,146 @@ package nonisolated struct APIHoldRequest: Sendable {
   package init() {}
 }
 
+/// POST /api/v1/lock, /unlock, /note
+package nonisolated struct APIMarkRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// "order-gateway" (every host) or "order-gateway@ex-1"
+  package var services: [String] = []
+
+  /// the lock's text, why it is taken off, or the note; an empty note takes it away
+  package var reason: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// POST /api/v1/layout
+package nonisolated struct APILayoutAsk: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// empty: all
+  package var hosts: [String] = []
+
+  package var request: FleetWire.WireLayoutRequest {
+    get {_request ?? FleetWire.WireLayoutRequest()}
+    set {_request = newValue}
+  }
+  /// Returns true if `request` has been explicitly set.
+  package var hasRequest: Bool {self._request != nil}
+  /// Clears the value of `request`. Subsequent reads from it will return its default value.
+  package mutating func clearRequest() {self._request = nil}
+
+  /// of an apply
+  package var reason: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _request: FleetWire.WireLayoutRequest? = nil
+}
+
+package nonisolated struct APILayoutAnswers: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var hosts: [APIHostLayout] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct APIHostLayout: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var host: String {
+    get {_storage._host}
+    set {_uniqueStorage()._host = newValue}
+  }
+
+  package var answer: FleetWire.WireLayoutAnswer {
+    get {_storage._answer ?? FleetWire.WireLayoutAnswer()}
+    set {_uniqueStorage()._answer = newValue}
+  }
+  /// Returns true if `answer` has been explicitly set.
+  package var hasAnswer: Bool {_storage._answer != nil}
+  /// Clears the value of `answer`. Subsequent reads from it will return its default value.
+  package mutating func clearAnswer() {_uniqueStorage()._answer = nil}
+
+  /// set: no answer, or refused
+  package var problem: APIProblem {
+    get {_storage._problem ?? APIProblem()}
+    set {_uniqueStorage()._problem = newValue}
+  }
+  /// Returns true if `problem` has been explicitly set.
+  package var hasProblem: Bool {_storage._problem != nil}
+  /// Clears the value of `problem`. Subsequent reads from it will return its default value.
+  package mutating func clearProblem() {_uniqueStorage()._problem = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// GET /api/v1/workers/SERVICE@HOST
+package nonisolated struct APIWorkerPage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var worker: String = String()
+
+  package var report: FleetWire.WireWorkerReport {
+    get {_report ?? FleetWire.WireWorkerReport()}
+    set {_report = newValue}
+  }
+  /// Returns true if `report` has been explicitly set.
+  package var hasReport: Bool {self._report != nil}
+  /// Clears the value of `report`. Subsequent reads from it will return its default value.
+  package mutating func clearReport() {self._report = nil}
+
+  package var ageNs: UInt64 = 0
+
+  package var detail: FleetWire.WireWorkerDetail {
+    get {_detail ?? FleetWire.WireWorkerDetail()}
+    set {_detail = newValue}
+  }
+  /// Returns true if `detail` has been explicitly set.
+  package var hasDetail: Bool {self._detail != nil}
+  /// Clears the value of `detail`. Subsequent reads from it will return its default value.
+  package mutating func clearDetail() {self._detail = nil}
+
+  /// why there is no detail
+  package var problem: APIProblem {
+    get {_problem ?? APIProblem()}
+    set {_problem = newValue}
+  }
+  /// Returns true if `problem` has been explicitly set.
+  package var hasProblem: Bool {self._problem != nil}
+  /// Clears the value of `problem`. Subsequent reads from it will return its default value.
+  package mutating func clearProblem() {self._problem = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _report: FleetWire.WireWorkerReport? = nil
+  fileprivate var _detail: FleetWire.WireWorkerDetail? = nil
+  fileprivate var _problem: APIProblem? = nil
+}
+
 /// POST /api/v1/emergency-stop
 package nonisolated struct APIEmergencyRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -819,49 +959,102 @@ package nonisolated struct APIFleetStatus: Sendable {
 
   package var dependencies: [APIDependencyStatus] = []
 
+  /// the last deliveries, newest last, at most 20
+  package var alerts: [APIAlertStatus] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
-package nonisolated struct APIHostStatus: Sendable {
+/// One alert and what became of it.
+package nonisolated struct APIAlertStatus: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var host: String = String()
+  /// failed, hold, unknown-host, unproven-stop, drift
+  package var event: String = String()
+
+  /// a worker, a host, a run
+  package var subject: String = String()
+
+  package var text: String = String()
+
+  package var unixUs: UInt64 = 0
+
+  package var receiver: String = String()
+
+  /// 0: not (yet) delivered
+  package var deliveredUnixUs: UInt64 = 0
+
+  /// of the last attempt
+  package var problem: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct APIHostStatus: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var host: String {
+    get {_storage._host}
+    set {_uniqueStorage()._host = newValue}
+  }
 
   /// it has a live session and a report younger than the session's bound
-  package var known: Bool = false
+  package var known: Bool {
+    get {_storage._known}
+    set {_uniqueStorage()._known = newValue}
+  }
 
   /// it has reported at least once to this coordinator
-  package var ever: Bool = false
+  package var ever: Bool {
+    get {_storage._ever}
+    set {_uniqueStorage()._ever = newValue}
+  }
 
   /// of its last word
-  package var ageNs: UInt64 = 0
+  package var ageNs: UInt64 {
+    get {_storage._ageNs}
+    set {_uniqueStorage()._ageNs = newValue}
+  }
 
-  package var restricted: Bool = false
+  package var restricted: Bool {
+    get {_storage._restricted}
+    set {_uniqueStorage()._restricted = newValue}
+  }
 
-  package var whyUnknown: String = String()
+  package var whyUnknown: String {
+    get {_storage._whyUnknown}
+    set {_uniqueStorage()._whyUnknown = newValue}
+  }
 
   /// the last one, also when unknown: what it was
   package var report: FleetWire.WireHostReport {
-    get {_report ?? FleetWire.WireHostReport()}
-    set {_report = newValue}
+    get {_storage._report ?? FleetWire.WireHostReport()}
+    set {_uniqueStorage()._report = newValue}
   }
   /// Returns true if `report` has been explicitly set.
-  package var hasReport: Bool {self._report != nil}
+  package var hasReport: Bool {_storage._report != nil}
   /// Clears the value of `report`. Subsequent reads from it will return its default value.
-  package mutating func clearReport() {self._report = nil}
+  package mutating func clearReport() {_uniqueStorage()._report = nil}
 
   /// services that the inventory puts there
-  package var declared: [String] = []
+  package var declared: [String] {
+    get {_storage._declared}
+    set {_uniqueStorage()._declared = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _report: FleetWire.WireHostReport? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct APIDependencyStatus: Sendable {
@@ -973,6 +1166,12 @@ package nonisolated struct APILogEntry: Sendable {
   package var service: String = String()
 
   package var text: String = String()
+
+  package var unixUs: UInt64 = 0
+
+  package var stderr: Bool = false
+
+  package var file: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1365,6 +1564,253 @@ nonisolated extension APIHoldRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.release != rhs.release {return false}
     if lhs.kill != rhs.kill {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APIMarkRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MarkRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}services\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.services) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.services.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.services, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APIMarkRequest, rhs: APIMarkRequest) -> Bool {
+    if lhs.services != rhs.services {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APILayoutAsk: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutAsk"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hosts\0\u{1}request\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.hosts) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._request) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.hosts.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.hosts, fieldNumber: 1)
+    }
+    try { if let v = self._request {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APILayoutAsk, rhs: APILayoutAsk) -> Bool {
+    if lhs.hosts != rhs.hosts {return false}
+    if lhs._request != rhs._request {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APILayoutAnswers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutAnswers"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hosts\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.hosts) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.hosts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.hosts, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APILayoutAnswers, rhs: APILayoutAnswers) -> Bool {
+    if lhs.hosts != rhs.hosts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APIHostLayout: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HostLayout"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}answer\0\u{1}problem\0")
+
+  fileprivate class _StorageClass {
+    var _host: String = String()
+    var _answer: FleetWire.WireLayoutAnswer? = nil
+    var _problem: APIProblem? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _host = source._host
+      _answer = source._answer
+      _problem = source._problem
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._answer) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._problem) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._host.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 1)
+      }
+      try { if let v = _storage._answer {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._problem {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APIHostLayout, rhs: APIHostLayout) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._host != rhs_storage._host {return false}
+        if _storage._answer != rhs_storage._answer {return false}
+        if _storage._problem != rhs_storage._problem {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APIWorkerPage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".WorkerPage"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}report\0\u{3}age_ns\0\u{1}detail\0\u{1}problem\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.worker) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._report) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.ageNs) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._detail) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._problem) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.worker.isEmpty {
+      try visitor.visitSingularStringField(value: self.worker, fieldNumber: 1)
+    }
+    try { if let v = self._report {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.ageNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ageNs, fieldNumber: 3)
+    }
+    try { if let v = self._detail {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._problem {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APIWorkerPage, rhs: APIWorkerPage) -> Bool {
+    if lhs.worker != rhs.worker {return false}
+    if lhs._report != rhs._report {return false}
+    if lhs.ageNs != rhs.ageNs {return false}
+    if lhs._detail != rhs._detail {return false}
+    if lhs._problem != rhs._problem {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2380,7 +2826,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FleetStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0\u{1}alerts\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2400,6 +2846,7 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.activeRuns) }()
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.tiers) }()
       case 12: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
       default: break
       }
     }
@@ -2442,6 +2889,9 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.dependencies.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.dependencies, fieldNumber: 12)
     }
+    if !self.alerts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.alerts, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2458,6 +2908,67 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.activeRuns != rhs.activeRuns {return false}
     if lhs.tiers != rhs.tiers {return false}
     if lhs.dependencies != rhs.dependencies {return false}
+    if lhs.alerts != rhs.alerts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APIAlertStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AlertStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}event\0\u{1}subject\0\u{1}text\0\u{3}unix_us\0\u{1}receiver\0\u{3}delivered_unix_us\0\u{1}problem\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.event) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.receiver) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.deliveredUnixUs) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.problem) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.event.isEmpty {
+      try visitor.visitSingularStringField(value: self.event, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 3)
+    }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 4)
+    }
+    if !self.receiver.isEmpty {
+      try visitor.visitSingularStringField(value: self.receiver, fieldNumber: 5)
+    }
+    if self.deliveredUnixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deliveredUnixUs, fieldNumber: 6)
+    }
+    if !self.problem.isEmpty {
+      try visitor.visitSingularStringField(value: self.problem, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APIAlertStatus, rhs: APIAlertStatus) -> Bool {
+    if lhs.event != rhs.event {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.receiver != rhs.receiver {return false}
+    if lhs.deliveredUnixUs != rhs.deliveredUnixUs {return false}
+    if lhs.problem != rhs.problem {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2467,66 +2978,116 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
   package static let protoMessageName: String = _protobuf_package + ".HostStatus"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}known\0\u{1}ever\0\u{3}age_ns\0\u{1}restricted\0\u{3}why_unknown\0\u{1}report\0\u{1}declared\0")
 
+  fileprivate class _StorageClass {
+    var _host: String = String()
+    var _known: Bool = false
+    var _ever: Bool = false
+    var _ageNs: UInt64 = 0
+    var _restricted: Bool = false
+    var _whyUnknown: String = String()
+    var _report: FleetWire.WireHostReport? = nil
+    var _declared: [String] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _host = source._host
+      _known = source._known
+      _ever = source._ever
+      _ageNs = source._ageNs
+      _restricted = source._restricted
+      _whyUnknown = source._whyUnknown
+      _report = source._report
+      _declared = source._declared
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 2: try { try decoder.decodeSingularBoolField(value: &self.known) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.ever) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.ageNs) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.restricted) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.whyUnknown) }()
-      case 7: try { try decoder.decodeSingularMessageField(value: &self._report) }()
-      case 8: try { try decoder.decodeRepeatedStringField(value: &self.declared) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 2: try { try decoder.decodeSingularBoolField(value: &_storage._known) }()
+        case 3: try { try decoder.decodeSingularBoolField(value: &_storage._ever) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._ageNs) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._restricted) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._whyUnknown) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._report) }()
+        case 8: try { try decoder.decodeRepeatedStringField(value: &_storage._declared) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.host.isEmpty {
-      try visitor.visitSingularStringField(value: self.host, fieldNumber: 1)
-    }
-    if self.known != false {
-      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 2)
-    }
-    if self.ever != false {
-      try visitor.visitSingularBoolField(value: self.ever, fieldNumber: 3)
-    }
-    if self.ageNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.ageNs, fieldNumber: 4)
-    }
-    if self.restricted != false {
-      try visitor.visitSingularBoolField(value: self.restricted, fieldNumber: 5)
-    }
-    if !self.whyUnknown.isEmpty {
-      try visitor.visitSingularStringField(value: self.whyUnknown, fieldNumber: 6)
-    }
-    try { if let v = self._report {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    } }()
-    if !self.declared.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.declared, fieldNumber: 8)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._host.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 1)
+      }
+      if _storage._known != false {
+        try visitor.visitSingularBoolField(value: _storage._known, fieldNumber: 2)
+      }
+      if _storage._ever != false {
+        try visitor.visitSingularBoolField(value: _storage._ever, fieldNumber: 3)
+      }
+      if _storage._ageNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._ageNs, fieldNumber: 4)
+      }
+      if _storage._restricted != false {
+        try visitor.visitSingularBoolField(value: _storage._restricted, fieldNumber: 5)
+      }
+      if !_storage._whyUnknown.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._whyUnknown, fieldNumber: 6)
+      }
+      try { if let v = _storage._report {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      if !_storage._declared.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._declared, fieldNumber: 8)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: APIHostStatus, rhs: APIHostStatus) -> Bool {
-    if lhs.host != rhs.host {return false}
-    if lhs.known != rhs.known {return false}
-    if lhs.ever != rhs.ever {return false}
-    if lhs.ageNs != rhs.ageNs {return false}
-    if lhs.restricted != rhs.restricted {return false}
-    if lhs.whyUnknown != rhs.whyUnknown {return false}
-    if lhs._report != rhs._report {return false}
-    if lhs.declared != rhs.declared {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._host != rhs_storage._host {return false}
+        if _storage._known != rhs_storage._known {return false}
+        if _storage._ever != rhs_storage._ever {return false}
+        if _storage._ageNs != rhs_storage._ageNs {return false}
+        if _storage._restricted != rhs_storage._restricted {return false}
+        if _storage._whyUnknown != rhs_storage._whyUnknown {return false}
+        if _storage._report != rhs_storage._report {return false}
+        if _storage._declared != rhs_storage._declared {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2707,7 +3268,7 @@ nonisolated extension APIStreamStatus: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension APILogEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LogEntry"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}service\0\u{1}text\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}service\0\u{1}text\0\u{3}unix_us\0\u{1}stderr\0\u{1}file\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2718,6 +3279,9 @@ nonisolated extension APILogEntry: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.service) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.stderr) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.file) }()
       default: break
       }
     }
@@ -2733,6 +3297,15 @@ nonisolated extension APILogEntry: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.text.isEmpty {
       try visitor.visitSingularStringField(value: self.text, fieldNumber: 3)
     }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 4)
+    }
+    if self.stderr != false {
+      try visitor.visitSingularBoolField(value: self.stderr, fieldNumber: 5)
+    }
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2740,6 +3313,9 @@ nonisolated extension APILogEntry: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.host != rhs.host {return false}
     if lhs.service != rhs.service {return false}
     if lhs.text != rhs.text {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.stderr != rhs.stderr {return false}
+    if lhs.file != rhs.file {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

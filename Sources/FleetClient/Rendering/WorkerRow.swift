@@ -61,6 +61,7 @@ struct WorkerRow: Equatable {
         case .starting: ("~", "starting")
         case .stopping: ("~", "stopping")
         case .backoff: ("!", "BACKOFF")
+        case .dumping: ("!", "DUMPING CORE")
         case .held: ("!", "HELD")
         case .failed: ("!", "FAILED")
         case .workerUnknown, .UNRECOGNIZED: ("?", "UNKNOWN")

@@ -12,6 +12,7 @@ package struct Inventory: Equatable, Sendable {
     package var hosts: [HostSpec]
     package var services: [ServiceSpec]
     package var streams: [StreamSpec]
+    package var alerts: [AlertSpec] = []
     /// SHA-256 of the file's bytes, lower-case hex; empty for one built in memory.
     package var digest: String
 
@@ -103,21 +104,5 @@ package struct DependencySpec: Equatable, Sendable {
         self.name = name
         self.host = host
         self.probe = probe
-    }
-}
-
-package struct HostSpec: Equatable, Sendable {
-    package var name: HostName
-    /// For people only: agents dial out.
-    package var address: String?
-    package var housekeeping: CPUList?
-    /// The helper pool that workers share.
-    package var shared: CPUList?
-
-    package init(name: HostName, address: String? = nil, housekeeping: CPUList? = nil, shared: CPUList? = nil) {
-        self.name = name
-        self.address = address
-        self.housekeeping = housekeeping
-        self.shared = shared
     }
 }

@@ -29,6 +29,15 @@ package struct ServiceSpec: Equatable, Sendable {
     package var logFiles: [String]
     package var startAfterBoot: Bool
     package var holdNote: String?
+    /// The alert receiver that a hold pages, beside those that want every hold.
+    package var holdPage: String?
+    package var execution = ExecutionSpec()
+    package var release = ReleaseSpec()
+    /// WATCHDOG=1 at least this often (sd_watchdog_enabled(3)).
+    package var watchdog: Duration?
+    package var health: [HealthSpec] = []
+    package var standardOutput = LogRetentionSpec()
+    package var standardError = LogRetentionSpec()
     /// What this service is on hosts where `on.HOST` overrides its run, wrapper, env, secrets, workdir or cpus.
     package var onHost: [HostName: ServiceSpec] = [:]
 
@@ -73,6 +82,15 @@ package struct CPUPlacement: Equatable, Sendable {
     package var exclusive: CPUList?
     /// Also runs on the host's shared pool.
     package var helpers: Bool
+    /// The NUMA node that the exclusive CPUs must lie on.
+    package var node: Int?
+    /// Thread name, or `*` for every other -> where the worker itself puts it; verified, never set.
+    package var threads: [String: ThreadPlacement] = [:]
+
+    package enum ThreadPlacement: Hashable, Sendable {
+        case cpus(CPUList)
+        case helpers
+    }
 
     package init(exclusive: CPUList? = nil, helpers: Bool = false) {
         self.exclusive = exclusive
@@ -110,6 +128,8 @@ package struct ActionSpec: Equatable, Sendable {
     package enum How: Equatable, Sendable {
         case signal(String)
         case http(method: String, url: String)
+        /// argv, as the worker's user.
+        case exec([String])
     }
 
     package enum Done: Equatable, Sendable {
@@ -187,9 +207,13 @@ package struct RestartSpec: Equatable, Sendable {
     }
 
     package var policy: Policy
+    /// Before the first restart; doubles with each further one up to `delayMax`.
     package var delay: Duration
+    package var delayMax: Duration = .seconds(60)
     package var limitStarts: Int
     package var limitWithin: Duration
+    /// Having run this long earns the whole budget back.
+    package var stableAfter: Duration = .seconds(60)
 
     package init(
         policy: Policy = .onFailure, delay: Duration = .seconds(5), limitStarts: Int = 3, limitWithin: Duration = .seconds(60)

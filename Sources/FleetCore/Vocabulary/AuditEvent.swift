@@ -18,6 +18,9 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case baseline = "BASELINE"
     case stateSnapshot = "STATE_SNAPSHOT"
     case verdict = "VERDICT"
+    case alertSent = "ALERT_SENT"
+    case alertDelivered = "ALERT_DELIVERED"
+    case alertFailed = "ALERT_FAILED"
     case coordinatorStart = "COORDINATOR_START"
     case inventoryLoaded = "INVENTORY_LOADED"
 
@@ -43,6 +46,18 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case workerResumed = "WORKER_RESUMED"
     case workerRestart = "WORKER_RESTART"
     case workerFailed = "WORKER_FAILED"
+    case workerVerified = "WORKER_VERIFIED"
+    case workerUnhealthy = "WORKER_UNHEALTHY"
+    case workerHealthy = "WORKER_HEALTHY"
+    case workerDumping = "WORKER_DUMPING"
+    case workerExtended = "WORKER_EXTENDED"
+    case workerLocked = "WORKER_LOCKED"
+    case workerUnlocked = "WORKER_UNLOCKED"
+    case workerNoted = "WORKER_NOTED"
+    case layoutChanged = "LAYOUT_CHANGED"
+    case layoutRefused = "LAYOUT_REFUSED"
+    case layoutDrift = "LAYOUT_DRIFT"
+    case layoutRestored = "LAYOUT_RESTORED"
 
     // Latches and the file itself, written by both.
     case latchSet = "LATCH_SET"

@@ -90,6 +90,9 @@ package nonisolated enum WireWorkerState: SwiftProtobuf.Enum, Swift.CaseIterable
 
   /// waits to be restarted
   case backoff // = 7
+
+  /// writes its core; still holds its sockets
+  case dumping // = 8
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -106,6 +109,7 @@ package nonisolated enum WireWorkerState: SwiftProtobuf.Enum, Swift.CaseIterable
     case 5: self = .held
     case 6: self = .failed
     case 7: self = .backoff
+    case 8: self = .dumping
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -120,6 +124,7 @@ package nonisolated enum WireWorkerState: SwiftProtobuf.Enum, Swift.CaseIterable
     case .held: return 5
     case .failed: return 6
     case .backoff: return 7
+    case .dumping: return 8
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -134,6 +139,7 @@ package nonisolated enum WireWorkerState: SwiftProtobuf.Enum, Swift.CaseIterable
     .held,
     .failed,
     .backoff,
+    .dumping,
   ]
 
 }
@@ -518,30 +524,158 @@ package nonisolated struct WirePong: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireHostPart: Sendable {
+package nonisolated struct WireHostPart: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var fleet: String = String()
+  package var fleet: String {
+    get {_storage._fleet}
+    set {_uniqueStorage()._fleet = newValue}
+  }
 
-  package var host: String = String()
+  package var host: String {
+    get {_storage._host}
+    set {_uniqueStorage()._host = newValue}
+  }
 
-  package var inventoryDigest: String = String()
+  package var inventoryDigest: String {
+    get {_storage._inventoryDigest}
+    set {_uniqueStorage()._inventoryDigest = newValue}
+  }
 
   /// SHA-256 of this message serialized with digest empty
-  package var digest: String = String()
+  package var digest: String {
+    get {_storage._digest}
+    set {_uniqueStorage()._digest = newValue}
+  }
 
-  package var workers: [WireWorkerSpec] = []
+  package var workers: [WireWorkerSpec] {
+    get {_storage._workers}
+    set {_uniqueStorage()._workers = newValue}
+  }
 
-  package var dependencies: [WireDependencySpec] = []
+  package var dependencies: [WireDependencySpec] {
+    get {_storage._dependencies}
+    set {_uniqueStorage()._dependencies = newValue}
+  }
 
-  package var streams: [WireStreamProbe] = []
+  package var streams: [WireStreamProbe] {
+    get {_storage._streams}
+    set {_uniqueStorage()._streams = newValue}
+  }
 
   /// a list as in cpuset(7): "0-1,4"; empty: not declared
-  package var housekeepingCpus: String = String()
+  package var housekeepingCpus: String {
+    get {_storage._housekeepingCpus}
+    set {_uniqueStorage()._housekeepingCpus = newValue}
+  }
+
+  /// the helper pool
+  package var sharedCpus: String {
+    get {_storage._sharedCpus}
+    set {_uniqueStorage()._sharedCpus = newValue}
+  }
+
+  /// what `layout apply` reserves
+  package var hugepages: [WireHugepageCount] {
+    get {_storage._hugepages}
+    set {_uniqueStorage()._hugepages = newValue}
+  }
+
+  /// what `layout verify` and the drift check compare
+  package var expect: WireExpectations {
+    get {_storage._expect ?? WireExpectations()}
+    set {_uniqueStorage()._expect = newValue}
+  }
+  /// Returns true if `expect` has been explicitly set.
+  package var hasExpect: Bool {_storage._expect != nil}
+  /// Clears the value of `expect`. Subsequent reads from it will return its default value.
+  package mutating func clearExpect() {_uniqueStorage()._expect = nil}
+
+  /// directory -> bytes
+  package var diskFreeMin: Dictionary<String,UInt64> {
+    get {_storage._diskFreeMin}
+    set {_uniqueStorage()._diskFreeMin = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// A number of pages of one size on one node.
+package nonisolated struct WireHugepageCount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var node: Int32 = 0
+
+  package var pageBytes: UInt64 = 0
+
+  package var count: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireExpectations: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// words that /proc/cmdline must hold
+  package var cmdline: [String] = []
+
+  /// dotted name -> value
+  package var sysctl: Dictionary<String,String> = [:]
+
+  /// of every CPU; empty: not declared, as everywhere below
+  package var governor: String = String()
+
+  /// enabled, disabled
+  package var irqbalance: String = String()
+
+  /// enabled, disabled
+  package var smt: String = String()
+
+  /// always, madvise, never
+  package var transparentHugepages: String = String()
+
+  /// ptp, ntp, any
+  package var timeSource: String = String()
+
+  package var timeOffsetMaxNs: UInt64 = 0
+
+  /// "chronyc:/run/chrony/chronyd.sock"; empty: the kernel's own word (adjtimex(2))
+  package var timeVia: String = String()
+
+  package var nics: Dictionary<String,WireExpectations.NIC> = [:]
+
+  package var onloadVersion: String = String()
+
+  /// the interface whose hardware clock is meant
+  package var timePhc: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct NIC: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var driver: String = String()
+
+    package var irqCpus: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
 
   package init() {}
 }
@@ -688,11 +822,324 @@ package nonisolated struct WireWorkerSpec: @unchecked Sendable {
     set {_uniqueStorage()._secrets = newValue}
   }
 
+  /// how many words at the front of `run` are the wrapper's
+  package var wrapperCount: UInt32 {
+    get {_storage._wrapperCount}
+    set {_uniqueStorage()._wrapperCount = newValue}
+  }
+
+  package var scheduler: WireScheduler {
+    get {_storage._scheduler ?? WireScheduler()}
+    set {_uniqueStorage()._scheduler = newValue}
+  }
+  /// Returns true if `scheduler` has been explicitly set.
+  package var hasScheduler: Bool {_storage._scheduler != nil}
+  /// Clears the value of `scheduler`. Subsequent reads from it will return its default value.
+  package mutating func clearScheduler() {_uniqueStorage()._scheduler = nil}
+
+  package var nice: Int32 {
+    get {_storage._nice ?? 0}
+    set {_uniqueStorage()._nice = newValue}
+  }
+  /// Returns true if `nice` has been explicitly set.
+  package var hasNice: Bool {_storage._nice != nil}
+  /// Clears the value of `nice`. Subsequent reads from it will return its default value.
+  package mutating func clearNice() {_uniqueStorage()._nice = nil}
+
+  package var oomScoreAdj: Int32 {
+    get {_storage._oomScoreAdj ?? 0}
+    set {_uniqueStorage()._oomScoreAdj = newValue}
+  }
+  /// Returns true if `oomScoreAdj` has been explicitly set.
+  package var hasOomScoreAdj: Bool {_storage._oomScoreAdj != nil}
+  /// Clears the value of `oomScoreAdj`. Subsequent reads from it will return its default value.
+  package mutating func clearOomScoreAdj() {_uniqueStorage()._oomScoreAdj = nil}
+
+  /// octal digits; empty: the agent's own
+  package var umask: String {
+    get {_storage._umask}
+    set {_uniqueStorage()._umask = newValue}
+  }
+
+  /// nofile, memlock, core, rtprio, …: soft and hard alike; 2^64-1: unlimited
+  package var limits: Dictionary<String,UInt64> {
+    get {_storage._limits}
+    set {_uniqueStorage()._limits = newValue}
+  }
+
+  /// ambient: net_raw, ipc_lock, …
+  package var capabilities: [String] {
+    get {_storage._capabilities}
+    set {_uniqueStorage()._capabilities = newValue}
+  }
+
+  package var memory: WireMemoryPolicy {
+    get {_storage._memory ?? WireMemoryPolicy()}
+    set {_uniqueStorage()._memory = newValue}
+  }
+  /// Returns true if `memory` has been explicitly set.
+  package var hasMemory: Bool {_storage._memory != nil}
+  /// Clears the value of `memory`. Subsequent reads from it will return its default value.
+  package mutating func clearMemory() {_uniqueStorage()._memory = nil}
+
+  /// none, kill-only; empty: kill-only
+  package var cgroup: String {
+    get {_storage._cgroup}
+    set {_uniqueStorage()._cgroup = newValue}
+  }
+
+  /// wait, kill-dump; empty: wait
+  package var coreOnStop: String {
+    get {_storage._coreOnStop}
+    set {_uniqueStorage()._coreOnStop = newValue}
+  }
+
+  /// thread name or "*" -> CPU list or "helpers"
+  package var threads: Dictionary<String,String> {
+    get {_storage._threads}
+    set {_uniqueStorage()._threads = newValue}
+  }
+
+  package var exclusiveCpus: String {
+    get {_storage._exclusiveCpus}
+    set {_uniqueStorage()._exclusiveCpus = newValue}
+  }
+
+  /// also runs on the host's shared CPUs
+  package var helpers: Bool {
+    get {_storage._helpers}
+    set {_uniqueStorage()._helpers = newValue}
+  }
+
+  /// where its exclusive CPUs must lie
+  package var node: Int32 {
+    get {_storage._node ?? 0}
+    set {_uniqueStorage()._node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {_storage._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {_uniqueStorage()._node = nil}
+
+  /// free before its start, back after its end
+  package var hugepages: [WireHugepageCount] {
+    get {_storage._hugepages}
+    set {_uniqueStorage()._hugepages = newValue}
+  }
+
+  package var hugepageMount: String {
+    get {_storage._hugepageMount}
+    set {_uniqueStorage()._hugepageMount = newValue}
+  }
+
+  /// file name patterns below the mount that it leaves on purpose
+  package var hugepageKeeps: [String] {
+    get {_storage._hugepageKeeps}
+    set {_uniqueStorage()._hugepageKeeps = newValue}
+  }
+
+  /// kernel, onload, none; empty: kernel
+  package var sockets: String {
+    get {_storage._sockets}
+    set {_uniqueStorage()._sockets = newValue}
+  }
+
+  /// gone after its end
+  package var lockFiles: [String] {
+    get {_storage._lockFiles}
+    set {_uniqueStorage()._lockFiles = newValue}
+  }
+
+  /// its own, gone after its end
+  package var workerPidFile: String {
+    get {_storage._workerPidFile}
+    set {_uniqueStorage()._workerPidFile = newValue}
+  }
+
+  /// found after a clean end; empty: STOPPING=1 on the notify socket is the marker
+  package var markerFile: String {
+    get {_storage._markerFile}
+    set {_uniqueStorage()._markerFile = newValue}
+  }
+
+  /// WATCHDOG=1 at least this often; 0: not asked for
+  package var watchdogNs: UInt64 {
+    get {_storage._watchdogNs}
+    set {_uniqueStorage()._watchdogNs = newValue}
+  }
+
+  package var health: [WireHealthCheck] {
+    get {_storage._health}
+    set {_uniqueStorage()._health = newValue}
+  }
+
+  package var stdout: WireLogRetention {
+    get {_storage._stdout ?? WireLogRetention()}
+    set {_uniqueStorage()._stdout = newValue}
+  }
+  /// Returns true if `stdout` has been explicitly set.
+  package var hasStdout: Bool {_storage._stdout != nil}
+  /// Clears the value of `stdout`. Subsequent reads from it will return its default value.
+  package mutating func clearStdout() {_uniqueStorage()._stdout = nil}
+
+  package var stderr: WireLogRetention {
+    get {_storage._stderr ?? WireLogRetention()}
+    set {_uniqueStorage()._stderr = newValue}
+  }
+  /// Returns true if `stderr` has been explicitly set.
+  package var hasStderr: Bool {_storage._stderr != nil}
+  /// Clears the value of `stderr`. Subsequent reads from it will return its default value.
+  package mutating func clearStderr() {_uniqueStorage()._stderr = nil}
+
+  /// of the program behind the wrapper; empty: not declared
+  package var runSha256: String {
+    get {_storage._runSha256}
+    set {_uniqueStorage()._runSha256 = newValue}
+  }
+
+  /// directories that its user must be able to write to
+  package var writable: [String] {
+    get {_storage._writable}
+    set {_uniqueStorage()._writable = newValue}
+  }
+
+  /// directory -> bytes
+  package var freeSpace: Dictionary<String,UInt64> {
+    get {_storage._freeSpace}
+    set {_uniqueStorage()._freeSpace = newValue}
+  }
+
+  /// the alert receiver named by on_hold.page
+  package var holdPage: String {
+    get {_storage._holdPage}
+    set {_uniqueStorage()._holdPage = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireScheduler: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// other, batch, idle, fifo, rr; empty: as the agent's
+  package var policy: String = String()
+
+  /// 1 to 99, with fifo and rr
+  package var priority: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// set_mempolicy(2)
+package nonisolated struct WireMemoryPolicy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// bind, preferred, interleave, local; empty: none set
+  package var mode: String = String()
+
+  /// a list as in cpuset(7)
+  package var nodes: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireHealthCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var how: WireHealthCheck.OneOf_How? = nil
+
+  /// without a pointer: any 2xx
+  package var http: WireHTTPProbe {
+    get {
+      if case .http(let v)? = how {return v}
+      return WireHTTPProbe()
+    }
+    set {how = .http(newValue)}
+  }
+
+  /// exit 0
+  package var exec: WireExecCall {
+    get {
+      if case .exec(let v)? = how {return v}
+      return WireExecCall()
+    }
+    set {how = .exec(newValue)}
+  }
+
+  /// IP:PORT; never in the execution tier
+  package var tcp: String {
+    get {
+      if case .tcp(let v)? = how {return v}
+      return String()
+    }
+    set {how = .tcp(newValue)}
+  }
+
+  package var everyNs: UInt64 = 0
+
+  package var timeoutNs: UInt64 = 0
+
+  /// so many in a row: unhealthy
+  package var failures: UInt32 = 0
+
+  /// so many in a row: healthy again
+  package var successes: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_How: Equatable, Sendable {
+    /// without a pointer: any 2xx
+    case http(WireHTTPProbe)
+    /// exit 0
+    case exec(WireExecCall)
+    /// IP:PORT; never in the execution tier
+    case tcp(String)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireExecCall: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var argv: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLogRetention: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0: the default
+  package var keepNs: UInt64 = 0
+
+  /// 0: the default
+  package var maxBytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireReady: Sendable {
@@ -765,6 +1212,12 @@ package nonisolated struct WireRestartSpec: Sendable {
 
   package var limitWithinNs: UInt64 = 0
 
+  /// the ceiling of the exponential back-off
+  package var delayMaxNs: UInt64 = 0
+
+  /// having run this long earns the whole budget back
+  package var stableAfterNs: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Policy: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -831,6 +1284,14 @@ package nonisolated struct WireAction: Sendable {
     set {how = .http(newValue)}
   }
 
+  package var exec: WireExecCall {
+    get {
+      if case .exec(let v)? = how {return v}
+      return WireExecCall()
+    }
+    set {how = .exec(newValue)}
+  }
+
   package var done: WireCondition {
     get {_done ?? WireCondition()}
     set {_done = newValue}
@@ -847,6 +1308,7 @@ package nonisolated struct WireAction: Sendable {
   package nonisolated enum OneOf_How: Equatable, Sendable {
     case signal(String)
     case http(WireHTTPCall)
+    case exec(WireExecCall)
 
   }
 
@@ -1089,90 +1551,67 @@ package nonisolated struct WireFigure: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireHostReport: @unchecked Sendable {
+package nonisolated struct WireHostReport: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var host: String {
-    get {_storage._host}
-    set {_uniqueStorage()._host = newValue}
-  }
+  package var host: String = String()
 
   /// when this report was made
-  package var boottimeNs: UInt64 {
-    get {_storage._boottimeNs}
-    set {_uniqueStorage()._boottimeNs = newValue}
-  }
+  package var boottimeNs: UInt64 = 0
 
-  package var partDigest: String {
-    get {_storage._partDigest}
-    set {_uniqueStorage()._partDigest = newValue}
-  }
+  package var partDigest: String = String()
 
-  package var workers: [WireWorkerReport] {
-    get {_storage._workers}
-    set {_uniqueStorage()._workers = newValue}
-  }
+  package var workers: [WireWorkerReport] = []
 
-  package var dependencies: [WireDependencyReport] {
-    get {_storage._dependencies}
-    set {_uniqueStorage()._dependencies = newValue}
-  }
+  package var dependencies: [WireDependencyReport] = []
 
-  package var streams: [WireStreamReading] {
-    get {_storage._streams}
-    set {_uniqueStorage()._streams = newValue}
-  }
+  package var streams: [WireStreamReading] = []
 
   package var facts: WireHostFacts {
-    get {_storage._facts ?? WireHostFacts()}
-    set {_uniqueStorage()._facts = newValue}
+    get {_facts ?? WireHostFacts()}
+    set {_facts = newValue}
   }
   /// Returns true if `facts` has been explicitly set.
-  package var hasFacts: Bool {_storage._facts != nil}
+  package var hasFacts: Bool {self._facts != nil}
   /// Clears the value of `facts`. Subsequent reads from it will return its default value.
-  package mutating func clearFacts() {_uniqueStorage()._facts = nil}
+  package mutating func clearFacts() {self._facts = nil}
 
   package var latches: WireLatchSet {
-    get {_storage._latches ?? WireLatchSet()}
-    set {_uniqueStorage()._latches = newValue}
+    get {_latches ?? WireLatchSet()}
+    set {_latches = newValue}
   }
   /// Returns true if `latches` has been explicitly set.
-  package var hasLatches: Bool {_storage._latches != nil}
+  package var hasLatches: Bool {self._latches != nil}
   /// Clears the value of `latches`. Subsequent reads from it will return its default value.
-  package mutating func clearLatches() {_uniqueStorage()._latches = nil}
+  package mutating func clearLatches() {self._latches = nil}
 
   package var journalHead: WireJournalHead {
-    get {_storage._journalHead ?? WireJournalHead()}
-    set {_uniqueStorage()._journalHead = newValue}
+    get {_journalHead ?? WireJournalHead()}
+    set {_journalHead = newValue}
   }
   /// Returns true if `journalHead` has been explicitly set.
-  package var hasJournalHead: Bool {_storage._journalHead != nil}
+  package var hasJournalHead: Bool {self._journalHead != nil}
   /// Clears the value of `journalHead`. Subsequent reads from it will return its default value.
-  package mutating func clearJournalHead() {_uniqueStorage()._journalHead = nil}
+  package mutating func clearJournalHead() {self._journalHead = nil}
 
-  package var agentVersion: String {
-    get {_storage._agentVersion}
-    set {_uniqueStorage()._agentVersion = newValue}
-  }
+  package var agentVersion: String = String()
 
   /// what this agent can't do here, one sentence each
-  package var warnings: [String] {
-    get {_storage._warnings}
-    set {_uniqueStorage()._warnings = newValue}
-  }
+  package var warnings: [String] = []
 
-  package var sequence: UInt64 {
-    get {_storage._sequence}
-    set {_uniqueStorage()._sequence = newValue}
-  }
+  package var sequence: UInt64 = 0
+
+  package var drift: [WireLayoutDrift] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _storage = _StorageClass.defaultInstance
+  fileprivate var _facts: WireHostFacts? = nil
+  fileprivate var _latches: WireLatchSet? = nil
+  fileprivate var _journalHead: WireJournalHead? = nil
 }
 
 package nonisolated struct WireWorkerReport: @unchecked Sendable {
@@ -1280,11 +1719,89 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
     set {_uniqueStorage()._emergencyKilled = newValue}
   }
 
+  /// set: no verb but an emergency stop acts on it
+  package var lock: WireMark {
+    get {_storage._lock ?? WireMark()}
+    set {_uniqueStorage()._lock = newValue}
+  }
+  /// Returns true if `lock` has been explicitly set.
+  package var hasLock: Bool {_storage._lock != nil}
+  /// Clears the value of `lock`. Subsequent reads from it will return its default value.
+  package mutating func clearLock() {_uniqueStorage()._lock = nil}
+
+  /// a person's note
+  package var remark: WireMark {
+    get {_storage._remark ?? WireMark()}
+    set {_uniqueStorage()._remark = newValue}
+  }
+  /// Returns true if `remark` has been explicitly set.
+  package var hasRemark: Bool {_storage._remark != nil}
+  /// Clears the value of `remark`. Subsequent reads from it will return its default value.
+  package mutating func clearRemark() {_uniqueStorage()._remark = nil}
+
+  package var openFiles: UInt32 {
+    get {_storage._openFiles ?? 0}
+    set {_uniqueStorage()._openFiles = newValue}
+  }
+  /// Returns true if `openFiles` has been explicitly set.
+  package var hasOpenFiles: Bool {_storage._openFiles != nil}
+  /// Clears the value of `openFiles`. Subsequent reads from it will return its default value.
+  package mutating func clearOpenFiles() {_uniqueStorage()._openFiles = nil}
+
+  /// sockets that the kernel lists for it, listening ones left out
+  package var connections: UInt32 {
+    get {_storage._connections ?? 0}
+    set {_uniqueStorage()._connections = newValue}
+  }
+  /// Returns true if `connections` has been explicitly set.
+  package var hasConnections: Bool {_storage._connections != nil}
+  /// Clears the value of `connections`. Subsequent reads from it will return its default value.
+  package mutating func clearConnections() {_uniqueStorage()._connections = nil}
+
+  /// ok, or what fails and since when; empty: nothing is checked
+  package var health: String {
+    get {_storage._health}
+    set {_uniqueStorage()._health = newValue}
+  }
+
+  /// X_INFLIGHT
+  package var inFlight: WireFigure {
+    get {_storage._inFlight ?? WireFigure()}
+    set {_uniqueStorage()._inFlight = newValue}
+  }
+  /// Returns true if `inFlight` has been explicitly set.
+  package var hasInFlight: Bool {_storage._inFlight != nil}
+  /// Clears the value of `inFlight`. Subsequent reads from it will return its default value.
+  package mutating func clearInFlight() {_uniqueStorage()._inFlight = nil}
+
+  /// of the core so far, while DUMPING
+  package var dumpedBytes: UInt64 {
+    get {_storage._dumpedBytes}
+    set {_uniqueStorage()._dumpedBytes = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Who said what when: a lock's or a note's text.
+package nonisolated struct WireMark: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var by: String = String()
+
+  package var text: String = String()
+
+  package var unixUs: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireExit: Sendable {
@@ -1469,30 +1986,100 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-package nonisolated struct WireHostFacts: Sendable {
+package nonisolated struct WireHostFacts: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var memoryTotal: UInt64 = 0
+  package var memoryTotal: UInt64 {
+    get {_storage._memoryTotal}
+    set {_uniqueStorage()._memoryTotal = newValue}
+  }
 
-  package var memoryAvailable: UInt64 = 0
+  package var memoryAvailable: UInt64 {
+    get {_storage._memoryAvailable}
+    set {_uniqueStorage()._memoryAvailable = newValue}
+  }
 
-  package var hugepages: [WireHugepagePool] = []
+  package var hugepages: [WireHugepagePool] {
+    get {_storage._hugepages}
+    set {_uniqueStorage()._hugepages = newValue}
+  }
 
   /// 1, 5, 15 minutes
-  package var load: [Double] = []
+  package var load: [Double] {
+    get {_storage._load}
+    set {_uniqueStorage()._load = newValue}
+  }
 
   /// of the state directory, bytes
-  package var diskFree: UInt64 = 0
+  package var diskFree: UInt64 {
+    get {_storage._diskFree}
+    set {_uniqueStorage()._diskFree = newValue}
+  }
 
-  package var kernel: String = String()
+  package var kernel: String {
+    get {_storage._kernel}
+    set {_uniqueStorage()._kernel = newValue}
+  }
 
-  package var cpusOnline: UInt32 = 0
+  package var cpusOnline: UInt32 {
+    get {_storage._cpusOnline}
+    set {_uniqueStorage()._cpusOnline = newValue}
+  }
 
-  package var upNs: UInt64 = 0
+  package var upNs: UInt64 {
+    get {_storage._upNs}
+    set {_uniqueStorage()._upNs = newValue}
+  }
 
-  package var certificateDaysLeft: Int64 = 0
+  package var certificateDaysLeft: Int64 {
+    get {_storage._certificateDaysLeft}
+    set {_uniqueStorage()._certificateDaysLeft = newValue}
+  }
+
+  package var time: WireTimeState {
+    get {_storage._time ?? WireTimeState()}
+    set {_uniqueStorage()._time = newValue}
+  }
+  /// Returns true if `time` has been explicitly set.
+  package var hasTime: Bool {_storage._time != nil}
+  /// Clears the value of `time`. Subsequent reads from it will return its default value.
+  package mutating func clearTime() {_uniqueStorage()._time = nil}
+
+  package var kernelCmdline: String {
+    get {_storage._kernelCmdline}
+    set {_uniqueStorage()._kernelCmdline = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireTimeState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var known: Bool = false
+
+  package var synchronised: Bool = false
+
+  /// ptp, ntp, kernel, …
+  package var source: String = String()
+
+  /// of this host's clock from its source
+  package var offsetNs: Int64 = 0
+
+  package var offsetKnown: Bool = false
+
+  /// why unknown, or what the source says of itself
+  package var text: String = String()
+
+  package var atBoottimeNs: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1630,6 +2217,49 @@ package nonisolated struct WireCommand: Sendable {
     set {what = .snapshot(newValue)}
   }
 
+  /// the command's reason is the lock's text
+  package var lock: WireEmpty {
+    get {
+      if case .lock(let v)? = what {return v}
+      return WireEmpty()
+    }
+    set {what = .lock(newValue)}
+  }
+
+  package var unlock: WireEmpty {
+    get {
+      if case .unlock(let v)? = what {return v}
+      return WireEmpty()
+    }
+    set {what = .unlock(newValue)}
+  }
+
+  package var remark: WireRemark {
+    get {
+      if case .remark(let v)? = what {return v}
+      return WireRemark()
+    }
+    set {what = .remark(newValue)}
+  }
+
+  /// of one worker
+  package var readDetail: WireEmpty {
+    get {
+      if case .readDetail(let v)? = what {return v}
+      return WireEmpty()
+    }
+    set {what = .readDetail(newValue)}
+  }
+
+  /// of the host
+  package var layout: WireLayoutRequest {
+    get {
+      if case .layout(let v)? = what {return v}
+      return WireLayoutRequest()
+    }
+    set {what = .layout(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_What: Equatable, Sendable {
@@ -1646,6 +2276,14 @@ package nonisolated struct WireCommand: Sendable {
     case verify(WireEmpty)
     /// state files' digests, workers, counters
     case snapshot(WireEmpty)
+    /// the command's reason is the lock's text
+    case lock(WireEmpty)
+    case unlock(WireEmpty)
+    case remark(WireRemark)
+    /// of one worker
+    case readDetail(WireEmpty)
+    /// of the host
+    case layout(WireLayoutRequest)
 
   }
 
@@ -1656,6 +2294,18 @@ package nonisolated struct WireEmpty: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireRemark: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var text: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1820,6 +2470,30 @@ package nonisolated struct WireCommandResult: @unchecked Sendable {
     set {_uniqueStorage()._goneUnixUs = newValue}
   }
 
+  /// of a stop and of verify: what was left, or that nothing was
+  package var checks: [WireCheck] {
+    get {_storage._checks}
+    set {_uniqueStorage()._checks = newValue}
+  }
+
+  package var layout: WireLayoutAnswer {
+    get {_storage._layout ?? WireLayoutAnswer()}
+    set {_uniqueStorage()._layout = newValue}
+  }
+  /// Returns true if `layout` has been explicitly set.
+  package var hasLayout: Bool {_storage._layout != nil}
+  /// Clears the value of `layout`. Subsequent reads from it will return its default value.
+  package mutating func clearLayout() {_uniqueStorage()._layout = nil}
+
+  package var detail: WireWorkerDetail {
+    get {_storage._detail ?? WireWorkerDetail()}
+    set {_uniqueStorage()._detail = newValue}
+  }
+  /// Returns true if `detail` has been explicitly set.
+  package var hasDetail: Bool {_storage._detail != nil}
+  /// Clears the value of `detail`. Subsequent reads from it will return its default value.
+  package mutating func clearDetail() {_uniqueStorage()._detail = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Outcome: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -1871,6 +2545,388 @@ package nonisolated struct WireCommandResult: @unchecked Sendable {
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// One thing that was looked at after a worker's end.
+package nonisolated struct WireCheck: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// tree, sockets, hugepages, locks, pid-file, marker
+  package var what: String = String()
+
+  package var state: WireCheck.State = .checkUnknown
+
+  package var text: String = String()
+
+  package var evidence: WireEvidence = .unknown
+
+  package var boottimeNs: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum State: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case checkUnknown // = 0
+    case clear // = 1
+    case left // = 2
+    case unchecked // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .checkUnknown
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .checkUnknown
+      case 1: self = .clear
+      case 2: self = .left
+      case 3: self = .unchecked
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .checkUnknown: return 0
+      case .clear: return 1
+      case .left: return 2
+      case .unchecked: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [WireCheck.State] = [
+      .checkUnknown,
+      .clear,
+      .left,
+      .unchecked,
+    ]
+
+  }
+
+  package init() {}
+}
+
+/// What `trading status SERVICE` shows beyond a report.
+package nonisolated struct WireWorkerDetail: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var threads: [WireWorkerDetail.Thread] = []
+
+  /// at most 64, what /proc/PID/fd points to
+  package var openFiles: [String] = []
+
+  package var openFileCount: UInt32 = 0
+
+  /// at most 64
+  package var connections: [WireWorkerDetail.Connection] = []
+
+  package var connectionCount: UInt32 = 0
+
+  /// its last audit records in words, newest last
+  package var events: [String] = []
+
+  /// as declared; secrets are not in it
+  package var argv: [String] = []
+
+  package var cgroup: String = String()
+
+  /// why something above is missing
+  package var problem: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct Thread: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var tid: Int32 = 0
+
+    package var name: String = String()
+
+    package var cpus: String = String()
+
+    package var policy: String = String()
+
+    package var cpuNs: UInt64 = 0
+
+    package var lastCpu: Int32 = 0
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct Connection: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var `protocol`: String = String()
+
+    package var local: String = String()
+
+    package var remote: String = String()
+
+    package var state: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireLayoutRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var what: WireLayoutRequest.What = .show
+
+  /// live workers that an apply may touch, by name
+  package var overrideWorkers: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum What: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case show // = 0
+    case plan // = 1
+    case apply // = 2
+    case verify // = 3
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .show
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .show
+      case 1: self = .plan
+      case 2: self = .apply
+      case 3: self = .verify
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .show: return 0
+      case .plan: return 1
+      case .apply: return 2
+      case .verify: return 3
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [WireLayoutRequest.What] = [
+      .show,
+      .plan,
+      .apply,
+      .verify,
+    ]
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireLayoutAnswer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var topology: WireLayoutTopology {
+    get {_topology ?? WireLayoutTopology()}
+    set {_topology = newValue}
+  }
+  /// Returns true if `topology` has been explicitly set.
+  package var hasTopology: Bool {self._topology != nil}
+  /// Clears the value of `topology`. Subsequent reads from it will return its default value.
+  package mutating func clearTopology() {self._topology = nil}
+
+  package var placements: [WireLayoutPlacement] = []
+
+  /// planned, or carried out
+  package var changes: [WireLayoutChange] = []
+
+  package var drift: [WireLayoutDrift] = []
+
+  /// why the declared layout can't be had, one sentence each
+  package var problems: [String] = []
+
+  /// what could not be read or done here, and why
+  package var notes: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _topology: WireLayoutTopology? = nil
+}
+
+package nonisolated struct WireLayoutTopology: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var sockets: UInt32 = 0
+
+  package var cores: UInt32 = 0
+
+  package var cpus: UInt32 = 0
+
+  package var smt: Bool = false
+
+  package var online: String = String()
+
+  package var isolated: String = String()
+
+  package var nohzFull: String = String()
+
+  package var housekeeping: String = String()
+
+  package var shared: String = String()
+
+  package var nodes: [WireLayoutTopology.Node] = []
+
+  /// of network interfaces alone
+  package var irqs: [WireLayoutTopology.IRQ] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct Node: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var node: Int32 = 0
+
+    package var cpus: String = String()
+
+    package var memoryBytes: UInt64 = 0
+
+    package var hugepages: [WireHugepagePool] = []
+
+    package var socket: Int32 = 0
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct IRQ: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var number: UInt32 = 0
+
+    package var name: String = String()
+
+    package var interface: String = String()
+
+    package var cpus: String = String()
+
+    package var node: Int32 = 0
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireLayoutPlacement: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var service: String = String()
+
+  package var exclusive: String = String()
+
+  package var helpers: String = String()
+
+  package var node: String = String()
+
+  /// "rx-xlon: 4"
+  package var threads: [String] = []
+
+  package var problems: [String] = []
+
+  /// 0: not running
+  package var pid: Int32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLayoutChange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// "node 0 2 MiB pages", "IRQ 143 ens1f0-rx-2"
+  package var subject: String = String()
+
+  package var from: String = String()
+
+  package var to: String = String()
+
+  /// what was read back; empty: not carried out
+  package var result: String = String()
+
+  package var done: Bool = false
+
+  /// why it was left alone
+  package var refused: String = String()
+
+  /// live ones that it would touch
+  package var workers: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLayoutDrift: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// thread-affinity, irq-affinity, hugepages, irqbalance, governor, sysctl, cmdline, smt, transparent-hugepages, time, driver, onload
+  package var slug: String = String()
+
+  /// what: "IRQ 143 (ens1f0-rx-2)"
+  package var subject: String = String()
+
+  package var wanted: String = String()
+
+  package var found: String = String()
+
+  /// whom it disturbs; empty: nobody in particular
+  package var service: String = String()
+
+  /// first seen by this agent
+  package var sinceUnixUs: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireRecordCitation: Sendable {
@@ -2068,6 +3124,12 @@ package nonisolated struct WireLogRequest: Sendable {
 
   package var cancel: Bool = false
 
+  /// 0: no bound
+  package var sinceUnixUs: UInt64 = 0
+
+  /// a plain text that a line must hold; empty: every line
+  package var grep: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2085,6 +3147,12 @@ package nonisolated struct WireLogLine: Sendable {
   package var text: String = String()
 
   package var stderr: Bool = false
+
+  /// from the line's own time stamp, or the last one before it; 0: none
+  package var unixUs: UInt64 = 0
+
+  /// of logs.files; empty: standard output or error
+  package var file: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2154,7 +3222,7 @@ nonisolated extension WireEvidence: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension WireWorkerState: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0WORKER_UNKNOWN\0\u{1}STOPPED\0\u{1}STARTING\0\u{1}RUNNING\0\u{1}STOPPING\0\u{1}HELD\0\u{1}FAILED\0\u{1}BACKOFF\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0WORKER_UNKNOWN\0\u{1}STOPPED\0\u{1}STARTING\0\u{1}RUNNING\0\u{1}STOPPING\0\u{1}HELD\0\u{1}FAILED\0\u{1}BACKOFF\0\u{1}DUMPING\0")
 }
 
 nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -2833,7 +3901,154 @@ nonisolated extension WirePong: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostPart"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{1}host\0\u{3}inventory_digest\0\u{1}digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{3}housekeeping_cpus\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{1}host\0\u{3}inventory_digest\0\u{1}digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{3}housekeeping_cpus\0\u{3}shared_cpus\0\u{1}hugepages\0\u{1}expect\0\u{3}disk_free_min\0")
+
+  fileprivate class _StorageClass {
+    var _fleet: String = String()
+    var _host: String = String()
+    var _inventoryDigest: String = String()
+    var _digest: String = String()
+    var _workers: [WireWorkerSpec] = []
+    var _dependencies: [WireDependencySpec] = []
+    var _streams: [WireStreamProbe] = []
+    var _housekeepingCpus: String = String()
+    var _sharedCpus: String = String()
+    var _hugepages: [WireHugepageCount] = []
+    var _expect: WireExpectations? = nil
+    var _diskFreeMin: Dictionary<String,UInt64> = [:]
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _fleet = source._fleet
+      _host = source._host
+      _inventoryDigest = source._inventoryDigest
+      _digest = source._digest
+      _workers = source._workers
+      _dependencies = source._dependencies
+      _streams = source._streams
+      _housekeepingCpus = source._housekeepingCpus
+      _sharedCpus = source._sharedCpus
+      _hugepages = source._hugepages
+      _expect = source._expect
+      _diskFreeMin = source._diskFreeMin
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._fleet) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._inventoryDigest) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._digest) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._workers) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._dependencies) }()
+        case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._streams) }()
+        case 8: try { try decoder.decodeSingularStringField(value: &_storage._housekeepingCpus) }()
+        case 9: try { try decoder.decodeSingularStringField(value: &_storage._sharedCpus) }()
+        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._hugepages) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._expect) }()
+        case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._diskFreeMin) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._fleet.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._fleet, fieldNumber: 1)
+      }
+      if !_storage._host.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 2)
+      }
+      if !_storage._inventoryDigest.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._inventoryDigest, fieldNumber: 3)
+      }
+      if !_storage._digest.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._digest, fieldNumber: 4)
+      }
+      if !_storage._workers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._workers, fieldNumber: 5)
+      }
+      if !_storage._dependencies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._dependencies, fieldNumber: 6)
+      }
+      if !_storage._streams.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._streams, fieldNumber: 7)
+      }
+      if !_storage._housekeepingCpus.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._housekeepingCpus, fieldNumber: 8)
+      }
+      if !_storage._sharedCpus.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._sharedCpus, fieldNumber: 9)
+      }
+      if !_storage._hugepages.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hugepages, fieldNumber: 10)
+      }
+      try { if let v = _storage._expect {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      if !_storage._diskFreeMin.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._diskFreeMin, fieldNumber: 12)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHostPart, rhs: WireHostPart) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._fleet != rhs_storage._fleet {return false}
+        if _storage._host != rhs_storage._host {return false}
+        if _storage._inventoryDigest != rhs_storage._inventoryDigest {return false}
+        if _storage._digest != rhs_storage._digest {return false}
+        if _storage._workers != rhs_storage._workers {return false}
+        if _storage._dependencies != rhs_storage._dependencies {return false}
+        if _storage._streams != rhs_storage._streams {return false}
+        if _storage._housekeepingCpus != rhs_storage._housekeepingCpus {return false}
+        if _storage._sharedCpus != rhs_storage._sharedCpus {return false}
+        if _storage._hugepages != rhs_storage._hugepages {return false}
+        if _storage._expect != rhs_storage._expect {return false}
+        if _storage._diskFreeMin != rhs_storage._diskFreeMin {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHugepageCount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HugepageCount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{3}page_bytes\0\u{1}count\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2841,56 +4056,151 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.fleet) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.inventoryDigest) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.digest) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
-      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.streams) }()
-      case 8: try { try decoder.decodeSingularStringField(value: &self.housekeepingCpus) }()
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.pageBytes) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.count) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.fleet.isEmpty {
-      try visitor.visitSingularStringField(value: self.fleet, fieldNumber: 1)
+    if self.node != 0 {
+      try visitor.visitSingularInt32Field(value: self.node, fieldNumber: 1)
     }
-    if !self.host.isEmpty {
-      try visitor.visitSingularStringField(value: self.host, fieldNumber: 2)
+    if self.pageBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.pageBytes, fieldNumber: 2)
     }
-    if !self.inventoryDigest.isEmpty {
-      try visitor.visitSingularStringField(value: self.inventoryDigest, fieldNumber: 3)
-    }
-    if !self.digest.isEmpty {
-      try visitor.visitSingularStringField(value: self.digest, fieldNumber: 4)
-    }
-    if !self.workers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.workers, fieldNumber: 5)
-    }
-    if !self.dependencies.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.dependencies, fieldNumber: 6)
-    }
-    if !self.streams.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.streams, fieldNumber: 7)
-    }
-    if !self.housekeepingCpus.isEmpty {
-      try visitor.visitSingularStringField(value: self.housekeepingCpus, fieldNumber: 8)
+    if self.count != 0 {
+      try visitor.visitSingularUInt64Field(value: self.count, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireHostPart, rhs: WireHostPart) -> Bool {
-    if lhs.fleet != rhs.fleet {return false}
-    if lhs.host != rhs.host {return false}
-    if lhs.inventoryDigest != rhs.inventoryDigest {return false}
-    if lhs.digest != rhs.digest {return false}
-    if lhs.workers != rhs.workers {return false}
-    if lhs.dependencies != rhs.dependencies {return false}
-    if lhs.streams != rhs.streams {return false}
-    if lhs.housekeepingCpus != rhs.housekeepingCpus {return false}
+  package static func ==(lhs: WireHugepageCount, rhs: WireHugepageCount) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.pageBytes != rhs.pageBytes {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireExpectations: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Expectations"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cmdline\0\u{1}sysctl\0\u{1}governor\0\u{1}irqbalance\0\u{1}smt\0\u{3}transparent_hugepages\0\u{3}time_source\0\u{3}time_offset_max_ns\0\u{3}time_via\0\u{1}nics\0\u{3}onload_version\0\u{3}time_phc\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.cmdline) }()
+      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctl) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.governor) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.irqbalance) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.smt) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.transparentHugepages) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.timeSource) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.timeOffsetMaxNs) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.timeVia) }()
+      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireExpectations.NIC>.self, value: &self.nics) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.onloadVersion) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.timePhc) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.cmdline.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.cmdline, fieldNumber: 1)
+    }
+    if !self.sysctl.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.sysctl, fieldNumber: 2)
+    }
+    if !self.governor.isEmpty {
+      try visitor.visitSingularStringField(value: self.governor, fieldNumber: 3)
+    }
+    if !self.irqbalance.isEmpty {
+      try visitor.visitSingularStringField(value: self.irqbalance, fieldNumber: 4)
+    }
+    if !self.smt.isEmpty {
+      try visitor.visitSingularStringField(value: self.smt, fieldNumber: 5)
+    }
+    if !self.transparentHugepages.isEmpty {
+      try visitor.visitSingularStringField(value: self.transparentHugepages, fieldNumber: 6)
+    }
+    if !self.timeSource.isEmpty {
+      try visitor.visitSingularStringField(value: self.timeSource, fieldNumber: 7)
+    }
+    if self.timeOffsetMaxNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeOffsetMaxNs, fieldNumber: 8)
+    }
+    if !self.timeVia.isEmpty {
+      try visitor.visitSingularStringField(value: self.timeVia, fieldNumber: 9)
+    }
+    if !self.nics.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireExpectations.NIC>.self, value: self.nics, fieldNumber: 10)
+    }
+    if !self.onloadVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.onloadVersion, fieldNumber: 11)
+    }
+    if !self.timePhc.isEmpty {
+      try visitor.visitSingularStringField(value: self.timePhc, fieldNumber: 12)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireExpectations, rhs: WireExpectations) -> Bool {
+    if lhs.cmdline != rhs.cmdline {return false}
+    if lhs.sysctl != rhs.sysctl {return false}
+    if lhs.governor != rhs.governor {return false}
+    if lhs.irqbalance != rhs.irqbalance {return false}
+    if lhs.smt != rhs.smt {return false}
+    if lhs.transparentHugepages != rhs.transparentHugepages {return false}
+    if lhs.timeSource != rhs.timeSource {return false}
+    if lhs.timeOffsetMaxNs != rhs.timeOffsetMaxNs {return false}
+    if lhs.timeVia != rhs.timeVia {return false}
+    if lhs.nics != rhs.nics {return false}
+    if lhs.onloadVersion != rhs.onloadVersion {return false}
+    if lhs.timePhc != rhs.timePhc {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireExpectations.NIC: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireExpectations.protoMessageName + ".NIC"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}driver\0\u{3}irq_cpus\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.driver) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.irqCpus) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.driver.isEmpty {
+      try visitor.visitSingularStringField(value: self.driver, fieldNumber: 1)
+    }
+    if !self.irqCpus.isEmpty {
+      try visitor.visitSingularStringField(value: self.irqCpus, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireExpectations.NIC, rhs: WireExpectations.NIC) -> Bool {
+    if lhs.driver != rhs.driver {return false}
+    if lhs.irqCpus != rhs.irqCpus {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2898,7 +4208,7 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}run\0\u{1}env\0\u{1}workdir\0\u{1}user\0\u{1}group\0\u{1}cpus\0\u{1}ready\0\u{1}stop\0\u{1}quiesce\0\u{1}resume\0\u{1}gates\0\u{1}counters\0\u{1}restart\0\u{3}state_files\0\u{1}aliases\0\u{3}log_files\0\u{3}emergency_killed\0\u{3}start_after_boot\0\u{3}hold_note\0\u{1}secrets\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}run\0\u{1}env\0\u{1}workdir\0\u{1}user\0\u{1}group\0\u{1}cpus\0\u{1}ready\0\u{1}stop\0\u{1}quiesce\0\u{1}resume\0\u{1}gates\0\u{1}counters\0\u{1}restart\0\u{3}state_files\0\u{1}aliases\0\u{3}log_files\0\u{3}emergency_killed\0\u{3}start_after_boot\0\u{3}hold_note\0\u{1}secrets\0\u{3}wrapper_count\0\u{1}scheduler\0\u{1}nice\0\u{3}oom_score_adj\0\u{1}umask\0\u{1}limits\0\u{1}capabilities\0\u{1}memory\0\u{1}cgroup\0\u{3}core_on_stop\0\u{1}threads\0\u{3}exclusive_cpus\0\u{1}helpers\0\u{1}node\0\u{1}hugepages\0\u{3}hugepage_mount\0\u{3}hugepage_keeps\0\u{1}sockets\0\u{3}lock_files\0\u{3}worker_pid_file\0\u{3}marker_file\0\u{3}watchdog_ns\0\u{1}health\0\u{1}stdout\0\u{1}stderr\0\u{3}run_sha256\0\u{1}writable\0\u{3}free_space\0\u{3}hold_page\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -2923,6 +4233,35 @@ nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _startAfterBoot: Bool = false
     var _holdNote: String = String()
     var _secrets: Dictionary<String,String> = [:]
+    var _wrapperCount: UInt32 = 0
+    var _scheduler: WireScheduler? = nil
+    var _nice: Int32? = nil
+    var _oomScoreAdj: Int32? = nil
+    var _umask: String = String()
+    var _limits: Dictionary<String,UInt64> = [:]
+    var _capabilities: [String] = []
+    var _memory: WireMemoryPolicy? = nil
+    var _cgroup: String = String()
+    var _coreOnStop: String = String()
+    var _threads: Dictionary<String,String> = [:]
+    var _exclusiveCpus: String = String()
+    var _helpers: Bool = false
+    var _node: Int32? = nil
+    var _hugepages: [WireHugepageCount] = []
+    var _hugepageMount: String = String()
+    var _hugepageKeeps: [String] = []
+    var _sockets: String = String()
+    var _lockFiles: [String] = []
+    var _workerPidFile: String = String()
+    var _markerFile: String = String()
+    var _watchdogNs: UInt64 = 0
+    var _health: [WireHealthCheck] = []
+    var _stdout: WireLogRetention? = nil
+    var _stderr: WireLogRetention? = nil
+    var _runSha256: String = String()
+    var _writable: [String] = []
+    var _freeSpace: Dictionary<String,UInt64> = [:]
+    var _holdPage: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2955,6 +4294,35 @@ nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _startAfterBoot = source._startAfterBoot
       _holdNote = source._holdNote
       _secrets = source._secrets
+      _wrapperCount = source._wrapperCount
+      _scheduler = source._scheduler
+      _nice = source._nice
+      _oomScoreAdj = source._oomScoreAdj
+      _umask = source._umask
+      _limits = source._limits
+      _capabilities = source._capabilities
+      _memory = source._memory
+      _cgroup = source._cgroup
+      _coreOnStop = source._coreOnStop
+      _threads = source._threads
+      _exclusiveCpus = source._exclusiveCpus
+      _helpers = source._helpers
+      _node = source._node
+      _hugepages = source._hugepages
+      _hugepageMount = source._hugepageMount
+      _hugepageKeeps = source._hugepageKeeps
+      _sockets = source._sockets
+      _lockFiles = source._lockFiles
+      _workerPidFile = source._workerPidFile
+      _markerFile = source._markerFile
+      _watchdogNs = source._watchdogNs
+      _health = source._health
+      _stdout = source._stdout
+      _stderr = source._stderr
+      _runSha256 = source._runSha256
+      _writable = source._writable
+      _freeSpace = source._freeSpace
+      _holdPage = source._holdPage
     }
   }
 
@@ -2995,6 +4363,35 @@ nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 20: try { try decoder.decodeSingularBoolField(value: &_storage._startAfterBoot) }()
         case 21: try { try decoder.decodeSingularStringField(value: &_storage._holdNote) }()
         case 22: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._secrets) }()
+        case 23: try { try decoder.decodeSingularUInt32Field(value: &_storage._wrapperCount) }()
+        case 24: try { try decoder.decodeSingularMessageField(value: &_storage._scheduler) }()
+        case 25: try { try decoder.decodeSingularInt32Field(value: &_storage._nice) }()
+        case 26: try { try decoder.decodeSingularInt32Field(value: &_storage._oomScoreAdj) }()
+        case 27: try { try decoder.decodeSingularStringField(value: &_storage._umask) }()
+        case 28: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._limits) }()
+        case 29: try { try decoder.decodeRepeatedStringField(value: &_storage._capabilities) }()
+        case 30: try { try decoder.decodeSingularMessageField(value: &_storage._memory) }()
+        case 31: try { try decoder.decodeSingularStringField(value: &_storage._cgroup) }()
+        case 32: try { try decoder.decodeSingularStringField(value: &_storage._coreOnStop) }()
+        case 33: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._threads) }()
+        case 34: try { try decoder.decodeSingularStringField(value: &_storage._exclusiveCpus) }()
+        case 35: try { try decoder.decodeSingularBoolField(value: &_storage._helpers) }()
+        case 36: try { try decoder.decodeSingularInt32Field(value: &_storage._node) }()
+        case 37: try { try decoder.decodeRepeatedMessageField(value: &_storage._hugepages) }()
+        case 38: try { try decoder.decodeSingularStringField(value: &_storage._hugepageMount) }()
+        case 39: try { try decoder.decodeRepeatedStringField(value: &_storage._hugepageKeeps) }()
+        case 40: try { try decoder.decodeSingularStringField(value: &_storage._sockets) }()
+        case 41: try { try decoder.decodeRepeatedStringField(value: &_storage._lockFiles) }()
+        case 42: try { try decoder.decodeSingularStringField(value: &_storage._workerPidFile) }()
+        case 43: try { try decoder.decodeSingularStringField(value: &_storage._markerFile) }()
+        case 44: try { try decoder.decodeSingularUInt64Field(value: &_storage._watchdogNs) }()
+        case 45: try { try decoder.decodeRepeatedMessageField(value: &_storage._health) }()
+        case 46: try { try decoder.decodeSingularMessageField(value: &_storage._stdout) }()
+        case 47: try { try decoder.decodeSingularMessageField(value: &_storage._stderr) }()
+        case 48: try { try decoder.decodeSingularStringField(value: &_storage._runSha256) }()
+        case 49: try { try decoder.decodeRepeatedStringField(value: &_storage._writable) }()
+        case 50: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._freeSpace) }()
+        case 51: try { try decoder.decodeSingularStringField(value: &_storage._holdPage) }()
         default: break
         }
       }
@@ -3073,6 +4470,93 @@ nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._secrets.isEmpty {
         try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._secrets, fieldNumber: 22)
       }
+      if _storage._wrapperCount != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._wrapperCount, fieldNumber: 23)
+      }
+      try { if let v = _storage._scheduler {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      } }()
+      try { if let v = _storage._nice {
+        try visitor.visitSingularInt32Field(value: v, fieldNumber: 25)
+      } }()
+      try { if let v = _storage._oomScoreAdj {
+        try visitor.visitSingularInt32Field(value: v, fieldNumber: 26)
+      } }()
+      if !_storage._umask.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._umask, fieldNumber: 27)
+      }
+      if !_storage._limits.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._limits, fieldNumber: 28)
+      }
+      if !_storage._capabilities.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._capabilities, fieldNumber: 29)
+      }
+      try { if let v = _storage._memory {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      } }()
+      if !_storage._cgroup.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._cgroup, fieldNumber: 31)
+      }
+      if !_storage._coreOnStop.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._coreOnStop, fieldNumber: 32)
+      }
+      if !_storage._threads.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._threads, fieldNumber: 33)
+      }
+      if !_storage._exclusiveCpus.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._exclusiveCpus, fieldNumber: 34)
+      }
+      if _storage._helpers != false {
+        try visitor.visitSingularBoolField(value: _storage._helpers, fieldNumber: 35)
+      }
+      try { if let v = _storage._node {
+        try visitor.visitSingularInt32Field(value: v, fieldNumber: 36)
+      } }()
+      if !_storage._hugepages.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hugepages, fieldNumber: 37)
+      }
+      if !_storage._hugepageMount.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._hugepageMount, fieldNumber: 38)
+      }
+      if !_storage._hugepageKeeps.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._hugepageKeeps, fieldNumber: 39)
+      }
+      if !_storage._sockets.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._sockets, fieldNumber: 40)
+      }
+      if !_storage._lockFiles.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._lockFiles, fieldNumber: 41)
+      }
+      if !_storage._workerPidFile.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._workerPidFile, fieldNumber: 42)
+      }
+      if !_storage._markerFile.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._markerFile, fieldNumber: 43)
+      }
+      if _storage._watchdogNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._watchdogNs, fieldNumber: 44)
+      }
+      if !_storage._health.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._health, fieldNumber: 45)
+      }
+      try { if let v = _storage._stdout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 46)
+      } }()
+      try { if let v = _storage._stderr {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 47)
+      } }()
+      if !_storage._runSha256.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._runSha256, fieldNumber: 48)
+      }
+      if !_storage._writable.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._writable, fieldNumber: 49)
+      }
+      if !_storage._freeSpace.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._freeSpace, fieldNumber: 50)
+      }
+      if !_storage._holdPage.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._holdPage, fieldNumber: 51)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3104,10 +4588,273 @@ nonisolated extension WireWorkerSpec: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._startAfterBoot != rhs_storage._startAfterBoot {return false}
         if _storage._holdNote != rhs_storage._holdNote {return false}
         if _storage._secrets != rhs_storage._secrets {return false}
+        if _storage._wrapperCount != rhs_storage._wrapperCount {return false}
+        if _storage._scheduler != rhs_storage._scheduler {return false}
+        if _storage._nice != rhs_storage._nice {return false}
+        if _storage._oomScoreAdj != rhs_storage._oomScoreAdj {return false}
+        if _storage._umask != rhs_storage._umask {return false}
+        if _storage._limits != rhs_storage._limits {return false}
+        if _storage._capabilities != rhs_storage._capabilities {return false}
+        if _storage._memory != rhs_storage._memory {return false}
+        if _storage._cgroup != rhs_storage._cgroup {return false}
+        if _storage._coreOnStop != rhs_storage._coreOnStop {return false}
+        if _storage._threads != rhs_storage._threads {return false}
+        if _storage._exclusiveCpus != rhs_storage._exclusiveCpus {return false}
+        if _storage._helpers != rhs_storage._helpers {return false}
+        if _storage._node != rhs_storage._node {return false}
+        if _storage._hugepages != rhs_storage._hugepages {return false}
+        if _storage._hugepageMount != rhs_storage._hugepageMount {return false}
+        if _storage._hugepageKeeps != rhs_storage._hugepageKeeps {return false}
+        if _storage._sockets != rhs_storage._sockets {return false}
+        if _storage._lockFiles != rhs_storage._lockFiles {return false}
+        if _storage._workerPidFile != rhs_storage._workerPidFile {return false}
+        if _storage._markerFile != rhs_storage._markerFile {return false}
+        if _storage._watchdogNs != rhs_storage._watchdogNs {return false}
+        if _storage._health != rhs_storage._health {return false}
+        if _storage._stdout != rhs_storage._stdout {return false}
+        if _storage._stderr != rhs_storage._stderr {return false}
+        if _storage._runSha256 != rhs_storage._runSha256 {return false}
+        if _storage._writable != rhs_storage._writable {return false}
+        if _storage._freeSpace != rhs_storage._freeSpace {return false}
+        if _storage._holdPage != rhs_storage._holdPage {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireScheduler: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Scheduler"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policy\0\u{1}priority\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.policy) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.policy.isEmpty {
+      try visitor.visitSingularStringField(value: self.policy, fieldNumber: 1)
+    }
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireScheduler, rhs: WireScheduler) -> Bool {
+    if lhs.policy != rhs.policy {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireMemoryPolicy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MemoryPolicy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0\u{1}nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.mode) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.nodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.mode.isEmpty {
+      try visitor.visitSingularStringField(value: self.mode, fieldNumber: 1)
+    }
+    if !self.nodes.isEmpty {
+      try visitor.visitSingularStringField(value: self.nodes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMemoryPolicy, rhs: WireMemoryPolicy) -> Bool {
+    if lhs.mode != rhs.mode {return false}
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHealthCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HealthCheck"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}http\0\u{1}exec\0\u{1}tcp\0\u{3}every_ns\0\u{3}timeout_ns\0\u{1}failures\0\u{1}successes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: WireHTTPProbe?
+        var hadOneofValue = false
+        if let current = self.how {
+          hadOneofValue = true
+          if case .http(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.how = .http(v)
+        }
+      }()
+      case 2: try {
+        var v: WireExecCall?
+        var hadOneofValue = false
+        if let current = self.how {
+          hadOneofValue = true
+          if case .exec(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.how = .exec(v)
+        }
+      }()
+      case 3: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.how != nil {try decoder.handleConflictingOneOf()}
+          self.how = .tcp(v)
+        }
+      }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.everyNs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutNs) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.failures) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.successes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.how {
+    case .http?: try {
+      guard case .http(let v)? = self.how else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .exec?: try {
+      guard case .exec(let v)? = self.how else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .tcp?: try {
+      guard case .tcp(let v)? = self.how else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    if self.everyNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.everyNs, fieldNumber: 4)
+    }
+    if self.timeoutNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeoutNs, fieldNumber: 5)
+    }
+    if self.failures != 0 {
+      try visitor.visitSingularUInt32Field(value: self.failures, fieldNumber: 6)
+    }
+    if self.successes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.successes, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHealthCheck, rhs: WireHealthCheck) -> Bool {
+    if lhs.how != rhs.how {return false}
+    if lhs.everyNs != rhs.everyNs {return false}
+    if lhs.timeoutNs != rhs.timeoutNs {return false}
+    if lhs.failures != rhs.failures {return false}
+    if lhs.successes != rhs.successes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireExecCall: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ExecCall"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}argv\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.argv) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.argv.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.argv, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireExecCall, rhs: WireExecCall) -> Bool {
+    if lhs.argv != rhs.argv {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLogRetention: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LogRetention"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}keep_ns\0\u{3}max_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.keepNs) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.maxBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.keepNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.keepNs, fieldNumber: 1)
+    }
+    if self.maxBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.maxBytes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLogRetention, rhs: WireLogRetention) -> Bool {
+    if lhs.keepNs != rhs.keepNs {return false}
+    if lhs.maxBytes != rhs.maxBytes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3222,7 +4969,7 @@ nonisolated extension WireStopSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireRestartSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RestartSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policy\0\u{3}delay_ns\0\u{3}limit_starts\0\u{3}limit_within_ns\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}policy\0\u{3}delay_ns\0\u{3}limit_starts\0\u{3}limit_within_ns\0\u{3}delay_max_ns\0\u{3}stable_after_ns\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3234,6 +4981,8 @@ nonisolated extension WireRestartSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.delayNs) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.limitStarts) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.limitWithinNs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.delayMaxNs) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.stableAfterNs) }()
       default: break
       }
     }
@@ -3252,6 +5001,12 @@ nonisolated extension WireRestartSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.limitWithinNs != 0 {
       try visitor.visitSingularUInt64Field(value: self.limitWithinNs, fieldNumber: 4)
     }
+    if self.delayMaxNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.delayMaxNs, fieldNumber: 5)
+    }
+    if self.stableAfterNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.stableAfterNs, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3260,6 +5015,8 @@ nonisolated extension WireRestartSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.delayNs != rhs.delayNs {return false}
     if lhs.limitStarts != rhs.limitStarts {return false}
     if lhs.limitWithinNs != rhs.limitWithinNs {return false}
+    if lhs.delayMaxNs != rhs.delayMaxNs {return false}
+    if lhs.stableAfterNs != rhs.stableAfterNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3271,7 +5028,7 @@ nonisolated extension WireRestartSpec.Policy: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension WireAction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Action"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signal\0\u{1}http\0\u{1}done\0\u{3}within_ns\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signal\0\u{1}http\0\u{1}done\0\u{3}within_ns\0\u{1}exec\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3302,6 +5059,19 @@ nonisolated extension WireAction: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._done) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.withinNs) }()
+      case 5: try {
+        var v: WireExecCall?
+        var hadOneofValue = false
+        if let current = self.how {
+          hadOneofValue = true
+          if case .exec(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.how = .exec(v)
+        }
+      }()
       default: break
       }
     }
@@ -3321,7 +5091,7 @@ nonisolated extension WireAction: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       guard case .http(let v)? = self.how else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     }()
-    case nil: break
+    default: break
     }
     try { if let v = self._done {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
@@ -3329,6 +5099,9 @@ nonisolated extension WireAction: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     if self.withinNs != 0 {
       try visitor.visitSingularUInt64Field(value: self.withinNs, fieldNumber: 4)
     }
+    try { if case .exec(let v)? = self.how {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3805,146 +5578,93 @@ nonisolated extension WireFigure: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{3}boottime_ns\0\u{3}part_digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{1}facts\0\u{1}latches\0\u{3}journal_head\0\u{3}agent_version\0\u{1}warnings\0\u{1}sequence\0")
-
-  fileprivate class _StorageClass {
-    var _host: String = String()
-    var _boottimeNs: UInt64 = 0
-    var _partDigest: String = String()
-    var _workers: [WireWorkerReport] = []
-    var _dependencies: [WireDependencyReport] = []
-    var _streams: [WireStreamReading] = []
-    var _facts: WireHostFacts? = nil
-    var _latches: WireLatchSet? = nil
-    var _journalHead: WireJournalHead? = nil
-    var _agentVersion: String = String()
-    var _warnings: [String] = []
-    var _sequence: UInt64 = 0
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _host = source._host
-      _boottimeNs = source._boottimeNs
-      _partDigest = source._partDigest
-      _workers = source._workers
-      _dependencies = source._dependencies
-      _streams = source._streams
-      _facts = source._facts
-      _latches = source._latches
-      _journalHead = source._journalHead
-      _agentVersion = source._agentVersion
-      _warnings = source._warnings
-      _sequence = source._sequence
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{3}boottime_ns\0\u{3}part_digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{1}facts\0\u{1}latches\0\u{3}journal_head\0\u{3}agent_version\0\u{1}warnings\0\u{1}sequence\0\u{1}drift\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
-        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._boottimeNs) }()
-        case 3: try { try decoder.decodeSingularStringField(value: &_storage._partDigest) }()
-        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._workers) }()
-        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._dependencies) }()
-        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._streams) }()
-        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._facts) }()
-        case 8: try { try decoder.decodeSingularMessageField(value: &_storage._latches) }()
-        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._journalHead) }()
-        case 10: try { try decoder.decodeSingularStringField(value: &_storage._agentVersion) }()
-        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._warnings) }()
-        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._sequence) }()
-        default: break
-        }
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.boottimeNs) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.partDigest) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.streams) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._facts) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._latches) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._journalHead) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.agentVersion) }()
+      case 11: try { try decoder.decodeRepeatedStringField(value: &self.warnings) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
+      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.drift) }()
+      default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._host.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 1)
-      }
-      if _storage._boottimeNs != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._boottimeNs, fieldNumber: 2)
-      }
-      if !_storage._partDigest.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._partDigest, fieldNumber: 3)
-      }
-      if !_storage._workers.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._workers, fieldNumber: 4)
-      }
-      if !_storage._dependencies.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._dependencies, fieldNumber: 5)
-      }
-      if !_storage._streams.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._streams, fieldNumber: 6)
-      }
-      try { if let v = _storage._facts {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-      } }()
-      try { if let v = _storage._latches {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-      } }()
-      try { if let v = _storage._journalHead {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-      } }()
-      if !_storage._agentVersion.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._agentVersion, fieldNumber: 10)
-      }
-      if !_storage._warnings.isEmpty {
-        try visitor.visitRepeatedStringField(value: _storage._warnings, fieldNumber: 11)
-      }
-      if _storage._sequence != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._sequence, fieldNumber: 12)
-      }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.host.isEmpty {
+      try visitor.visitSingularStringField(value: self.host, fieldNumber: 1)
+    }
+    if self.boottimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.boottimeNs, fieldNumber: 2)
+    }
+    if !self.partDigest.isEmpty {
+      try visitor.visitSingularStringField(value: self.partDigest, fieldNumber: 3)
+    }
+    if !self.workers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.workers, fieldNumber: 4)
+    }
+    if !self.dependencies.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.dependencies, fieldNumber: 5)
+    }
+    if !self.streams.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.streams, fieldNumber: 6)
+    }
+    try { if let v = self._facts {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._latches {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._journalHead {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if !self.agentVersion.isEmpty {
+      try visitor.visitSingularStringField(value: self.agentVersion, fieldNumber: 10)
+    }
+    if !self.warnings.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.warnings, fieldNumber: 11)
+    }
+    if self.sequence != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 12)
+    }
+    if !self.drift.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drift, fieldNumber: 13)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireHostReport, rhs: WireHostReport) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._host != rhs_storage._host {return false}
-        if _storage._boottimeNs != rhs_storage._boottimeNs {return false}
-        if _storage._partDigest != rhs_storage._partDigest {return false}
-        if _storage._workers != rhs_storage._workers {return false}
-        if _storage._dependencies != rhs_storage._dependencies {return false}
-        if _storage._streams != rhs_storage._streams {return false}
-        if _storage._facts != rhs_storage._facts {return false}
-        if _storage._latches != rhs_storage._latches {return false}
-        if _storage._journalHead != rhs_storage._journalHead {return false}
-        if _storage._agentVersion != rhs_storage._agentVersion {return false}
-        if _storage._warnings != rhs_storage._warnings {return false}
-        if _storage._sequence != rhs_storage._sequence {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.host != rhs.host {return false}
+    if lhs.boottimeNs != rhs.boottimeNs {return false}
+    if lhs.partDigest != rhs.partDigest {return false}
+    if lhs.workers != rhs.workers {return false}
+    if lhs.dependencies != rhs.dependencies {return false}
+    if lhs.streams != rhs.streams {return false}
+    if lhs._facts != rhs._facts {return false}
+    if lhs._latches != rhs._latches {return false}
+    if lhs._journalHead != rhs._journalHead {return false}
+    if lhs.agentVersion != rhs.agentVersion {return false}
+    if lhs.warnings != rhs.warnings {return false}
+    if lhs.sequence != rhs.sequence {return false}
+    if lhs.drift != rhs.drift {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3952,7 +5672,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -3973,6 +5693,13 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _sinceBoottimeNs: UInt64 = 0
     var _latched: Bool = false
     var _emergencyKilled: Bool = false
+    var _lock: WireMark? = nil
+    var _remark: WireMark? = nil
+    var _openFiles: UInt32? = nil
+    var _connections: UInt32? = nil
+    var _health: String = String()
+    var _inFlight: WireFigure? = nil
+    var _dumpedBytes: UInt64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4001,6 +5728,13 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       _sinceBoottimeNs = source._sinceBoottimeNs
       _latched = source._latched
       _emergencyKilled = source._emergencyKilled
+      _lock = source._lock
+      _remark = source._remark
+      _openFiles = source._openFiles
+      _connections = source._connections
+      _health = source._health
+      _inFlight = source._inFlight
+      _dumpedBytes = source._dumpedBytes
     }
   }
 
@@ -4037,6 +5771,13 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._sinceBoottimeNs) }()
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._latched) }()
         case 18: try { try decoder.decodeSingularBoolField(value: &_storage._emergencyKilled) }()
+        case 19: try { try decoder.decodeSingularMessageField(value: &_storage._lock) }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._remark) }()
+        case 21: try { try decoder.decodeSingularUInt32Field(value: &_storage._openFiles) }()
+        case 22: try { try decoder.decodeSingularUInt32Field(value: &_storage._connections) }()
+        case 23: try { try decoder.decodeSingularStringField(value: &_storage._health) }()
+        case 24: try { try decoder.decodeSingularMessageField(value: &_storage._inFlight) }()
+        case 25: try { try decoder.decodeSingularUInt64Field(value: &_storage._dumpedBytes) }()
         default: break
         }
       }
@@ -4103,6 +5844,27 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._emergencyKilled != false {
         try visitor.visitSingularBoolField(value: _storage._emergencyKilled, fieldNumber: 18)
       }
+      try { if let v = _storage._lock {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._remark {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      } }()
+      try { if let v = _storage._openFiles {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 21)
+      } }()
+      try { if let v = _storage._connections {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 22)
+      } }()
+      if !_storage._health.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._health, fieldNumber: 23)
+      }
+      try { if let v = _storage._inFlight {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      } }()
+      if _storage._dumpedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._dumpedBytes, fieldNumber: 25)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4130,10 +5892,57 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._sinceBoottimeNs != rhs_storage._sinceBoottimeNs {return false}
         if _storage._latched != rhs_storage._latched {return false}
         if _storage._emergencyKilled != rhs_storage._emergencyKilled {return false}
+        if _storage._lock != rhs_storage._lock {return false}
+        if _storage._remark != rhs_storage._remark {return false}
+        if _storage._openFiles != rhs_storage._openFiles {return false}
+        if _storage._connections != rhs_storage._connections {return false}
+        if _storage._health != rhs_storage._health {return false}
+        if _storage._inFlight != rhs_storage._inFlight {return false}
+        if _storage._dumpedBytes != rhs_storage._dumpedBytes {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Mark"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}by\0\u{1}text\0\u{3}unix_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.by) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.by.isEmpty {
+      try visitor.visitSingularStringField(value: self.by, fieldNumber: 1)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 2)
+    }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMark, rhs: WireMark) -> Bool {
+    if lhs.by != rhs.by {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4481,7 +6290,147 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostFacts"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0\u{1}time\0\u{3}kernel_cmdline\0")
+
+  fileprivate class _StorageClass {
+    var _memoryTotal: UInt64 = 0
+    var _memoryAvailable: UInt64 = 0
+    var _hugepages: [WireHugepagePool] = []
+    var _load: [Double] = []
+    var _diskFree: UInt64 = 0
+    var _kernel: String = String()
+    var _cpusOnline: UInt32 = 0
+    var _upNs: UInt64 = 0
+    var _certificateDaysLeft: Int64 = 0
+    var _time: WireTimeState? = nil
+    var _kernelCmdline: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _memoryTotal = source._memoryTotal
+      _memoryAvailable = source._memoryAvailable
+      _hugepages = source._hugepages
+      _load = source._load
+      _diskFree = source._diskFree
+      _kernel = source._kernel
+      _cpusOnline = source._cpusOnline
+      _upNs = source._upNs
+      _certificateDaysLeft = source._certificateDaysLeft
+      _time = source._time
+      _kernelCmdline = source._kernelCmdline
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryTotal) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryAvailable) }()
+        case 3: try { try decoder.decodeRepeatedMessageField(value: &_storage._hugepages) }()
+        case 4: try { try decoder.decodeRepeatedDoubleField(value: &_storage._load) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._diskFree) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._kernel) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._cpusOnline) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._upNs) }()
+        case 9: try { try decoder.decodeSingularInt64Field(value: &_storage._certificateDaysLeft) }()
+        case 10: try { try decoder.decodeSingularMessageField(value: &_storage._time) }()
+        case 11: try { try decoder.decodeSingularStringField(value: &_storage._kernelCmdline) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._memoryTotal != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryTotal, fieldNumber: 1)
+      }
+      if _storage._memoryAvailable != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryAvailable, fieldNumber: 2)
+      }
+      if !_storage._hugepages.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hugepages, fieldNumber: 3)
+      }
+      if !_storage._load.isEmpty {
+        try visitor.visitPackedDoubleField(value: _storage._load, fieldNumber: 4)
+      }
+      if _storage._diskFree != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._diskFree, fieldNumber: 5)
+      }
+      if !_storage._kernel.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._kernel, fieldNumber: 6)
+      }
+      if _storage._cpusOnline != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._cpusOnline, fieldNumber: 7)
+      }
+      if _storage._upNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._upNs, fieldNumber: 8)
+      }
+      if _storage._certificateDaysLeft != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._certificateDaysLeft, fieldNumber: 9)
+      }
+      try { if let v = _storage._time {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+      } }()
+      if !_storage._kernelCmdline.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._kernelCmdline, fieldNumber: 11)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHostFacts, rhs: WireHostFacts) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._memoryTotal != rhs_storage._memoryTotal {return false}
+        if _storage._memoryAvailable != rhs_storage._memoryAvailable {return false}
+        if _storage._hugepages != rhs_storage._hugepages {return false}
+        if _storage._load != rhs_storage._load {return false}
+        if _storage._diskFree != rhs_storage._diskFree {return false}
+        if _storage._kernel != rhs_storage._kernel {return false}
+        if _storage._cpusOnline != rhs_storage._cpusOnline {return false}
+        if _storage._upNs != rhs_storage._upNs {return false}
+        if _storage._certificateDaysLeft != rhs_storage._certificateDaysLeft {return false}
+        if _storage._time != rhs_storage._time {return false}
+        if _storage._kernelCmdline != rhs_storage._kernelCmdline {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireTimeState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TimeState"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}known\0\u{1}synchronised\0\u{1}source\0\u{3}offset_ns\0\u{3}offset_known\0\u{1}text\0\u{3}at_boottime_ns\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4489,61 +6438,51 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.memoryTotal) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.memoryAvailable) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.hugepages) }()
-      case 4: try { try decoder.decodeRepeatedDoubleField(value: &self.load) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.diskFree) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.kernel) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.cpusOnline) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.upNs) }()
-      case 9: try { try decoder.decodeSingularInt64Field(value: &self.certificateDaysLeft) }()
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.synchronised) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.source) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.offsetNs) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.offsetKnown) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.atBoottimeNs) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.memoryTotal != 0 {
-      try visitor.visitSingularUInt64Field(value: self.memoryTotal, fieldNumber: 1)
+    if self.known != false {
+      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 1)
     }
-    if self.memoryAvailable != 0 {
-      try visitor.visitSingularUInt64Field(value: self.memoryAvailable, fieldNumber: 2)
+    if self.synchronised != false {
+      try visitor.visitSingularBoolField(value: self.synchronised, fieldNumber: 2)
     }
-    if !self.hugepages.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.hugepages, fieldNumber: 3)
+    if !self.source.isEmpty {
+      try visitor.visitSingularStringField(value: self.source, fieldNumber: 3)
     }
-    if !self.load.isEmpty {
-      try visitor.visitPackedDoubleField(value: self.load, fieldNumber: 4)
+    if self.offsetNs != 0 {
+      try visitor.visitSingularInt64Field(value: self.offsetNs, fieldNumber: 4)
     }
-    if self.diskFree != 0 {
-      try visitor.visitSingularUInt64Field(value: self.diskFree, fieldNumber: 5)
+    if self.offsetKnown != false {
+      try visitor.visitSingularBoolField(value: self.offsetKnown, fieldNumber: 5)
     }
-    if !self.kernel.isEmpty {
-      try visitor.visitSingularStringField(value: self.kernel, fieldNumber: 6)
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 6)
     }
-    if self.cpusOnline != 0 {
-      try visitor.visitSingularUInt32Field(value: self.cpusOnline, fieldNumber: 7)
-    }
-    if self.upNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.upNs, fieldNumber: 8)
-    }
-    if self.certificateDaysLeft != 0 {
-      try visitor.visitSingularInt64Field(value: self.certificateDaysLeft, fieldNumber: 9)
+    if self.atBoottimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.atBoottimeNs, fieldNumber: 7)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireHostFacts, rhs: WireHostFacts) -> Bool {
-    if lhs.memoryTotal != rhs.memoryTotal {return false}
-    if lhs.memoryAvailable != rhs.memoryAvailable {return false}
-    if lhs.hugepages != rhs.hugepages {return false}
-    if lhs.load != rhs.load {return false}
-    if lhs.diskFree != rhs.diskFree {return false}
-    if lhs.kernel != rhs.kernel {return false}
-    if lhs.cpusOnline != rhs.cpusOnline {return false}
-    if lhs.upNs != rhs.upNs {return false}
-    if lhs.certificateDaysLeft != rhs.certificateDaysLeft {return false}
+  package static func ==(lhs: WireTimeState, rhs: WireTimeState) -> Bool {
+    if lhs.known != rhs.known {return false}
+    if lhs.synchronised != rhs.synchronised {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.offsetNs != rhs.offsetNs {return false}
+    if lhs.offsetKnown != rhs.offsetKnown {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.atBoottimeNs != rhs.atBoottimeNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4601,7 +6540,7 @@ nonisolated extension WireHugepagePool: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Command"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}session\0\u{1}run\0\u{1}origin\0\u{1}reason\0\u{3}not_after_boottime_ns\0\u{1}service\0\u{3}expected_generation\0\u{1}start\0\u{1}stop\0\u{1}quiesce\0\u{1}resume\0\u{3}hold_wait\0\u{3}hold_release\0\u{3}read_gate\0\u{3}read_streams\0\u{1}verify\0\u{1}snapshot\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}session\0\u{1}run\0\u{1}origin\0\u{1}reason\0\u{3}not_after_boottime_ns\0\u{1}service\0\u{3}expected_generation\0\u{1}start\0\u{1}stop\0\u{1}quiesce\0\u{1}resume\0\u{3}hold_wait\0\u{3}hold_release\0\u{3}read_gate\0\u{3}read_streams\0\u{1}verify\0\u{1}snapshot\0\u{1}lock\0\u{1}unlock\0\u{1}remark\0\u{3}read_detail\0\u{1}layout\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4747,6 +6686,71 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
           self.what = .snapshot(v)
         }
       }()
+      case 19: try {
+        var v: WireEmpty?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .lock(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .lock(v)
+        }
+      }()
+      case 20: try {
+        var v: WireEmpty?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .unlock(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .unlock(v)
+        }
+      }()
+      case 21: try {
+        var v: WireRemark?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .remark(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .remark(v)
+        }
+      }()
+      case 22: try {
+        var v: WireEmpty?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .readDetail(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .readDetail(v)
+        }
+      }()
+      case 23: try {
+        var v: WireLayoutRequest?
+        var hadOneofValue = false
+        if let current = self.what {
+          hadOneofValue = true
+          if case .layout(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.what = .layout(v)
+        }
+      }()
       default: break
       }
     }
@@ -4822,6 +6826,26 @@ nonisolated extension WireCommand: SwiftProtobuf.Message, SwiftProtobuf._Message
       guard case .snapshot(let v)? = self.what else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
     }()
+    case .lock?: try {
+      guard case .lock(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
+    case .unlock?: try {
+      guard case .unlock(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .remark?: try {
+      guard case .remark(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .readDetail?: try {
+      guard case .readDetail(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    }()
+    case .layout?: try {
+      guard case .layout(let v)? = self.what else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -4856,6 +6880,36 @@ nonisolated extension WireEmpty: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   }
 
   package static func ==(lhs: WireEmpty, rhs: WireEmpty) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRemark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Remark"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRemark, rhs: WireRemark) -> Bool {
+    if lhs.text != rhs.text {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4988,7 +7042,7 @@ nonisolated extension WireReadGate: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CommandResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}outcome\0\u{1}slug\0\u{1}text\0\u{3}boottime_ns\0\u{1}worker\0\u{1}records\0\u{1}streams\0\u{1}figure\0\u{1}holds\0\u{1}snapshot\0\u{1}killed\0\u{3}tree_empty\0\u{3}signalled_boottime_ns\0\u{3}signalled_unix_us\0\u{3}gone_boottime_ns\0\u{3}gone_unix_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}outcome\0\u{1}slug\0\u{1}text\0\u{3}boottime_ns\0\u{1}worker\0\u{1}records\0\u{1}streams\0\u{1}figure\0\u{1}holds\0\u{1}snapshot\0\u{1}killed\0\u{3}tree_empty\0\u{3}signalled_boottime_ns\0\u{3}signalled_unix_us\0\u{3}gone_boottime_ns\0\u{3}gone_unix_us\0\u{1}checks\0\u{1}layout\0\u{1}detail\0")
 
   fileprivate class _StorageClass {
     var _operation: String = String()
@@ -5008,6 +7062,9 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
     var _signalledUnixUs: UInt64 = 0
     var _goneBoottimeNs: UInt64 = 0
     var _goneUnixUs: UInt64 = 0
+    var _checks: [WireCheck] = []
+    var _layout: WireLayoutAnswer? = nil
+    var _detail: WireWorkerDetail? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5035,6 +7092,9 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
       _signalledUnixUs = source._signalledUnixUs
       _goneBoottimeNs = source._goneBoottimeNs
       _goneUnixUs = source._goneUnixUs
+      _checks = source._checks
+      _layout = source._layout
+      _detail = source._detail
     }
   }
 
@@ -5070,6 +7130,9 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
         case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._signalledUnixUs) }()
         case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._goneBoottimeNs) }()
         case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._goneUnixUs) }()
+        case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._checks) }()
+        case 19: try { try decoder.decodeSingularMessageField(value: &_storage._layout) }()
+        case 20: try { try decoder.decodeSingularMessageField(value: &_storage._detail) }()
         default: break
         }
       }
@@ -5133,6 +7196,15 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._goneUnixUs != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._goneUnixUs, fieldNumber: 17)
       }
+      if !_storage._checks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._checks, fieldNumber: 18)
+      }
+      try { if let v = _storage._layout {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._detail {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -5159,6 +7231,9 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._signalledUnixUs != rhs_storage._signalledUnixUs {return false}
         if _storage._goneBoottimeNs != rhs_storage._goneBoottimeNs {return false}
         if _storage._goneUnixUs != rhs_storage._goneUnixUs {return false}
+        if _storage._checks != rhs_storage._checks {return false}
+        if _storage._layout != rhs_storage._layout {return false}
+        if _storage._detail != rhs_storage._detail {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -5170,6 +7245,683 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireCommandResult.Outcome: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OUTCOME_UNKNOWN\0\u{1}PROGRESS\0\u{1}DONE\0\u{1}REFUSED\0\u{1}FAILED_TO\0")
+}
+
+nonisolated extension WireCheck: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Check"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}what\0\u{1}state\0\u{1}text\0\u{1}evidence\0\u{3}boottime_ns\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.what) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.evidence) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.boottimeNs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.what.isEmpty {
+      try visitor.visitSingularStringField(value: self.what, fieldNumber: 1)
+    }
+    if self.state != .checkUnknown {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 2)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 3)
+    }
+    if self.evidence != .unknown {
+      try visitor.visitSingularEnumField(value: self.evidence, fieldNumber: 4)
+    }
+    if self.boottimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.boottimeNs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCheck, rhs: WireCheck) -> Bool {
+    if lhs.what != rhs.what {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.text != rhs.text {return false}
+    if lhs.evidence != rhs.evidence {return false}
+    if lhs.boottimeNs != rhs.boottimeNs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCheck.State: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHECK_UNKNOWN\0\u{1}CLEAR\0\u{1}LEFT\0\u{1}UNCHECKED\0")
+}
+
+nonisolated extension WireWorkerDetail: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".WorkerDetail"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}threads\0\u{3}open_files\0\u{3}open_file_count\0\u{1}connections\0\u{3}connection_count\0\u{1}events\0\u{1}argv\0\u{1}cgroup\0\u{1}problem\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.threads) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.openFiles) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.openFileCount) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.connections) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.connectionCount) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.events) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.argv) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.cgroup) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.problem) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.threads.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.threads, fieldNumber: 1)
+    }
+    if !self.openFiles.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.openFiles, fieldNumber: 2)
+    }
+    if self.openFileCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.openFileCount, fieldNumber: 3)
+    }
+    if !self.connections.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.connections, fieldNumber: 4)
+    }
+    if self.connectionCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.connectionCount, fieldNumber: 5)
+    }
+    if !self.events.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.events, fieldNumber: 6)
+    }
+    if !self.argv.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.argv, fieldNumber: 7)
+    }
+    if !self.cgroup.isEmpty {
+      try visitor.visitSingularStringField(value: self.cgroup, fieldNumber: 8)
+    }
+    if !self.problem.isEmpty {
+      try visitor.visitSingularStringField(value: self.problem, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWorkerDetail, rhs: WireWorkerDetail) -> Bool {
+    if lhs.threads != rhs.threads {return false}
+    if lhs.openFiles != rhs.openFiles {return false}
+    if lhs.openFileCount != rhs.openFileCount {return false}
+    if lhs.connections != rhs.connections {return false}
+    if lhs.connectionCount != rhs.connectionCount {return false}
+    if lhs.events != rhs.events {return false}
+    if lhs.argv != rhs.argv {return false}
+    if lhs.cgroup != rhs.cgroup {return false}
+    if lhs.problem != rhs.problem {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWorkerDetail.Thread: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireWorkerDetail.protoMessageName + ".Thread"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}tid\0\u{1}name\0\u{1}cpus\0\u{1}policy\0\u{3}cpu_ns\0\u{3}last_cpu\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.tid) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.cpus) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.policy) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.cpuNs) }()
+      case 6: try { try decoder.decodeSingularInt32Field(value: &self.lastCpu) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.tid != 0 {
+      try visitor.visitSingularInt32Field(value: self.tid, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.cpus.isEmpty {
+      try visitor.visitSingularStringField(value: self.cpus, fieldNumber: 3)
+    }
+    if !self.policy.isEmpty {
+      try visitor.visitSingularStringField(value: self.policy, fieldNumber: 4)
+    }
+    if self.cpuNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.cpuNs, fieldNumber: 5)
+    }
+    if self.lastCpu != 0 {
+      try visitor.visitSingularInt32Field(value: self.lastCpu, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWorkerDetail.Thread, rhs: WireWorkerDetail.Thread) -> Bool {
+    if lhs.tid != rhs.tid {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.cpus != rhs.cpus {return false}
+    if lhs.policy != rhs.policy {return false}
+    if lhs.cpuNs != rhs.cpuNs {return false}
+    if lhs.lastCpu != rhs.lastCpu {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWorkerDetail.Connection: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireWorkerDetail.protoMessageName + ".Connection"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}local\0\u{1}remote\0\u{1}state\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.`protocol`) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.local) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.remote) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.`protocol`.isEmpty {
+      try visitor.visitSingularStringField(value: self.`protocol`, fieldNumber: 1)
+    }
+    if !self.local.isEmpty {
+      try visitor.visitSingularStringField(value: self.local, fieldNumber: 2)
+    }
+    if !self.remote.isEmpty {
+      try visitor.visitSingularStringField(value: self.remote, fieldNumber: 3)
+    }
+    if !self.state.isEmpty {
+      try visitor.visitSingularStringField(value: self.state, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWorkerDetail.Connection, rhs: WireWorkerDetail.Connection) -> Bool {
+    if lhs.`protocol` != rhs.`protocol` {return false}
+    if lhs.local != rhs.local {return false}
+    if lhs.remote != rhs.remote {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}what\0\u{3}override_workers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.what) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.overrideWorkers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.what != .show {
+      try visitor.visitSingularEnumField(value: self.what, fieldNumber: 1)
+    }
+    if !self.overrideWorkers.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.overrideWorkers, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutRequest, rhs: WireLayoutRequest) -> Bool {
+    if lhs.what != rhs.what {return false}
+    if lhs.overrideWorkers != rhs.overrideWorkers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutRequest.What: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SHOW\0\u{1}PLAN\0\u{1}APPLY\0\u{1}VERIFY\0")
+}
+
+nonisolated extension WireLayoutAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutAnswer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}topology\0\u{1}placements\0\u{1}changes\0\u{1}drift\0\u{1}problems\0\u{1}notes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._topology) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.placements) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.changes) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.drift) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.problems) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.notes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._topology {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.placements.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.placements, fieldNumber: 2)
+    }
+    if !self.changes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.changes, fieldNumber: 3)
+    }
+    if !self.drift.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.drift, fieldNumber: 4)
+    }
+    if !self.problems.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.problems, fieldNumber: 5)
+    }
+    if !self.notes.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.notes, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutAnswer, rhs: WireLayoutAnswer) -> Bool {
+    if lhs._topology != rhs._topology {return false}
+    if lhs.placements != rhs.placements {return false}
+    if lhs.changes != rhs.changes {return false}
+    if lhs.drift != rhs.drift {return false}
+    if lhs.problems != rhs.problems {return false}
+    if lhs.notes != rhs.notes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutTopology: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutTopology"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sockets\0\u{1}cores\0\u{1}cpus\0\u{1}smt\0\u{1}online\0\u{1}isolated\0\u{3}nohz_full\0\u{1}housekeeping\0\u{1}shared\0\u{1}nodes\0\u{1}irqs\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.sockets) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.cores) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.cpus) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.smt) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.online) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.isolated) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.nohzFull) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.housekeeping) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.shared) }()
+      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.irqs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sockets != 0 {
+      try visitor.visitSingularUInt32Field(value: self.sockets, fieldNumber: 1)
+    }
+    if self.cores != 0 {
+      try visitor.visitSingularUInt32Field(value: self.cores, fieldNumber: 2)
+    }
+    if self.cpus != 0 {
+      try visitor.visitSingularUInt32Field(value: self.cpus, fieldNumber: 3)
+    }
+    if self.smt != false {
+      try visitor.visitSingularBoolField(value: self.smt, fieldNumber: 4)
+    }
+    if !self.online.isEmpty {
+      try visitor.visitSingularStringField(value: self.online, fieldNumber: 5)
+    }
+    if !self.isolated.isEmpty {
+      try visitor.visitSingularStringField(value: self.isolated, fieldNumber: 6)
+    }
+    if !self.nohzFull.isEmpty {
+      try visitor.visitSingularStringField(value: self.nohzFull, fieldNumber: 7)
+    }
+    if !self.housekeeping.isEmpty {
+      try visitor.visitSingularStringField(value: self.housekeeping, fieldNumber: 8)
+    }
+    if !self.shared.isEmpty {
+      try visitor.visitSingularStringField(value: self.shared, fieldNumber: 9)
+    }
+    if !self.nodes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 10)
+    }
+    if !self.irqs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.irqs, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutTopology, rhs: WireLayoutTopology) -> Bool {
+    if lhs.sockets != rhs.sockets {return false}
+    if lhs.cores != rhs.cores {return false}
+    if lhs.cpus != rhs.cpus {return false}
+    if lhs.smt != rhs.smt {return false}
+    if lhs.online != rhs.online {return false}
+    if lhs.isolated != rhs.isolated {return false}
+    if lhs.nohzFull != rhs.nohzFull {return false}
+    if lhs.housekeeping != rhs.housekeeping {return false}
+    if lhs.shared != rhs.shared {return false}
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.irqs != rhs.irqs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutTopology.Node: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLayoutTopology.protoMessageName + ".Node"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}cpus\0\u{3}memory_bytes\0\u{1}hugepages\0\u{1}socket\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.cpus) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.hugepages) }()
+      case 5: try { try decoder.decodeSingularInt32Field(value: &self.socket) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.node != 0 {
+      try visitor.visitSingularInt32Field(value: self.node, fieldNumber: 1)
+    }
+    if !self.cpus.isEmpty {
+      try visitor.visitSingularStringField(value: self.cpus, fieldNumber: 2)
+    }
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 3)
+    }
+    if !self.hugepages.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.hugepages, fieldNumber: 4)
+    }
+    if self.socket != 0 {
+      try visitor.visitSingularInt32Field(value: self.socket, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutTopology.Node, rhs: WireLayoutTopology.Node) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.cpus != rhs.cpus {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
+    if lhs.hugepages != rhs.hugepages {return false}
+    if lhs.socket != rhs.socket {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutTopology.IRQ: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLayoutTopology.protoMessageName + ".IRQ"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}name\0\u{1}interface\0\u{1}cpus\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.interface) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.cpus) }()
+      case 5: try { try decoder.decodeSingularInt32Field(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt32Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.interface.isEmpty {
+      try visitor.visitSingularStringField(value: self.interface, fieldNumber: 3)
+    }
+    if !self.cpus.isEmpty {
+      try visitor.visitSingularStringField(value: self.cpus, fieldNumber: 4)
+    }
+    if self.node != 0 {
+      try visitor.visitSingularInt32Field(value: self.node, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutTopology.IRQ, rhs: WireLayoutTopology.IRQ) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.interface != rhs.interface {return false}
+    if lhs.cpus != rhs.cpus {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutPlacement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutPlacement"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}exclusive\0\u{1}helpers\0\u{1}node\0\u{1}threads\0\u{1}problems\0\u{1}pid\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.exclusive) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.helpers) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.node) }()
+      case 5: try { try decoder.decodeRepeatedStringField(value: &self.threads) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.problems) }()
+      case 7: try { try decoder.decodeSingularInt32Field(value: &self.pid) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
+    }
+    if !self.exclusive.isEmpty {
+      try visitor.visitSingularStringField(value: self.exclusive, fieldNumber: 2)
+    }
+    if !self.helpers.isEmpty {
+      try visitor.visitSingularStringField(value: self.helpers, fieldNumber: 3)
+    }
+    if !self.node.isEmpty {
+      try visitor.visitSingularStringField(value: self.node, fieldNumber: 4)
+    }
+    if !self.threads.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.threads, fieldNumber: 5)
+    }
+    if !self.problems.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.problems, fieldNumber: 6)
+    }
+    if self.pid != 0 {
+      try visitor.visitSingularInt32Field(value: self.pid, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutPlacement, rhs: WireLayoutPlacement) -> Bool {
+    if lhs.service != rhs.service {return false}
+    if lhs.exclusive != rhs.exclusive {return false}
+    if lhs.helpers != rhs.helpers {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.threads != rhs.threads {return false}
+    if lhs.problems != rhs.problems {return false}
+    if lhs.pid != rhs.pid {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutChange"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}subject\0\u{1}from\0\u{1}to\0\u{1}result\0\u{1}done\0\u{1}refused\0\u{1}workers\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.from) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.to) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.result) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.done) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.refused) }()
+      case 7: try { try decoder.decodeRepeatedStringField(value: &self.workers) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 1)
+    }
+    if !self.from.isEmpty {
+      try visitor.visitSingularStringField(value: self.from, fieldNumber: 2)
+    }
+    if !self.to.isEmpty {
+      try visitor.visitSingularStringField(value: self.to, fieldNumber: 3)
+    }
+    if !self.result.isEmpty {
+      try visitor.visitSingularStringField(value: self.result, fieldNumber: 4)
+    }
+    if self.done != false {
+      try visitor.visitSingularBoolField(value: self.done, fieldNumber: 5)
+    }
+    if !self.refused.isEmpty {
+      try visitor.visitSingularStringField(value: self.refused, fieldNumber: 6)
+    }
+    if !self.workers.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.workers, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutChange, rhs: WireLayoutChange) -> Bool {
+    if lhs.subject != rhs.subject {return false}
+    if lhs.from != rhs.from {return false}
+    if lhs.to != rhs.to {return false}
+    if lhs.result != rhs.result {return false}
+    if lhs.done != rhs.done {return false}
+    if lhs.refused != rhs.refused {return false}
+    if lhs.workers != rhs.workers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLayoutDrift: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayoutDrift"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}slug\0\u{1}subject\0\u{1}wanted\0\u{1}found\0\u{1}service\0\u{3}since_unix_us\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.slug) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.wanted) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.found) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sinceUnixUs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.slug.isEmpty {
+      try visitor.visitSingularStringField(value: self.slug, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.wanted.isEmpty {
+      try visitor.visitSingularStringField(value: self.wanted, fieldNumber: 3)
+    }
+    if !self.found.isEmpty {
+      try visitor.visitSingularStringField(value: self.found, fieldNumber: 4)
+    }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 5)
+    }
+    if self.sinceUnixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sinceUnixUs, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLayoutDrift, rhs: WireLayoutDrift) -> Bool {
+    if lhs.slug != rhs.slug {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.wanted != rhs.wanted {return false}
+    if lhs.found != rhs.found {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.sinceUnixUs != rhs.sinceUnixUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension WireRecordCitation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -5551,7 +8303,7 @@ nonisolated extension WireEmergencyResult.Gone: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension WireLogRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LogRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}services\0\u{1}lines\0\u{1}follow\0\u{1}cancel\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}services\0\u{1}lines\0\u{1}follow\0\u{1}cancel\0\u{3}since_unix_us\0\u{1}grep\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5564,6 +8316,8 @@ nonisolated extension WireLogRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.lines) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.follow) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.cancel) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sinceUnixUs) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.grep) }()
       default: break
       }
     }
@@ -5585,6 +8339,12 @@ nonisolated extension WireLogRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.cancel != false {
       try visitor.visitSingularBoolField(value: self.cancel, fieldNumber: 5)
     }
+    if self.sinceUnixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sinceUnixUs, fieldNumber: 6)
+    }
+    if !self.grep.isEmpty {
+      try visitor.visitSingularStringField(value: self.grep, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5594,6 +8354,8 @@ nonisolated extension WireLogRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.lines != rhs.lines {return false}
     if lhs.follow != rhs.follow {return false}
     if lhs.cancel != rhs.cancel {return false}
+    if lhs.sinceUnixUs != rhs.sinceUnixUs {return false}
+    if lhs.grep != rhs.grep {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5601,7 +8363,7 @@ nonisolated extension WireLogRequest: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LogLine"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}text\0\u{1}stderr\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}text\0\u{1}stderr\0\u{3}unix_us\0\u{1}file\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5612,6 +8374,8 @@ nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.stderr) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.file) }()
       default: break
       }
     }
@@ -5627,6 +8391,12 @@ nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.stderr != false {
       try visitor.visitSingularBoolField(value: self.stderr, fieldNumber: 3)
     }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 4)
+    }
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5634,6 +8404,8 @@ nonisolated extension WireLogLine: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.service != rhs.service {return false}
     if lhs.text != rhs.text {return false}
     if lhs.stderr != rhs.stderr {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.file != rhs.file {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

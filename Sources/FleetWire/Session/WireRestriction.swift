@@ -11,7 +11,9 @@ package enum WireRestriction {
             switch command.what {
             case .start: "a start"
             case .resume: "a resume"
-            case .stop, .quiesce, .holdWait, .holdRelease, .readGate, .readStreams, .verify, .snapshot, nil: nil
+            case .unlock: "an unlock"
+            case .layout: "the layout"
+            case .lock, .remark, .readDetail, .stop, .quiesce, .holdWait, .holdRelease, .readGate, .readStreams, .verify, .snapshot, nil: nil
             }
         case .hello, .welcome, .refusal, .heartbeat, .report, .result, .latches, .emergencyStop, .emergencyResult,
             .auditRequest, .auditChunk, .ping, .pong, nil:

@@ -1,0 +1,21 @@
+/// Who is told when something needs a person.
+package struct AlertSpec: Equatable, Sendable {
+    package enum Event: String, Sendable, CaseIterable {
+        case failed
+        case hold
+        case unknownHost = "unknown-host"
+        case unprovenStop = "unproven-stop"
+        case drift
+    }
+
+    package var name: String
+    /// `http://` or `https://`, of an address or a name: the coordinator asks, never an agent.
+    package var webhook: String
+    package var events: Set<Event>
+
+    package init(name: String, webhook: String, events: Set<Event> = Set(Event.allCases)) {
+        self.name = name
+        self.webhook = webhook
+        self.events = events
+    }
+}
