@@ -144,8 +144,11 @@ let package = Package(
             name: "FleetTests",
             dependencies: [
                 "FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "FleetJournal", "FleetClient", "FleetInventory", "LinuxHost", "trading",
-                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo",
+                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo", "FleetAgent", "torture-worker",
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "torture-worker", path: "Tests/TortureWorker",
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
     ]
 )
