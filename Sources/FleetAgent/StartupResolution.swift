@@ -102,7 +102,7 @@ final class StartupResolution: @unchecked Sendable {
                 case .never, .failed:
                     shell.recordNothingRan(folded.launch)
                     continue
-                case .exited, .signalled: exit = WorkerExit(kept)
+                case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
             } else if record != nil || rebooted {
                 // Its shim was lost with it, or the whole host was.
