@@ -104,8 +104,11 @@ package struct HostTopology: Equatable, Sendable {
     package var interfaces: [Interface] = []
     /// By number.
     package var interruptLines: [InterruptLine] = []
-    /// What could not be read, and why.
-    package var notes: [String] = []
+    /// What could not be read, and why: of what lasts until a reboot, and of what passes.
+    package var lastingNotes: [String] = []
+    package var passingNotes: [String] = []
+
+    package var notes: [String] { lastingNotes + passingNotes }
 
     package init() {}
 
