@@ -128,9 +128,10 @@ final class StartupResolution: @unchecked Sendable {
         guard !finished else { return }
         finished = true
         for (shell, exit) in ended {
-            let stopping = agent.fold.workers[shell.service]?.stopping ?? false
+            let folded = agent.fold.workers[shell.service]
+            let stopping = folded?.stopping ?? false
             // After a reboot nothing restarts by policy: only what the inventory starts after boot does.
-            shell.handle(.foundGone(exit, wasStopping: stopping || rebooted))
+            shell.handle(.foundGone(LaunchID(folded?.launch ?? ""), exit, wasStopping: stopping || rebooted))
         }
         let then = done
         done = nil

@@ -161,7 +161,12 @@ extension WorkerShell {
         switch key {
         case "STATUS": status = value
         case "EXTEND_TIMEOUT_USEC":
-            if let microseconds = Int64(value), microseconds > 0 { return handle(.extensionSaid(.microseconds(min(microseconds, 86_400_000_000)))) }
+            if let microseconds = Int64(value), microseconds > 0 {
+                return handle(
+                    .extensionSaid(
+                        .microseconds(min(microseconds, 86_400_000_000)),
+                        words: WorkerMachine.flightWords(inFlight: notified["X_INFLIGHT"].flatMap { Int64($0) }, status: status)))
+            }
         default: break
         }
         handle(.notified("\(key)=\(value)"))
@@ -192,7 +197,7 @@ extension WorkerShell {
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
         case .exited, .signalled:
-            if let adoption { return handle(.foundGone(WorkerExit(exit), wasStopping: adoption.stopping)) }
+            if let adoption { return handle(.foundGone(id, WorkerExit(exit), wasStopping: adoption.stopping)) }
             guard machine.launch == id else { return }
             if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
             handle(.gone(WorkerExit(exit)))
@@ -204,7 +209,7 @@ extension WorkerShell {
         cleared(id)
         defer { endAdoption() }
         let now = Clock.boottime()
-        if let adoption { return handle(.foundGone(WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
+        if let adoption { return handle(.foundGone(id, WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
         guard machine.launch == id else { return }
         if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
         handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { $0.key.hasPrefix("X_") }, status: status, at: now)))
