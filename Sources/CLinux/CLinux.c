@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -79,3 +80,18 @@ int clinux_flock(int fd, int operation) { return flock(fd, operation); }
 int clinux_become_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 pid_t clinux_gettid(void) { return (pid_t)syscall(SYS_gettid); }
 int clinux_name_thread(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int clinux_read_clock(clinux_clock *clock) {
+    struct timex state;
+    memset(&state, 0, sizeof state);  // modes 0: nothing is set
+    int result = adjtimex(&state);
+    if (result < 0) return -1;
+    clock->unsynchronised = result == TIME_ERROR || (state.status & STA_UNSYNC) != 0;
+    clock->disciplined = (state.status & STA_PLL) != 0;
+    clock->pulse = (state.status & STA_PPSTIME) != 0 && (state.status & STA_PPSSIGNAL) != 0;
+    clock->status = (uint32_t)state.status;
+    clock->offset_ns = (int64_t)state.offset * ((state.status & STA_NANO) ? 1 : 1000);
+    clock->max_error_us = state.maxerror;
+    clock->estimated_error_us = state.esterror;
+    return 0;
+}

@@ -28,6 +28,10 @@ package struct HostFacts: Equatable, Sendable {
     package var kernel: String?
     package var cpusOnline: CPUList?
     package var uptime: Duration?
+    /// The kernel's.
+    package var commandLine: String?
+    /// The kernel's word; what chrony or another says of it is read elsewhere.
+    package var time: TimeReading?
     package var unreadable: [LinuxError] = []
 
     package init() {}
@@ -44,6 +48,9 @@ package struct HostFacts: Equatable, Sendable {
         attempt(readKernel)
         attempt(readCPUs)
         attempt(readHugepages)
+        attempt { root, facts throws(LinuxError) in facts.commandLine = try text("\(root)/proc/cmdline") }
+        // The clock is this machine's, whatever tree is read.
+        if root.isEmpty { facts.time = TimeSynchronisation.kernel() }
         if let disk {
             do { facts.diskFree = try Files.freeBytes(disk) } catch { facts.unreadable.append(error) }
         }

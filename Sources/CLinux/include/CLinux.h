@@ -38,3 +38,18 @@ int clinux_become_subreaper(void);
 pid_t clinux_gettid(void);
 /// Names the calling thread, at most 15 bytes.
 int clinux_name_thread(const char *name);
+
+/// The kernel's clock discipline.
+typedef struct {
+    bool unsynchronised;
+    /// By the kernel's own loop: only then does `offset_ns` mean anything.
+    bool disciplined;
+    /// Steered by a pulse that is there (STA_PPSTIME, STA_PPSSIGNAL).
+    bool pulse;
+    uint32_t status;
+    int64_t offset_ns;
+    int64_t max_error_us;
+    int64_t estimated_error_us;
+} clinux_clock;
+/// adjtimex(2) that sets nothing.
+int clinux_read_clock(clinux_clock *clock);
