@@ -101,7 +101,7 @@ final class StartupResolution: @unchecked Sendable {
                 switch kept.how {
                 // Nothing ran: there is no end to tell.
                 case .never, .failed: continue
-                case .exited, .signalled: exit = WorkerExit(kept)
+                case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
             } else if record != nil || rebooted {
                 // Its shim was lost with it, or the whole host was.

@@ -82,7 +82,7 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
             endAdoption()
         case .notify(let key, let value): notify(key, value)
-        case .exited: break
+        case .exited, .exitedUnknown, .mainPID, .watchdog, .fence, .degraded: break
         case .gone:
             self.link = nil
             link.close()
@@ -196,7 +196,7 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
-        case .exited, .signalled:
+        case .exited, .signalled, .unknown:
             if let adoption { return handle(.foundGone(id, WorkerExit(exit), wasStopping: adoption.stopping)) }
             guard machine.launch == id else { return }
             if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
@@ -292,7 +292,8 @@ extension WorkerShell {
                 }
                 try PIDFD(opening: worker).signal(SIGKILL)
             }
-            for pid in try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)") {
+            if let cgroup = try directory.cgroup { try Cgroup.kill(cgroup) }
+            for pid in try Processes.holding(slot: directory.slot) {
                 try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
             }
         } catch {
@@ -329,7 +330,7 @@ extension WorkerExit {
             switch exit.how {
             case .exited(let code): .exited(code)
             case .signalled(let number, let core): .signalled(number, core: core)
-            case .never, .failed: .unknown
+            case .never, .failed, .unknown: .unknown
             }
         self.init(
             how: how, killedByLatch: exit.latch, notified: exit.notified.filter { $0.key.hasPrefix("X_") },
