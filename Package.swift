@@ -147,7 +147,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "FleetAgentTests",
-            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
