@@ -120,12 +120,21 @@ let package = Package(
             dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetInventory", "LinuxHost", "CLinux", arguments, tls, protobuf, log] + nio,
             swiftSettings: strict),
 
+        // Frozen, for the version-skew tests alone.
+        .executableTarget(
+            name: "trading-shim-version-1",
+            path: "Tests/TradingShimVersion1",
+            exclude: ["README.md"],
+            cSettings: [.unsafeFlags(["-Os"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+
         // Tests. Those that block threads or start processes run in targets of their own (deploy/test).
         .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetInventoryTests", dependencies: ["FleetInventory", "FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost"], swiftSettings: strict),
         .testTarget(
-            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim"], swiftSettings: strict),
+            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim", "trading-shim-version-1"],
+            swiftSettings: strict),
         .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
         .testTarget(
             name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
@@ -138,7 +147,9 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "FleetAgentTests",
-            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "FleetTests",

@@ -88,7 +88,8 @@ package final class Agent: @unchecked Sendable {
         fleet = FleetName(settings.fleet)
         programs = ProgramPolicy(
             programDirectories: settings.programDirectories, allowedDirectories: settings.allowedDirectories,
-            allowedUsers: settings.allowedUsers)
+            allowedUsers: settings.allowedUsers, allowedGroups: settings.allowedGroups,
+            allowedCapabilities: settings.allowedCapabilities, realtimeMax: settings.realtimeMax, settingsFile: settings.file)
         try Files.makeDirectory(paths.state, mode: 0o750)
         try Files.makeDirectory(paths.run, mode: 0o750)
         try Files.makeDirectory(paths.logs, mode: 0o750)

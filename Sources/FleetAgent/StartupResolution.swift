@@ -101,7 +101,7 @@ final class StartupResolution: @unchecked Sendable {
                 switch kept.how {
                 // Nothing ran: there is no end to tell.
                 case .never, .failed: continue
-                case .exited, .signalled: exit = WorkerExit(kept)
+                case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
             } else if record != nil || rebooted {
                 // Its shim was lost with it, or the whole host was.
@@ -128,9 +128,10 @@ final class StartupResolution: @unchecked Sendable {
         guard !finished else { return }
         finished = true
         for (shell, exit) in ended {
-            let stopping = agent.fold.workers[shell.service]?.stopping ?? false
+            let folded = agent.fold.workers[shell.service]
+            let stopping = folded?.stopping ?? false
             // After a reboot nothing restarts by policy: only what the inventory starts after boot does.
-            shell.handle(.foundGone(exit, wasStopping: stopping || rebooted))
+            shell.handle(.foundGone(LaunchID(folded?.launch ?? ""), exit, wasStopping: stopping || rebooted))
         }
         let then = done
         done = nil

@@ -82,7 +82,7 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
             endAdoption()
         case .notify(let key, let value): notify(key, value)
-        case .exited: break
+        case .exited, .exitedUnknown, .mainPID, .watchdog, .fence, .degraded: break
         case .gone:
             self.link = nil
             link.close()
@@ -161,7 +161,12 @@ extension WorkerShell {
         switch key {
         case "STATUS": status = value
         case "EXTEND_TIMEOUT_USEC":
-            if let microseconds = Int64(value), microseconds > 0 { return handle(.extensionSaid(.microseconds(min(microseconds, 86_400_000_000)))) }
+            if let microseconds = Int64(value), microseconds > 0 {
+                return handle(
+                    .extensionSaid(
+                        .microseconds(min(microseconds, 86_400_000_000)),
+                        words: WorkerMachine.flightWords(inFlight: notified["X_INFLIGHT"].flatMap { Int64($0) }, status: status)))
+            }
         default: break
         }
         handle(.notified("\(key)=\(value)"))
@@ -191,8 +196,8 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
-        case .exited, .signalled:
-            if let adoption { return handle(.foundGone(WorkerExit(exit), wasStopping: adoption.stopping)) }
+        case .exited, .signalled, .unknown:
+            if let adoption { return handle(.foundGone(id, WorkerExit(exit), wasStopping: adoption.stopping)) }
             guard machine.launch == id else { return }
             if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
             handle(.gone(WorkerExit(exit)))
@@ -204,7 +209,7 @@ extension WorkerShell {
         cleared(id)
         defer { endAdoption() }
         let now = Clock.boottime()
-        if let adoption { return handle(.foundGone(WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
+        if let adoption { return handle(.foundGone(id, WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
         guard machine.launch == id else { return }
         if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
         handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { $0.key.hasPrefix("X_") }, status: status, at: now)))
@@ -287,7 +292,8 @@ extension WorkerShell {
                 }
                 try PIDFD(opening: worker).signal(SIGKILL)
             }
-            for pid in try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)") {
+            if let cgroup = try directory.cgroup { try Cgroup.kill(cgroup) }
+            for pid in try Processes.holding(slot: directory.slot) {
                 try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
             }
         } catch {
@@ -324,7 +330,7 @@ extension WorkerExit {
             switch exit.how {
             case .exited(let code): .exited(code)
             case .signalled(let number, let core): .signalled(number, core: core)
-            case .never, .failed: .unknown
+            case .never, .failed, .unknown: .unknown
             }
         self.init(
             how: how, killedByLatch: exit.latch, notified: exit.notified.filter { $0.key.hasPrefix("X_") },

@@ -184,6 +184,8 @@ final class WorkerShell: @unchecked Sendable {
                 killTree(latch: latch)
             case .perform(let action):
                 perform(action)
+            case .verify(let launch):
+                handle(.verified(launch, Verification([], at: Clock.boottime())))
             case .answer(let order, let answer):
                 agent.answer(order, answer, from: self)
             }

@@ -33,8 +33,8 @@ final class EmergencyTarget {
         }
         do throws(LinuxError) {
             let connection = try ShimConnection(to: launch)
-            // First the deed; hello makes it tell when all are gone.
-            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .hello)
+            // First the deed; hello makes it tell when all are gone. Version 1 is what every shim speaks.
+            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .helloVersion1)
             self.connection = connection
             isAsked = true
             return true
@@ -96,6 +96,8 @@ final class EmergencyTarget {
             let shim = try launch.identity
             let worker = try launch.worker
             if let worker { pid = worker.pid }
+            let cgroup = try launch.cgroup
+            if let cgroup { try Cgroup.kill(cgroup) }
             var alive = 0
             if let worker, try kill(worker, when: { true }) { alive += 1 }
             if let shim, let shimFD = try open(shim), try !shimFD.isGone(within: .zero) {
@@ -112,6 +114,7 @@ final class EmergencyTarget {
             for identity in try orphans() {
                 if try kill(identity, when: { true }) { alive += 1 }
             }
+            if let cgroup, try !Cgroup.isEmpty(cgroup) { return false }
             return alive == 0
         } catch let error as PIDFD.Failure {
             lastProblem = error.description
@@ -169,16 +172,24 @@ final class EmergencyTarget {
         return tree.contains(stat.parent)
     }
 
-    /// Processes of this launch whose shim is dead: known by the launch id in their environment.
+    /// Processes of this launch whose shim is dead: known by the slot that they hold, and by their cgroup.
     private func orphans() throws(LinuxError) -> [ProcessIdentity] {
-        let entry = "TRADING_LAUNCH=\(launch.launch)"
+        let cgroup = try launch.cgroup
         var found: [ProcessIdentity] = []
-        for pid in try Processes.all(withEnvironment: entry) {
+        let candidates = try Processes.holding(slot: launch.slot) + members(cgroup)
+        for pid in Set(candidates) {
             // Identified first, then looked at again: both times it must have been the same one.
-            guard let identity = try present(pid), try Processes.hasEnvironment(pid: pid, Array(entry.utf8)) else { continue }
-            found.append(identity)
+            guard let identity = try present(pid) else { continue }
+            let holds = try Processes.holds(pid: pid, slot: launch.slot)
+            let isMember = try members(cgroup).contains(pid)
+            if holds || isMember { found.append(identity) }
         }
         return found
+    }
+
+    private func members(_ cgroup: String?) throws(LinuxError) -> [Int32] {
+        guard let cgroup else { return [] }
+        return try Cgroup.processes(cgroup)
     }
 }
 

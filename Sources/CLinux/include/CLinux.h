@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "CLinuxCommand.h"
+
 /// pidfd_open(2); -1 and errno.
 int clinux_pidfd_open(pid_t pid);
 /// pidfd_send_signal(2) without a siginfo.

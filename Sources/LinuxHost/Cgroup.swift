@@ -1,0 +1,90 @@
+internal import Glibc
+
+/// Cgroups of version 2 without a controller: each knows the processes of one launch and kills them at once (cgroups(7)).
+package enum Cgroup {
+    /// A cgroup below which launches get theirs.
+    package struct Place: Equatable, Sendable {
+        package let path: String
+
+        /// Where the cgroup of one launch goes; the shim makes it and removes it.
+        package func directory(service: String, launch: String) -> String { "\(path)/\(service).\(launch)" }
+
+        /// What launches have left behind, empty ones removed.
+        ///
+        /// For an agent's start: a shim that was killed can't remove its own.
+        package func removeEmpty() throws(LinuxError) {
+            for name in try Files.listIfPresent(path) where name.contains(".") && Files.isDirectory("\(path)/\(name)") {
+                if try Cgroup.isEmpty("\(path)/\(name)") { Cgroup.remove("\(path)/\(name)") }
+            }
+        }
+    }
+
+    /// The place for this process's launches: its own cgroup where that was delegated to it, otherwise `trading` at the
+    /// top; tried by making a cgroup there.
+    ///
+    /// Throws where version 2 isn't mounted, can't be written to, or has no `cgroup.kill` (Linux before 5.14).
+    package static func place() throws(LinuxError) -> Place {
+        guard let mount = try mountPoint() else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
+        let own = try ownPath()
+        let base = own == "/" || own.hasPrefix("/..") ? "\(mount)/trading" : "\(mount)\(own)"
+        if mkdir(base, 0o755) != 0, errno != EEXIST { throw .last("make the cgroup", base) }
+        let probe = "\(base)/probe.\(getpid())"
+        guard mkdir(probe, 0o755) == 0 else { throw .last("make the cgroup", probe) }
+        defer { rmdir(probe) }
+        guard access("\(probe)/cgroup.kill", W_OK) == 0 else { throw .last("write to", "\(probe)/cgroup.kill") }
+        return Place(path: base)
+    }
+
+    /// SIGKILL to all in it and below.
+    package static func kill(_ path: String) throws(LinuxError) {
+        let file = "\(path)/cgroup.kill"
+        let descriptor = open(file, O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return }  // removed: it was empty
+            throw .last("open", file)
+        }
+        defer { close(descriptor) }
+        guard uninterrupted({ write(descriptor, "1", 1) }) == 1 || errno == ENODEV else { throw .last("write to", file) }
+    }
+
+    /// No process in it or below, zombies aside; also when there is no such cgroup.
+    package static func isEmpty(_ path: String) throws(LinuxError) -> Bool {
+        do {
+            guard let bytes = try Files.readIfPresent("\(path)/cgroup.events", limit: 4_096) else { return true }
+            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains("populated 0")
+        } catch {
+            if error.errno == ENODEV { return true }
+            throw error
+        }
+    }
+
+    /// The processes in it, not those of cgroups below.
+    package static func processes(_ path: String) throws(LinuxError) -> [Int32] {
+        do {
+            guard let bytes = try Files.readIfPresent("\(path)/cgroup.procs", limit: 1 << 20) else { return [] }
+            return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }
+        } catch {
+            if error.errno == ENODEV { return [] }
+            throw error
+        }
+    }
+
+    /// Removes an empty one; one that isn't stays.
+    package static func remove(_ path: String) { rmdir(path) }
+
+    /// proc_mounts(5): device, mount point, type.
+    private static func mountPoint() throws(LinuxError) -> String? {
+        let text = String(decoding: try Files.read("/proc/self/mounts", limit: 4 << 20), as: UTF8.self)
+        for line in text.split(separator: "\n") {
+            let words = line.split(separator: " ")
+            if words.count > 2, words[2] == "cgroup2" { return String(words[1]) }
+        }
+        return nil
+    }
+
+    /// The line of version 2 in /proc/self/cgroup (cgroups(7)).
+    private static func ownPath() throws(LinuxError) -> String {
+        let text = String(decoding: try Files.read("/proc/self/cgroup", limit: 64 * 1024), as: UTF8.self)
+        return text.split(separator: "\n").first { $0.hasPrefix("0::") }.map { String($0.dropFirst(3)) } ?? "/"
+    }
+}
