@@ -98,10 +98,16 @@ package struct HostFacts: Equatable, Sendable {
     ///
     /// A kernel without hugepages has none of the directories.
     private static func readHugepages(_ root: String, _ facts: inout HostFacts) throws(LinuxError) {
-        facts.hugepages += try pools(in: "\(root)/sys/kernel/mm/hugepages", node: nil)
+        facts.hugepages = try hugepagePools(root: root)
+    }
+
+    /// The whole host's pools first, then per node; at this moment.
+    package static func hugepagePools(root: String = "") throws(LinuxError) -> [HugepagePool] {
+        var found = try pools(in: "\(root)/sys/kernel/mm/hugepages", node: nil)
         let nodes = "\(root)/sys/devices/system/node"
         let numbers = try Files.listIfPresent(nodes).compactMap { $0.hasPrefix("node") ? Int($0.dropFirst(4)) : nil }
-        for node in numbers.sorted() { facts.hugepages += try pools(in: "\(nodes)/node\(node)/hugepages", node: node) }
+        for node in numbers.sorted() { found += try pools(in: "\(nodes)/node\(node)/hugepages", node: node) }
+        return found
     }
 
     private static func pools(in directory: String, node: Int?) throws(LinuxError) -> [HugepagePool] {
