@@ -31,6 +31,7 @@ let package = Package(
         .executable(name: "trading-shim", targets: ["trading-shim"]),
         .executable(name: "trading-demo", targets: ["trading-demo"]),
         .executable(name: "trading-bench", targets: ["trading-bench"]),
+        .executable(name: "trading-bench-floor", targets: ["trading-bench-floor"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -111,6 +112,11 @@ let package = Package(
             name: "trading-shim",
             cSettings: [.unsafeFlags(["-Os"])],
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+        // The kernel's floor, and small workers: for benchmarks and tests.
+        .executableTarget(
+            name: "trading-bench-floor",
+            cSettings: [.unsafeFlags(["-Os"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
         .executableTarget(
             name: "trading-demo",
             dependencies: ["FleetCore", "LinuxHost", "FleetProbes", "CSQLite", arguments],
@@ -161,5 +167,10 @@ let package = Package(
         .executableTarget(
             name: "torture-worker", path: "Tests/TortureWorker",
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+        .testTarget(
+            name: "SystemdTests",
+            dependencies: ["trading", "trading-coordinator", "trading-agent", "trading-shim", "trading-bench-floor"],
+            exclude: ["machine"],
+            swiftSettings: strict),
     ]
 )
