@@ -8,15 +8,6 @@ package enum Cgroup {
 
         /// Where the cgroup of one launch goes; the shim makes it and removes it.
         package func directory(service: String, launch: String) -> String { "\(path)/\(service).\(launch)" }
-
-        /// What launches have left behind, empty ones removed.
-        ///
-        /// For an agent's start: a shim that was killed can't remove its own.
-        package func removeEmpty() throws(LinuxError) {
-            for name in try Files.listIfPresent(path) where name.contains(".") && Files.isDirectory("\(path)/\(name)") {
-                if try Cgroup.isEmpty("\(path)/\(name)") { Cgroup.remove("\(path)/\(name)") }
-            }
-        }
     }
 
     /// The place for this process's launches: its own cgroup where that was delegated to it, otherwise `trading` at the
@@ -59,7 +50,18 @@ package enum Cgroup {
     }
 
     /// The processes in it, not those of cgroups below.
-    package static func processes(_ path: String) throws(LinuxError) -> [Int32] {
+    package static func processes(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
+        var found: [ProcessIdentity] = []
+        for pid in try numbers(path) {
+            guard let stat = try ProcessStat.read(pid: pid) else { continue }
+            found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: try BootID.read()))
+        }
+        // Identified, then looked at again: a number that was another's by then is not in it.
+        let still = Set(try numbers(path))
+        return found.filter { still.contains($0.pid) }
+    }
+
+    private static func numbers(_ path: String) throws(LinuxError) -> [Int32] {
         do {
             guard let bytes = try Files.readIfPresent("\(path)/cgroup.procs", limit: 1 << 20) else { return [] }
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }

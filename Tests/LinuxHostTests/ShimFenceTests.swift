@@ -185,7 +185,7 @@ import Testing
         let cgroup = place.directory(service: "frozen", launch: "\(getpid())")
         #expect(mkdir(cgroup, 0o755) == 0)
         defer { rmdir(cgroup) }
-        let fenced = try launch("setsid sh -c 'touch $OUT/up; exec sleep 1000' & exec sleep 1000", soft: .milliseconds(1_000), hard: .milliseconds(1_500))
+        let fenced = try launch("setsid sh -c ': > $OUT/up; exec sleep 1000' & exec sleep 1000", soft: .milliseconds(1_000), hard: .milliseconds(1_500))
         try fixture.expectFile("up")
         let tree = [fenced.shim.pid] + (try Processes.descendants(of: fenced.shim.pid))
         #expect(tree.count >= 3)
