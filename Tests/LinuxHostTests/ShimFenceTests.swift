@@ -213,9 +213,11 @@ import Testing
             ShimProtocolTests.notify + """
                 [ "$WATCHDOG_PID" = $$ ] || exit 9
                 sh -c 'trap "exit 8" TERM; touch $OUT/up; while :; do sleep 0.01; done' & pid=$!
-                echo $$ > $OUT/own; notify "MAINPID=$pid" READY=1; exit 3
+                echo $$ > $OUT/own; while [ ! -e $OUT/begin ]; do sleep 0.01; done
+                notify "MAINPID=$pid" READY=1; exit 3
                 """
         let fenced = try launch(script, soft: .seconds(50), hard: .seconds(60)) { $0.watchdog = .seconds(100) }
+        try Files.writeAtomically("\(fixture.runDirectory)/begin", [], sync: false)
         let messages = try fixture.expect(fenced.connection, "READY") { $0 == .notify(key: "READY", value: "1") }
         guard let changed = messages.first(where: { if case .mainPID = $0 { true } else { false } }), case .mainPID(let pid, _) = changed else {
             Issue.record("no mainpid in \(messages)")
