@@ -81,13 +81,13 @@ import Testing
     func watchdog() throws {
         let script =
             ShimProtocolTests.notify + """
-                [ "$WATCHDOG_USEC" = 150000 ] && [ "$WATCHDOG_PID" = $$ ] || exit 9
+                [ "$WATCHDOG_USEC" = 900000 ] && [ "$WATCHDOG_PID" = $$ ] || exit 9
                 notify READY=1; for i in 1 2 3 4 5 6; do notify WATCHDOG=1; sleep 0.02; done
                 while [ ! -e $OUT/feed ]; do sleep 0.01; done
                 notify WATCHDOG=1; notify WATCHDOG=trigger; notify WATCHDOG_USEC=0; touch $OUT/off; read line
                 exec sleep 1000
                 """
-        let (directory, connection, _) = try fixture.launch("feed", script) { $0.watchdog = .milliseconds(150) }
+        let (directory, connection, _) = try fixture.launch("feed", script) { $0.watchdog = .milliseconds(900) }
         let late = try fixture.expect(connection, "watchdog late") { $0 == .watchdog(late: true) }
         #expect(Self.values(late, of: "WATCHDOG").isEmpty)
         let other = try ShimConnection(to: directory)
