@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Cgroups of version 2 without a controller: each knows the processes of one launch and kills them at once (cgroups(7)).
@@ -16,8 +17,8 @@ package enum Cgroup {
     /// Throws where version 2 isn't mounted, can't be written to, or has no `cgroup.kill` (Linux before 5.14).
     package static func place() throws(LinuxError) -> Place {
         guard let mount = try mountPoint() else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
-        let own = try ownPath()
-        let base = own == "/" || own.hasPrefix("/..") ? "\(mount)/trading" : "\(mount)\(own)"
+        let own = "\(mount)\(try ownPath())"
+        let base = isDelegated(own) ? own : "\(mount)/trading"
         if mkdir(base, 0o755) != 0, errno != EEXIST { throw .last("make the cgroup", base) }
         let probe = "\(base)/probe.\(getpid())"
         guard mkdir(probe, 0o755) == 0 else { throw .last("make the cgroup", probe) }
@@ -73,6 +74,13 @@ package enum Cgroup {
 
     /// Removes an empty one; one that isn't stays.
     package static func remove(_ path: String) { rmdir(path) }
+
+    /// Marked so by systemd (Delegate=yes), or an ordinary user's to write to; never a login session that root's agent was
+    /// started from by hand.
+    private static func isDelegated(_ path: String) -> Bool {
+        if clinux_attribute_is_set(path, "trusted.delegate") || clinux_attribute_is_set(path, "user.delegate") { return true }
+        return geteuid() != 0 && access("\(path)/cgroup.procs", W_OK) == 0
+    }
 
     /// proc_mounts(5): device, mount point, type.
     private static func mountPoint() throws(LinuxError) -> String? {

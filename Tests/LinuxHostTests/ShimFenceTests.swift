@@ -231,6 +231,22 @@ import Testing
         #expect(try fenced.directory.exit?.how == .exited(code: 8))
     }
 
+    @Test("what is orphaned in the namespace is reaped, and the launch ends with its worker", .enabled(if: geteuid() == 0))
+    func reaped() throws {
+        let fenced = try launch(
+            "for i in 1 2 3; do (setsid sh -c 'exit 0' &); done; (setsid sleep 1000 &); : > $OUT/up; while [ ! -e $OUT/leave ]; do sleep 0.01; done",
+            soft: .seconds(50), hard: .seconds(60))
+        try fixture.expectFile("up")
+        try fixture.expectSoon("no zombie") {
+            try Processes.descendants(of: fenced.shim.pid).allSatisfy { try ProcessStat.read(pid: $0)?.isZombie != true }
+        }
+        try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
+        try fixture.expectGone(fenced.connection)
+        let exit = try #require(try fenced.directory.exit)
+        #expect(exit.how == .exited(code: 0) && exit.treeEmpty && !exit.fencedSoft)
+        #expect(try fixture.left(of: fenced.directory).isEmpty)
+    }
+
     @Test("a fenced launch in a cgroup is gone with both", .enabled(if: ShimFixture.cgroups != nil))
     func withCgroup() throws {
         let path = try #require(ShimFixture.cgroups).directory(service: "fenced", launch: "\(getpid())")
