@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/un.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int clinux_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
@@ -102,4 +103,9 @@ int clinux_read_clock(clinux_clock *clock) {
     clock->max_error_us = state.maxerror;
     clock->estimated_error_us = state.esterror;
     return 0;
+}
+
+bool clinux_attribute_is_set(const char *path, const char *name) {
+    char value[8];
+    return getxattr(path, name, value, sizeof value) == 1 && value[0] == '1';
 }

@@ -300,8 +300,8 @@ extension WorkerShell {
                 try PIDFD(opening: worker).signal(SIGKILL)
             }
             if let cgroup = try directory.cgroup { try Cgroup.kill(cgroup) }
-            for pid in try Processes.holding(slot: directory.slot) {
-                try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
+            for identity in try Processes.holding(slot: directory.slot) {
+                try PIDFD(opening: identity).signal(SIGKILL)
             }
         } catch {
             log.debug("looking at a lost launch", metadata: ["why": "\(error)"])

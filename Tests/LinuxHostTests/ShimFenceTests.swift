@@ -49,8 +49,8 @@ import Testing
         #expect(try !fenced.directory.isSlotHeld, sourceLocation: location)
     }
 
-    /// In a session of its own, forked twice, deaf to what it may be deaf to.
-    static let daemon = "(setsid sh -c 'trap \"\" TERM HUP INT; sleep 1000 & wait' &) ; "
+    /// In a session of its own, forked twice, deaf to what it may be deaf to; only a namespace takes that along.
+    static let daemon = ShimFixture.isRoot ? "(setsid sh -c 'trap \"\" TERM HUP INT; sleep 1000 & wait' &) ; " : ""
 
     @Test("nothing is launched before the fence is armed, and what makes no sense is refused")
     func notArmed() throws {
@@ -91,7 +91,7 @@ import Testing
     @Test("at the soft deadline the shim sends the signal by itself, and an extension is refused for ever")
     func soft() throws {
         let fenced = try launch(
-            "trap 'touch $OUT/told' USR1; touch $OUT/up; while [ ! -e $OUT/leave ]; do sleep 0.01; done; exit 6", soft: .milliseconds(400),
+            "trap 'touch $OUT/told' USR1; touch $OUT/up; while [ ! -e $OUT/leave ]; do sleep 0.01; done; exit 6", soft: .milliseconds(800),
             hard: .seconds(60), signal: SIGUSR1)
         try fixture.expectFile("told")
         #expect(Clock.boottime() >= fenced.soft)
@@ -141,7 +141,7 @@ import Testing
 
     @Test("the hard deadline ends a worker that ignores the soft one, and its double-forked child")
     func hard() throws {
-        let fenced = try launch(Self.daemon + "trap '' TERM; while :; do sleep 1; done", soft: .milliseconds(300), hard: .milliseconds(700))
+        let fenced = try launch(Self.daemon + "trap '' TERM; while :; do sleep 1; done", soft: .milliseconds(800), hard: .milliseconds(1_200))
         #expect(try fenced.directory.fence?.hasNamespace == hasNamespaces)
         try expectFencedHard(fenced)
         #expect(try fenced.directory.fence?.soft == fenced.soft)
@@ -149,20 +149,20 @@ import Testing
 
     @Test("the hard deadline strikes with the shim stopped, and what was said to it meanwhile revives nothing")
     func stopped() throws {
-        let fenced = try launch(Self.daemon + "exec sleep 1000", soft: .milliseconds(400), hard: .milliseconds(800))
+        let fenced = try launch(Self.daemon + "exec sleep 1000", soft: .milliseconds(800), hard: .milliseconds(1_200))
         try PIDFD(opening: fenced.shim).signal(SIGSTOP)
         let now = Clock.boottime()
-        try fenced.connection.send(.fence(id: "x", epoch: 7, soft: now + .milliseconds(700), hard: now + .milliseconds(790), signal: SIGTERM))
+        try fenced.connection.send(.fence(id: "x", epoch: 7, soft: now + .milliseconds(1_100), hard: now + .milliseconds(1_190), signal: SIGTERM))
         try expectFencedHard(fenced)
     }
 
     @Test("an extension that waited in a stopped shim past the soft deadline is refused when it goes on")
     func resumed() throws {
-        let fenced = try launch("trap '' TERM; while :; do sleep 1; done", soft: .milliseconds(300), hard: .milliseconds(1_500))
+        let fenced = try launch("trap '' TERM; while :; do sleep 1; done", soft: .milliseconds(800), hard: .milliseconds(2_000))
         let shim = try PIDFD(opening: fenced.shim)
         try shim.signal(SIGSTOP)
         let now = Clock.boottime()
-        try fenced.connection.send(.fence(id: "x", epoch: 7, soft: now + .milliseconds(1_400), hard: now + .milliseconds(1_490), signal: SIGTERM))
+        try fenced.connection.send(.fence(id: "x", epoch: 7, soft: now + .milliseconds(1_900), hard: now + .milliseconds(1_990), signal: SIGTERM))
         try fixture.expectSoon("the soft deadline") { Clock.boottime() > fenced.soft }
         try shim.signal(SIGCONT)
         try fixture.expect(fenced.connection, "a refusal") { if case .error("x", "fenced", _) = $0 { true } else { false } }
@@ -171,7 +171,7 @@ import Testing
 
     @Test("a shim that is killed before its deadline takes its tree along")
     func killed() throws {
-        let fenced = try launch(hasNamespaces ? Self.daemon + "exec sleep 1000" : "exec sleep 1000", soft: .seconds(50), hard: .seconds(60))
+        let fenced = try launch(Self.daemon + "exec sleep 1000", soft: .seconds(50), hard: .seconds(60))
         try PIDFD(opening: fenced.shim).signal(SIGKILL)
         try fixture.expectSoon("the tree's end", within: Self.late) { try fixture.left(of: fenced.directory).isEmpty && !fenced.worker.isAlive() }
         #expect(try !fenced.directory.wasFencedHard)
@@ -185,7 +185,7 @@ import Testing
         let cgroup = place.directory(service: "frozen", launch: "\(getpid())")
         #expect(mkdir(cgroup, 0o755) == 0)
         defer { rmdir(cgroup) }
-        let fenced = try launch("setsid sh -c 'touch $OUT/up; exec sleep 1000' & exec sleep 1000", soft: .milliseconds(1_000), hard: .milliseconds(1_500))
+        let fenced = try launch("setsid sh -c ': > $OUT/up; exec sleep 1000' & exec sleep 1000", soft: .milliseconds(2_000), hard: .milliseconds(2_400))
         try fixture.expectFile("up")
         let tree = [fenced.shim.pid] + (try Processes.descendants(of: fenced.shim.pid))
         #expect(tree.count >= 3)
@@ -199,7 +199,7 @@ import Testing
 
     @Test("the hard deadline strikes a real-time busy loop on its own CPU", .enabled(if: geteuid() == 0))
     func busy() throws {
-        let fenced = try launch("while :; do :; done", soft: .milliseconds(300), hard: .milliseconds(700)) {
+        let fenced = try launch("while :; do :; done", soft: .milliseconds(800), hard: .milliseconds(1_200)) {
             $0.execution.scheduler = .fifo(50)
             $0.cpus = CPUList([1])
             $0.argv = ["/bin/sh", "-c", "trap '' TERM; while :; do :; done"]
@@ -213,9 +213,11 @@ import Testing
             ShimProtocolTests.notify + """
                 [ "$WATCHDOG_PID" = $$ ] || exit 9
                 sh -c 'trap "exit 8" TERM; touch $OUT/up; while :; do sleep 0.01; done' & pid=$!
-                echo $$ > $OUT/own; notify "MAINPID=$pid" READY=1; exit 3
+                echo $$ > $OUT/own; while [ ! -e $OUT/begin ]; do sleep 0.01; done
+                notify "MAINPID=$pid" READY=1; exit 3
                 """
         let fenced = try launch(script, soft: .seconds(50), hard: .seconds(60)) { $0.watchdog = .seconds(100) }
+        try Files.writeAtomically("\(fixture.runDirectory)/begin", [], sync: false)
         let messages = try fixture.expect(fenced.connection, "READY") { $0 == .notify(key: "READY", value: "1") }
         guard let changed = messages.first(where: { if case .mainPID = $0 { true } else { false } }), case .mainPID(let pid, _) = changed else {
             Issue.record("no mainpid in \(messages)")
@@ -229,10 +231,26 @@ import Testing
         #expect(try fenced.directory.exit?.how == .exited(code: 8))
     }
 
+    @Test("what is orphaned in the namespace is reaped, and the launch ends with its worker", .enabled(if: geteuid() == 0))
+    func reaped() throws {
+        let fenced = try launch(
+            "for i in 1 2 3; do (setsid sh -c 'exit 0' &); done; (setsid sleep 1000 &); : > $OUT/up; while [ ! -e $OUT/leave ]; do sleep 0.01; done",
+            soft: .seconds(50), hard: .seconds(60))
+        try fixture.expectFile("up")
+        try fixture.expectSoon("no zombie") {
+            try Processes.descendants(of: fenced.shim.pid).allSatisfy { try ProcessStat.read(pid: $0)?.isZombie != true }
+        }
+        try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
+        try fixture.expectGone(fenced.connection)
+        let exit = try #require(try fenced.directory.exit)
+        #expect(exit.how == .exited(code: 0) && exit.treeEmpty && !exit.fencedSoft)
+        #expect(try fixture.left(of: fenced.directory).isEmpty)
+    }
+
     @Test("a fenced launch in a cgroup is gone with both", .enabled(if: ShimFixture.cgroups != nil))
     func withCgroup() throws {
         let path = try #require(ShimFixture.cgroups).directory(service: "fenced", launch: "\(getpid())")
-        let fenced = try launch(Self.daemon + "exec sleep 1000", soft: .milliseconds(400), hard: .milliseconds(700), signal: SIGCONT) { $0.cgroup = path }
+        let fenced = try launch(Self.daemon + "exec sleep 1000", soft: .milliseconds(800), hard: .milliseconds(1_200), signal: SIGCONT) { $0.cgroup = path }
         try expectFencedHard(fenced)
         // Nobody is left to remove it: the next agent does.
         #expect(try Cgroup.isEmpty(path))

@@ -18,9 +18,11 @@ import Testing
         let script =
             ShimProtocolTests.notify + """
                 sh -c 'trap "exit 7" TERM; touch $OUT/up; while :; do sleep 0.01; done' & pid=$!
+                while [ ! -e $OUT/begin ]; do sleep 0.01; done
                 notify MAINPID=99999999 MAINPID=x MAINPID=$$ "MAINPID=$pid" READY=1; exit 3
                 """
         let (directory, connection, first) = try fixture.launch("feed", script)
+        try Files.writeAtomically("\(fixture.runDirectory)/begin", [], sync: false)
         let changed = try fixture.expect(connection, "mainpid") { if case .mainPID = $0 { true } else { false } }
         guard case .mainPID(let pid, let start) = changed.last else { return }
         #expect(pid != first.pid)
@@ -46,9 +48,10 @@ import Testing
             let script =
                 ShimProtocolTests.notify + """
                     sh -c 'while [ ! -e $OUT/end-\(name) ]; do sleep 0.01; done; exit 9' & pid=$!
-                    notify "MAINPID=$pid"; \(wait)
+                    while [ ! -e $OUT/begin-\(name) ]; do sleep 0.01; done; notify "MAINPID=$pid"; \(wait)
                     """
             let (directory, connection, _) = try fixture.launch(name, script)
+            try Files.writeAtomically("\(fixture.runDirectory)/begin-\(name)", [], sync: false)
             try fixture.expect(connection, "mainpid") { if case .mainPID = $0 { true } else { false } }
             try Files.writeAtomically("\(fixture.runDirectory)/end-\(name)", [], sync: false)
             let messages = try fixture.expectGone(connection)
@@ -78,13 +81,13 @@ import Testing
     func watchdog() throws {
         let script =
             ShimProtocolTests.notify + """
-                [ "$WATCHDOG_USEC" = 150000 ] && [ "$WATCHDOG_PID" = $$ ] || exit 9
+                [ "$WATCHDOG_USEC" = 900000 ] && [ "$WATCHDOG_PID" = $$ ] || exit 9
                 notify READY=1; for i in 1 2 3 4 5 6; do notify WATCHDOG=1; sleep 0.02; done
                 while [ ! -e $OUT/feed ]; do sleep 0.01; done
                 notify WATCHDOG=1; notify WATCHDOG=trigger; notify WATCHDOG_USEC=0; touch $OUT/off; read line
                 exec sleep 1000
                 """
-        let (directory, connection, _) = try fixture.launch("feed", script) { $0.watchdog = .milliseconds(150) }
+        let (directory, connection, _) = try fixture.launch("feed", script) { $0.watchdog = .milliseconds(900) }
         let late = try fixture.expect(connection, "watchdog late") { $0 == .watchdog(late: true) }
         #expect(Self.values(late, of: "WATCHDOG").isEmpty)
         let other = try ShimConnection(to: directory)

@@ -30,8 +30,8 @@ import Testing
         }
         try fixture.expectFile("up")
         #expect(try directory.cgroup == path)
-        #expect(try Cgroup.processes(path).contains(worker.pid))
-        #expect(try !Cgroup.processes(path).contains(#require(try directory.identity).pid))
+        #expect(try Cgroup.processes(path).contains(worker))
+        #expect(try !Cgroup.processes(path).contains(#require(try directory.identity)))
         #expect(try !Cgroup.isEmpty(path))
         try fixture.expectSoon("the daemon's own processes") { try Cgroup.processes(path).count >= 3 }
         let fifo = open("\(fixture.runDirectory)/fifo", O_WRONLY)
@@ -76,8 +76,8 @@ import Testing
         try fixture.expectFile("up")
         let stray = try #require(Int32(try fixture.text("pid").dropLast()))
         let identity = try ProcessIdentity.read(pid: stray)
-        #expect(try !Cgroup.processes(path).contains(stray))
-        #expect(try Processes.holding(slot: directory.slot).contains(stray))
+        #expect(try !Cgroup.processes(path).contains(identity))
+        #expect(try Processes.holding(slot: directory.slot).contains(identity))
         try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
         try fixture.expectGone(connection)
         #expect(try !identity.isAlive())
@@ -103,7 +103,7 @@ import Testing
             "feed", "setsid perl -MPOSIX -e 'POSIX::close($_) for 0..200; sleep 1000' & touch $OUT/up; exec sleep 1000"
         ) { $0.cgroup = path }
         try fixture.expectFile("up")
-        try fixture.expectSoon("its descriptors closed") { try Processes.holding(slot: directory.slot) == [worker.pid] }
+        try fixture.expectSoon("its descriptors closed") { try Processes.holding(slot: directory.slot) == [worker] }
         let shim = try PIDFD(opening: #require(try directory.identity))
         try shim.signal(SIGKILL)
         #expect(try shim.isGone(within: ShimFixture.patience))
@@ -111,14 +111,14 @@ import Testing
             runDirectory: fixture.runDirectory, stateDirectory: nil, latch: LatchFile(id: "e1", by: "t", reason: "r", unixMicroseconds: 1))
         #expect(report.everythingGone)
         #expect(try Cgroup.isEmpty(path))
-        try place.removeEmpty()
+        try directory.remove()
         #expect(!Files.isDirectory(path))
     }
 
     @Test("who only looks at a slot's lock holds nothing of it")
     func lookers() throws {
         let (directory, _, worker) = try fixture.launch("feed", "exec sleep 1000")
-        #expect(try Processes.holding(slot: directory.slot) == [worker.pid])
+        #expect(try Processes.holding(slot: directory.slot) == [worker])
         #expect(try Processes.holding(slot: "\(fixture.runDirectory)/none") == [])
     }
 

@@ -116,9 +116,11 @@ import Testing
 
     @Test("both versions can be connected to one shim")
     func both() throws {
-        let (directory, connection, _) = try fixture.launch("feed", "read x; exit 0")
+        let (directory, connection, _) = try fixture.launch("feed", "while [ ! -e $OUT/leave ]; do sleep 0.01; done")
         let old = try ShimConnection(to: directory)
         try old.send(.helloVersion1)
+        try fixture.expect(old, "shim") { $0 == .shim(version: 1, launch: directory.launch, phase: .running) }
+        try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
         try fixture.expectGone(old)
         try fixture.expectGone(connection)
     }

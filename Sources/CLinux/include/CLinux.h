@@ -59,3 +59,5 @@ typedef struct {
 } clinux_clock;
 /// adjtimex(2) that sets nothing.
 int clinux_read_clock(clinux_clock *clock);
+/// getxattr(2): whether the attribute's value is "1".
+bool clinux_attribute_is_set(const char *path, const char *name);
