@@ -21,12 +21,11 @@ package enum ProcessSockets {
             do throws(LinuxError) {
                 let sockets = try OpenFiles.read(pid: pid, limit: 0).socketInodes
                 guard !sockets.isEmpty else { continue }
-                guard try isHere(pid) else {
-                    capture.problems.append(
-                        "process \(pid) has a network of its own: its \(sockets.count) sockets can't be seen from here")
-                    continue
-                }
+                // Those that it brought along are in our tables all the same: inodes are the whole kernel's.
                 inodes.formUnion(sockets)
+                if try !isHere(pid) {
+                    capture.problems.append("process \(pid) has a network of its own: sockets in it can't be seen from here")
+                }
             } catch {
                 if error.errno == ESRCH || error.errno == ENOENT { continue }
                 capture.problems.append("the sockets of process \(pid): \(error)")
