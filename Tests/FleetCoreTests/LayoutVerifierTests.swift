@@ -132,6 +132,11 @@ struct LayoutVerifierTests {
     func pages() {
         let fewer = verify { _, topology, _ in topology.nodes[1].pools[0].total = 100 }
         #expect(fewer.drift == [LayoutDrift(.hugepages, "node 1 2 MiB pages", wanted: "512", found: "100")])
+        let absent = verify { demand, topology, _ in
+            topology.nodes[1].pools.removeFirst()
+            demand.hugepages.append(HugepageCount(node: 5, pageBytes: 1 << 30, count: 1))
+        }
+        #expect(absent.drift.map(\.description) == ["node 1 2 MiB pages: none of this size, wanted 512", "node 5 1 GiB pages: no such node, wanted 1"])
         let taken = verify { _, topology, _ in topology.nodes[0].pools[1].free = 1 }
         #expect(taken.drift.map(\.description) == ["free 1 GiB pages of node 0: 1, wanted 4 to start feed-xetr"])
         #expect(
@@ -145,6 +150,7 @@ struct LayoutVerifierTests {
         let unread = verify { _, topology, _ in
             topology.nodes[0].pools[1].free = nil
             topology.nodes[1].pools = []
+            topology.nodes[1].unreadPools = nil
         }
         #expect(
             unread.drift == []

@@ -184,7 +184,13 @@ struct LayoutComparison {
         for wanted in demand.hugepages {
             let subject = "node \(wanted.node) \(LayoutText.size(wanted.pageBytes)) pages"
             guard let pool = topology.pool(node: wanted.node, pageBytes: wanted.pageBytes) else {
-                if wanted.count > 0 { note("\(subject): how many there are can't be read") }
+                guard wanted.count > 0 else { continue }
+                if topology.nodes.isEmpty || topology.node(wanted.node)?.mayHave(wanted.pageBytes) == true {
+                    note("\(subject): how many there are can't be read")
+                } else {
+                    let found = topology.node(wanted.node) == nil ? "no such node" : "none of this size"
+                    drift(.hugepages, subject, wanted: LayoutText.grouped(wanted.count), found: found)
+                }
                 continue
             }
             if pool.total < wanted.count {
