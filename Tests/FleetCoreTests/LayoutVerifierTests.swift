@@ -120,6 +120,13 @@ struct LayoutVerifierTests {
         #expect(both.drift.map(\.service) == ["feed-xlon", "feed-xetr"] && Set(both.drift.map(\.key)).count == 2)
         let elsewhere = verify { _, topology, _ in topology.interruptLines[2].cpus = CPUList("0-2") }
         #expect(elsewhere.drift.map(\.description) == ["IRQ 143 (ens1f0-rx-2) allowed on CPUs 0-2, wanted on CPUs 0-1"])
+        let down = verify { demand, topology, _ in
+            topology.interruptLines = []
+            demand.expect.interfaces["ens1f0"]?.driver = nil
+            demand.expect.interfaces["ens9"] = .init(irqCPUs: CPUList("0-1"))
+        }
+        #expect(down.drift.map(\.description) == ["ens9: no such interface, wanted an interface of this name"])
+        #expect(down.notes == ["ens1f0: it shows no interrupt lines (is it up?), so where they may be delivered can't be told"])
         let undeclared = verify { demand, topology, _ in
             demand.expect.interfaces = [:]
             topology.interruptLines[2].cpus = CPUList("0-2,12")

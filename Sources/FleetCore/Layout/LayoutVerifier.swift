@@ -306,15 +306,18 @@ struct LayoutComparison {
 
     mutating func compareDrivers() {
         for (name, wanted) in demand.expect.interfaces.sorted(by: { $0.key < $1.key }) {
-            guard let driver = wanted.driver else { continue }
             guard let interface = topology.interfaces.first(where: { $0.name == name }) else {
                 if topology.interfaces.isEmpty, !topology.notes.isEmpty {
                     note("\(name): whether the interface is there can't be read")
                 } else {
-                    drift(.driver, name, wanted: driver, found: "no such interface")
+                    drift(.driver, name, wanted: wanted.driver ?? "an interface of this name", found: "no such interface")
                 }
                 continue
             }
+            if wanted.irqCPUs != nil, !topology.interruptLines.contains(where: { $0.interface == name }) {
+                note("\(name): it shows no interrupt lines (is it up?), so where they may be delivered can't be told")
+            }
+            guard let driver = wanted.driver else { continue }
             if let found = interface.driver {
                 if found != driver { drift(.driver, name, wanted: driver, found: found) }
             } else {
