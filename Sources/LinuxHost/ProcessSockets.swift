@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// The kernel's sockets of processes: which they are while these live, and which are left when they are gone.
@@ -67,6 +68,15 @@ package enum ProcessSockets {
     /// The tables are read once for all of them.
     package static func stillListed(_ tuples: [SocketTuple]) throws(LinuxError) -> [SocketTuple] {
         tuples.isEmpty ? [] : stillListed(tuples, in: try listed())
+    }
+
+    /// Every listening TCP socket of this network namespace, without a walk through its connections: some microseconds where
+    /// `listed` takes milliseconds. A process's TCP connections are its `OpenFiles.tcpInodes` but for these.
+    package static func listening() throws(LinuxError) -> Set<UInt64> {
+        var inodes = [UInt32](repeating: 0, count: 65_536)
+        let count = clinux_listening_sockets(&inodes, Int32(inodes.count))
+        guard count >= 0 else { throw .last("list", "listening sockets (sock_diag)") }
+        return Set(inodes[..<Int(count)].map(UInt64.init))
     }
 
     /// The four tables of this network namespace; without IPv6 there are two.

@@ -71,6 +71,12 @@ import Testing
         #expect(capture.tuples.contains { $0.transport == .udp && $0.local.hasPrefix("127.0.0.1:") && $0.state == .closed && $0.isListening })
         if let six { #expect(capture.tuples.contains { $0.transport == .tcp6 && $0.local == "[::1]:\(six.port)" && $0.remote == "[::]:0" }) }
         #expect(try ProcessSockets.stillListed(mine).count == 3)
+        // The cheap way says the same.
+        let sockets = try OpenFiles.read(pid: getpid(), limit: 0)
+        #expect(sockets.tcpInodes == Set(capture.tuples.filter { $0.transport == .tcp || $0.transport == .tcp6 }.map(\.inode)))
+        #expect(sockets.socketInodes == Set(capture.tuples.map(\.inode)))
+        let connected = capture.tuples.filter { $0.state == .established && ($0.transport == .tcp || $0.transport == .tcp6) }
+        #expect(try sockets.tcpInodes.subtracting(ProcessSockets.listening()) == Set(connected.map(\.inode)))
         // The end that closes first waits its time, and that is nobody's any more.
         close(client)
         close(accepted)
