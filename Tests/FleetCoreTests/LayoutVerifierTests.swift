@@ -120,6 +120,13 @@ struct LayoutVerifierTests {
         #expect(both.drift.map(\.service) == ["feed-xlon", "feed-xetr"] && Set(both.drift.map(\.key)).count == 2)
         let elsewhere = verify { _, topology, _ in topology.interruptLines[2].cpus = CPUList("0-2") }
         #expect(elsewhere.drift.map(\.description) == ["IRQ 143 (ens1f0-rx-2) allowed on CPUs 0-2, wanted on CPUs 0-1"])
+        let down = verify { demand, topology, _ in
+            topology.interruptLines = []
+            demand.expect.interfaces["ens1f0"]?.driver = nil
+            demand.expect.interfaces["ens9"] = .init(irqCPUs: CPUList("0-1"))
+        }
+        #expect(down.drift.map(\.description) == ["ens9: no such interface, wanted an interface of this name"])
+        #expect(down.notes == ["ens1f0: it shows no interrupt lines (is it up?), so where they may be delivered can't be told"])
         let undeclared = verify { demand, topology, _ in
             demand.expect.interfaces = [:]
             topology.interruptLines[2].cpus = CPUList("0-2,12")
@@ -132,6 +139,11 @@ struct LayoutVerifierTests {
     func pages() {
         let fewer = verify { _, topology, _ in topology.nodes[1].pools[0].total = 100 }
         #expect(fewer.drift == [LayoutDrift(.hugepages, "node 1 2 MiB pages", wanted: "512", found: "100")])
+        let absent = verify { demand, topology, _ in
+            topology.nodes[1].pools.removeFirst()
+            demand.hugepages.append(HugepageCount(node: 5, pageBytes: 1 << 30, count: 1))
+        }
+        #expect(absent.drift.map(\.description) == ["node 1 2 MiB pages: none of this size, wanted 512", "node 5 1 GiB pages: no such node, wanted 1"])
         let taken = verify { _, topology, _ in topology.nodes[0].pools[1].free = 1 }
         #expect(taken.drift.map(\.description) == ["free 1 GiB pages of node 0: 1, wanted 4 to start feed-xetr"])
         #expect(
@@ -145,6 +157,7 @@ struct LayoutVerifierTests {
         let unread = verify { _, topology, _ in
             topology.nodes[0].pools[1].free = nil
             topology.nodes[1].pools = []
+            topology.nodes[1].unreadPools = nil
         }
         #expect(
             unread.drift == []

@@ -89,7 +89,7 @@ struct RandomHost {
         let all = topology.present?.cpus ?? []
         for _ in 0...random.below(3) {
             let index = demand.workers.indices.randomElement(using: &random)
-            switch random.below(14) {
+            switch random.below(17) {
             case 0: if let index { demand.workers[index].exclusive = CPUList(demand.workers[index].exclusive?.cpus ?? [] + [random.pick(all)]) }
             case 1: if let index { demand.workers[index].exclusive = CPUList([random.pick(all), random.below(all.count + 2)]) }
             case 2: topology.online = topology.online?.subtracted([random.pick(all)])
@@ -108,12 +108,30 @@ struct RandomHost {
                 }
             case 11: demand.expect.interfaces["eth1"] = .init(irqCPUs: CPUList([random.pick(all)]))
             case 12: forget(&random)
+            case 13...15: splitCore(&random)
             default: topology.nodes[random.below(topology.nodes.count)].pools[0].free = nil
             }
         }
         // A pool is declared once, as in an inventory.
         var seen: Set<HugepageCount> = []
         demand.hugepages = demand.hugepages.filter { seen.insert(HugepageCount(node: $0.node, pageBytes: $0.pageBytes, count: 0)).inserted }
+    }
+
+    /// One hardware thread of a worker's core goes to another worker, to the shared pool, to housekeeping or to nobody.
+    private mutating func splitCore(_ random: inout SplitMix64) {
+        let owners = demand.workers.indices.filter { !(demand.workers[$0].exclusive?.isEmpty ?? true) }
+        guard let from = random.pickAny(owners), let cpu = random.pickAny(demand.workers[from].exclusive?.cpus ?? []) else { return }
+        demand.workers[from].exclusive = demand.workers[from].exclusive?.subtracted([cpu])
+        demand.workers[from].threads = [:]
+        switch random.below(4) {
+        case 0: demand.shared = demand.shared?.union(CPUList([cpu]))
+        case 1: demand.housekeeping = demand.housekeeping?.union(CPUList([cpu]))
+        case 2:
+            guard let other = random.pickAny(owners.filter { $0 != from }) else { return }
+            demand.workers[other].exclusive = demand.workers[other].exclusive?.union(CPUList([cpu]))
+            demand.workers[other].node = nil
+        default: break
+        }
     }
 
     private mutating func forget(_ random: inout SplitMix64) {
