@@ -20,6 +20,7 @@ let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let client: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 let package = Package(
@@ -40,6 +41,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        // Of Foundation it takes FoundationEssentials alone; only the coordinator links it.
+        .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
@@ -79,7 +82,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "FleetCoordinator",
-            dependencies: ["FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", client, http, protobuf, log,
+            ] + nio,
             swiftSettings: strict),
         .target(
             name: "FleetServer",
@@ -150,6 +155,10 @@ let package = Package(
         .testTarget(
             name: "FleetClientTests",
             dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", "LinuxHost", log],
+            swiftSettings: strict),
+        .testTarget(
+            name: "FleetCoordinatorTests",
+            dependencies: ["FleetCoordinator", "FleetAPI", "FleetCore", "FleetJournal", "FleetWire", "LinuxHost", http, log] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "FleetAgentTests",
