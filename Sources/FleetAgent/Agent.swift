@@ -53,6 +53,10 @@ package final class Agent: @unchecked Sendable {
     private(set) var shells: [WorkerShell] = []
     private(set) var part = WireHostPart()
     let fold: AgentJournalFold
+    /// Since the agent before wrote its journal.
+    private var rebooted = false
+    /// What is known of workers that were taken out of the part while this agent ran.
+    private var retired: [String: WorkerMachine.Past] = [:]
     let trust: TLSTrust?
 
     var sessions: [AgentSession] = []
@@ -142,7 +146,7 @@ package final class Agent: @unchecked Sendable {
         emergency.start()
         files.start()
         let bootID = try BootID.read()
-        let rebooted = fold.bootID.map { $0 != bootID } ?? false
+        rebooted = fold.bootID.map { $0 != bootID } ?? false
         loop.execute { [self] in
             journal.note(
                 .agentStart,
@@ -158,6 +162,7 @@ package final class Agent: @unchecked Sendable {
     private func opened(rebooted: Bool) {
         log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
         localServer.open()
+        for shell in shells { shell.resume() }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
         if rebooted {
             for shell in shells where shell.declaration.spec.startAfterBoot && shell.machine.latch == nil {
@@ -228,12 +233,16 @@ package final class Agent: @unchecked Sendable {
                 known.redeclare(declaration)
                 next.append(known)
             } else {
-                next.append(WorkerShell(agent: self, declaration: declaration, fold: fold.workers[spec.service]))
+                next.append(WorkerShell(agent: self, declaration: declaration, past: past(of: spec.service)))
             }
         }
         for leftover in shells where !next.contains(where: { $0 === leftover }) {
             leftover.isDeclared = false
-            if leftover.machine.launch != nil || leftover.machine.slot != nil { next.append(leftover) }
+            if leftover.machine.launch != nil || leftover.machine.slot != nil {
+                next.append(leftover)
+            } else {
+                retired[leftover.service] = leftover.machine.past
+            }
         }
         shells = next
         for shell in shells { shell.applyLatches() }
@@ -251,6 +260,17 @@ package final class Agent: @unchecked Sendable {
         changed()
     }
 
+    /// What is known of a worker that this agent has no machine of: from one that was taken out of the part and comes back
+    /// into it, else from the journal.
+    private func past(of service: String) -> WorkerMachine.Past {
+        var past =
+            retired.removeValue(forKey: service)
+            ?? fold.past(of: service, rebooted: rebooted, unixNow: Clock.unixMicroseconds(), bootNow: Clock.boottime())
+        // What comes back into the part later starts by an order.
+        if ticking != nil { past.restartPending = false }
+        return past
+    }
+
     /// A launch that no part declares any more, found at start.
     func addUndeclared(_ service: String, tier: String, emergencyKilled: Bool) -> WorkerShell {
         var spec = WireWorkerSpec()
@@ -261,7 +281,7 @@ package final class Agent: @unchecked Sendable {
         spec.stop.extendToNs = 30_000_000_000
         // Nobody has said what it is: a person decides past the grace.
         spec.stop.hold = true
-        let shell = WorkerShell(agent: self, declaration: WorkerDeclaration(spec, paths: paths), fold: fold.workers[service])
+        let shell = WorkerShell(agent: self, declaration: WorkerDeclaration(spec, paths: paths), past: past(of: service))
         shell.isDeclared = false
         shells.append(shell)
         return shell
