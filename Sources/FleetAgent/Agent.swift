@@ -41,6 +41,8 @@ package final class Agent: @unchecked Sendable {
     let probing = PeerThreads(name: "probes")
     /// What a command asks and waits for: gates, calls, sinks.
     let queries = PeerThreads(name: "queries")
+    /// Rotation, searches in logs, facts, layout: what may take long and must keep nothing else waiting.
+    let housework = PeerThreads(name: "housework")
 
     let journal: AgentJournal
     private(set) var latches: LatchKeeper!
@@ -193,13 +195,14 @@ package final class Agent: @unchecked Sendable {
             ticking?.cancel()
             for dialer in dialers { dialer.stop() }
             for session in sessions { session.wire.close(why: "the agent ends") }
+            logs.end()
             localServer.close()
             for shell in shells { shell.detach() }
         }
         do { try ended.wait() } catch { log.error("not all was closed", metadata: ["error": "\(error)"]) }
         emergency.end()
         files.end()
-        for threads in [probing, queries] { threads.end() }
+        for threads in [probing, queries, housework] { threads.end() }
         journal.close()
         locks = []
     }
@@ -292,6 +295,7 @@ package final class Agent: @unchecked Sendable {
     private func tick() {
         latches.scan()
         prober.tick()
+        logs.tick(now: Clock.boottime())
         // What was just asked is answered by then as a rule: one report a second, not two.
         changed(in: Self.reportEvery)
     }
@@ -341,7 +345,7 @@ package final class Agent: @unchecked Sendable {
     }
 
     var warnings: [String] {
-        var warnings = startProblems + prober.unreadable
+        var warnings = startProblems + prober.unreadable + logs.warnings
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")

@@ -101,7 +101,9 @@ extension Coordinator: WireSessionDelegate {
                 default: break
                 }
             }
-            for (operation, stream) in logStreams where stream.hosts.contains(host) { logEnded(operation, host) }
+            for (operation, stream) in logStreams where stream.hosts.contains(host) {
+                logEnded(operation, host, because: "UNKNOWN: \(host) has stopped answering; what it logs now is not shown")
+            }
             eachActiveRun { _ in .hostLost(host, why: why) }
         }
     }

@@ -74,8 +74,12 @@ package final class Coordinator: @unchecked Sendable {
 
     struct LogStream {
         var hosts: Set<HostName>
+        /// Whose last lines have not all come yet; nothing is told before they have, or `logWait` is past.
+        var awaited: Set<HostName>
         var continuation: AsyncStream<APILogEntry>.Continuation
-        var follow: Bool
+        var merger = LogMerger()
+        /// What is held is told then.
+        var telling: Scheduled<Void>?
     }
 
     /// `home` must be an event loop that nothing else uses.
