@@ -1,3 +1,4 @@
+internal import FleetAPI
 internal import FleetCore
 internal import FleetJournal
 internal import FleetTrust
@@ -41,6 +42,8 @@ package final class Agent: @unchecked Sendable {
     let probing = PeerThreads(name: "probes")
     /// What a command asks and waits for: gates, calls, sinks.
     let queries = PeerThreads(name: "queries")
+    /// Rotation, searches in logs, facts, layout: what may take long and must keep nothing else waiting.
+    let housework = PeerThreads(name: "housework")
 
     let digests = DigestCache()
     /// Where launches get cgroups of their own; nil: they get none.
@@ -186,13 +189,7 @@ package final class Agent: @unchecked Sendable {
         localServer.open()
         for shell in shells { shell.resume() }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
-        if rebooted {
-            for shell in shells where shell.declaration.spec.startAfterBoot && shell.machine.latch == nil {
-                order(.start, shell, by: "agent", reason: "start_after_boot", run: nil) { [log] result in
-                    if result.outcome != .done { log.error("not started after boot", metadata: ["why": "\(result.text)"]) }
-                }
-            }
-        }
+        if rebooted { startAfterBoot() }
         guard let trust else { return }
         for address in settings.coordinators {
             do {
@@ -207,6 +204,20 @@ package final class Agent: @unchecked Sendable {
         }
     }
 
+    /// What the inventory declares with `after_boot: start`, in order, as a local run of this agent's own.
+    private func startAfterBoot() {
+        var request = APIRunRequest()
+        request.reason = "after_boot: start"
+        request.scope.services = shells.filter { $0.isDeclared && $0.declaration.spec.startAfterBoot && $0.machine.latch == nil }.map(\.service)
+        guard !request.scope.services.isEmpty else { return }
+        do {
+            let accepted = try localRuns.order(kind: "start", request, by: "agent")
+            log.notice("starting after boot", metadata: ["run": "\(accepted.run)", "workers": "\(request.scope.services.count)"])
+        } catch {
+            log.error("not started after boot", metadata: ["why": "\(error.what)"])
+        }
+    }
+
     /// Ends the agent and nothing else: workers, shims and launches stay as they are (law 4).
     ///
     /// Blocks; not for the loop.
@@ -217,6 +228,7 @@ package final class Agent: @unchecked Sendable {
             pinging?.cancel()
             for dialer in dialers { dialer.stop() }
             for session in sessions { session.wire.close(why: "the agent ends") }
+            logs.end()
             localServer.close()
             for shell in shells { shell.detach() }
         }
@@ -224,7 +236,7 @@ package final class Agent: @unchecked Sendable {
         emergency.end()
         files.end()
         stopChecks.end()
-        for threads in [probing, queries] { threads.end() }
+        for threads in [probing, queries, housework] { threads.end() }
         journal.close()
         locks = []
     }
@@ -355,6 +367,7 @@ package final class Agent: @unchecked Sendable {
     private func tick() {
         latches.scan()
         prober.tick()
+        logs.tick(now: Clock.boottime())
         for shell in shells { shell.lookWhetherDying() }
         for dialer in dialers { dialer.look() }
         // What was just asked is answered by then as a rule: one report a second, not two. With nothing asked it goes out with
@@ -407,7 +420,7 @@ package final class Agent: @unchecked Sendable {
     }
 
     var warnings: [String] {
-        var warnings = startProblems + prober.unreadable
+        var warnings = startProblems + prober.unreadable + logs.warnings
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")
