@@ -49,6 +49,11 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
+        if let facts = shell.agent.prober.workers[shell.service], facts.pid == machine.pid {
+            if let count = facts.openFiles { report.openFiles = count }
+            if let count = facts.connections { report.connections = count }
+        }
+        if let figure = inFlight(shell) { report.inFlight = figure }
         if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
         report.note = note(shell)
         report.sinceBoottimeNs = machine.since.nanoseconds
@@ -86,6 +91,23 @@ enum ReportBuilder {
         return figures
     }
 
+    /// What the worker says of its work in flight, or last said; nil: it has never said it.
+    private static func inFlight(_ shell: WorkerShell) -> WireFigure? {
+        let live = shell.notified["X_INFLIGHT"]
+        let exit = shell.machine.lastExit
+        guard let text = live ?? exit?.notified["X_INFLIGHT"] else { return nil }
+        var figure = WireFigure()
+        figure.atBoottimeNs = (live != nil ? shell.notifiedAt["X_INFLIGHT"] : exit?.at)?.nanoseconds ?? 0
+        if let value = Int64(text) {
+            figure.known = true
+            figure.value = value
+            figure.evidence = .reported
+        } else {
+            figure.whyUnknown = "X_INFLIGHT is \"\(text.prefix(40))\", no whole number"
+        }
+        return figure
+    }
+
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
         if !shell.isDeclared { notes.append("no longer in this host's inventory; left running") }
@@ -98,7 +120,7 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64) -> WireHostFacts {
+    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64, at now: BootTime) -> WireHostFacts {
         var wire = WireHostFacts()
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
@@ -117,6 +139,8 @@ enum ReportBuilder {
         wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
         wire.upNs = UInt64(clamping: (facts.uptime ?? .zero).nanoseconds)
         wire.certificateDaysLeft = certificateDaysLeft
+        wire.kernelCmdline = facts.commandLine ?? ""
+        if let time = facts.time { wire.time = WireTimeState(time, at: now) }
         return wire
     }
 }
