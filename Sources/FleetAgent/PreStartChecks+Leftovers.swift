@@ -97,6 +97,26 @@ extension PreStartChecks {
         }
     }
 
+    /// What must be known from before the launch, once all has been found as it must be.
+    func evidence() throws(Problem) -> LaunchEvidence {
+        var evidence = LaunchEvidence()
+        if !release.hugepages.isEmpty {
+            let pools = try told { () throws(LinuxError) in try HostFacts.hugepagePools(root: root) }
+            for want in release.hugepages {
+                guard let pool = pools.first(where: { $0.node == want.node && $0.pageBytes == want.pageBytes }) else { continue }
+                evidence.pagesFree.append(HugepageCount(node: want.node, pageBytes: want.pageBytes, count: pool.free))
+            }
+        }
+        if let mount = release.hugepageMount {
+            let size = pageBytes(of: mount)
+            evidence.pagesKept[size] = try files(below: mount).filter { isKept($0.name) }.reduce(0) { $0 + $1.allocated / size }
+        }
+        if let marker = release.markerFile, let status = try told({ () throws(LinuxError) in try FileStatus.read(marker) }) {
+            evidence.marker = LaunchEvidence.MarkerStamp(status)
+        }
+        return evidence
+    }
+
     struct PageFile: Equatable {
         let path: String
         let name: String
@@ -119,7 +139,7 @@ extension PreStartChecks {
     private var keeps: String { release.hugepageKeeps.isEmpty ? "nothing" : release.hugepageKeeps.joined(separator: ", ") }
 
     /// A hugetlbfs says its page size as its block size (statvfs(3)).
-    private func pageBytes(of mount: String) -> UInt64 {
+    func pageBytes(of mount: String) -> UInt64 {
         let declared = Set(release.hugepages.map(\.pageBytes))
         do {
             let block = try Files.blockBytes(mount)

@@ -6,6 +6,9 @@ package enum Cgroup {
     package struct Place: Equatable, Sendable {
         package let path: String
 
+        /// `path` is not looked at; `Cgroup.place` does that.
+        package init(path: String) { self.path = path }
+
         /// Where the cgroup of one launch goes; the shim makes it and removes it.
         package func directory(service: String, launch: String) -> String { "\(path)/\(service).\(launch)" }
 
@@ -19,14 +22,14 @@ package enum Cgroup {
         }
     }
 
-    /// The place for this process's launches: its own cgroup where that was delegated to it, otherwise `trading` at the
+    /// The place for this process's launches: the `declared` one, else its own cgroup where that was delegated to it, otherwise `trading` at the
     /// top; tried by making a cgroup there.
     ///
     /// Throws where version 2 isn't mounted, can't be written to, or has no `cgroup.kill` (Linux before 5.14).
-    package static func place() throws(LinuxError) -> Place {
+    package static func place(at declared: String? = nil) throws(LinuxError) -> Place {
         guard let mount = try mountPoint() else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
         let own = try ownPath()
-        let base = own == "/" || own.hasPrefix("/..") ? "\(mount)/trading" : "\(mount)\(own)"
+        let base = declared ?? (own == "/" || own.hasPrefix("/..") ? "\(mount)/trading" : "\(mount)\(own)")
         if mkdir(base, 0o755) != 0, errno != EEXIST { throw .last("make the cgroup", base) }
         let probe = "\(base)/probe.\(getpid())"
         guard mkdir(probe, 0o755) == 0 else { throw .last("make the cgroup", probe) }

@@ -90,7 +90,7 @@ package enum ProcessSockets {
     /// 400,000 sockets at 150 bytes.
     private static let tableMax = 64 << 20
 
-    /// Whether it is in this network namespace.
+    /// In this network namespace.
     package static func isHere(_ pid: Int32) throws(LinuxError) -> Bool {
         try Files.link("/proc/\(pid)/ns/net") == Files.link("/proc/self/ns/net")
     }

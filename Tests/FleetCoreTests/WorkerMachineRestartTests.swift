@@ -198,4 +198,39 @@ struct WorkerMachineRestartTests {
         worker.tell(.foundGone("a3", WorkerExit(how: .exited(1), at: began + .seconds(61)), wasStopping: false), after: .seconds(62))
         #expect(try #require(backoff(worker)) <= 6 && worker.machine.backoffStep == 1)
     }
+
+    @Test("a restart that the agent before intended and that did happen is not done twice")
+    func pastIntended() {
+        var past = WorkerMachine.Past()
+        past.restartPending = true
+        past.lastLaunch = "a1"
+        past.backoffStep = 1
+        var adopted = WorkerFixture(past: past)
+        adopted.tell(.adopted("a2", pid: 7, ready: false, stopping: false, quiesced: false))
+        #expect(adopted.machine.launch == "a2")
+        adopted.wait(.seconds(15))
+        #expect(adopted.launches.isEmpty)
+        var ended = WorkerFixture(past: past)
+        ended.tell(.foundGone("a2", WorkerExit(how: .exited(1), at: ended.now), wasStopping: false))
+        #expect(ended.records == [.workerExit] && ended.machine.backoffStep == 2)
+        ended.tell(.foundGone("a2", WorkerExit(how: .exited(1), at: ended.now), wasStopping: false))
+        #expect(ended.last.isEmpty)
+    }
+
+    @Test("what a latch has ended while it waited for its restart is on record: no later agent finds it due")
+    func latched() {
+        var worker = WorkerFixture.at(.backoff)
+        worker.tell(.latched("l1"))
+        #expect(worker.records == [.workerStop] && worker.machine.phase == .stopped && !worker.machine.past.restartPending)
+    }
+
+    @Test("a machine in any phase hands on what the next one needs", arguments: WorkerFixture.At.allCases)
+    func past(at phase: WorkerFixture.At) {
+        var worker = WorkerFixture.at(phase)
+        worker.lock()
+        worker.unlock()
+        let past = worker.machine.past
+        let next = WorkerMachine(worker: "w@h", policy: worker.machine.policy, past: past, now: worker.now)
+        #expect(next.past == past && next.launch == nil && next.slot == nil && next.generation == worker.machine.generation)
+    }
 }

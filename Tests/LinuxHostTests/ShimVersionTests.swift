@@ -69,7 +69,7 @@ import Testing
                 try fixture.expectGone(connection)
                 #expect(try directory.exit?.latch == "l1")
             } else {
-                let latch = LatchFile(id: "l2", scope: LatchFile.Scope(services: ["stop"]), by: "t", reason: "r", at: "2026-11-22T00:00:00Z")
+                let latch = LatchFile(id: "l2", by: "t", reason: "r", unixMicroseconds: 0, scope: LatchFile.Scope(services: ["stop"]))
                 let report = LocalEmergencyStop.run(runDirectory: fixture.runDirectory, stateDirectory: nil, latch: latch)
                 #expect(report.everythingGone)
                 try fixture.expectGone(connection)

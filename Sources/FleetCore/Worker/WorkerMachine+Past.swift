@@ -41,6 +41,25 @@ extension WorkerMachine {
         }
     }
 
+    /// The same for whoever goes on with this worker later.
+    package var past: Past {
+        var past = Past()
+        past.generation = generation
+        past.restarts = restarts
+        past.lastExit = lastExit
+        past.lastLaunch = lastLaunch
+        past.verification = verification
+        past.recentStarts = recentStarts
+        past.backoffStep = backoffStep
+        past.readySince = readySince
+        past.unhealthy = ownStop
+        if case .backoff = phase { past.restartPending = true }
+        if case .failed(let why) = phase { past.failed = why }
+        past.lock = lock
+        past.remark = remark
+        return past
+    }
+
     // MARK: Adoption
 
     mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
@@ -72,7 +91,12 @@ extension WorkerMachine {
     }
 
     mutating func foundGone(_ launch: LaunchID, _ exit: WorkerExit, wasStopping: Bool, _ now: BootTime) -> [Effect] {
-        guard case .stopped = phase else { return [] }  // repeated
+        switch phase {
+        case .stopped: break
+        // A restart that was intended, and did happen.
+        case .backoff where lastLaunch != launch: break
+        default: return []  // repeated
+        }
         lastExit = exit
         lastLaunch = launch
         doomed = false

@@ -460,7 +460,10 @@ package struct WorkerMachine: Equatable, Sendable {
             // What the shim may have begun meanwhile dies even if the latch is released before it is heard of.
             doomed = true
             effects = [.killTree(latch: id)]
-        case .backoff: enter(.stopped, now)
+        case .backoff:
+            enter(.stopped, now)
+            // An agent that starts again must not find a restart still due.
+            effects = [.record(.workerStop, order: nil, fields: [Field("already", "stopped"), Field("latch", id), Field("why", "not restarted")])]
         case .stopped, .verifying, .failed: break
         }
         if let order = slot, order.verb != "stop" {
