@@ -71,7 +71,7 @@ extension Agent {
         let shell = shell(command.service)
         let isHostWide: Bool =
             switch command.what {
-            case .readGate, .readStreams: true;
+            case .readGate, .readStreams, .layout: true;
             default: false
             }
         guard shell != nil || isHostWide else {
@@ -97,6 +97,7 @@ extension Agent {
         case (.readDetail, let shell?): readDetail(shell, operation)
         case (.readGate(let gate), _): readGate(gate, operation)
         case (.readStreams, _): readStreams(operation)
+        case (.layout(let request), _): answerLayout(request, command, operation)
         case (.verify, let shell?): verify(shell, operation)
         case (.snapshot, let shell?): snapshot(shell, operation)
         default: publish(operation, .failedTo, slug: "unknown-command", text: "this agent does not know that command")
@@ -240,6 +241,17 @@ extension Agent {
     }
 
     // MARK: Questions
+
+    private func answerLayout(_ request: WireLayoutRequest, _ command: WireCommand, _ operation: Operation) {
+        layout.handle(
+            request, by: command.origin, reason: command.reason, run: command.run == 0 ? nil : command.run, operation: operation.id
+        ) { result in
+            var result = result
+            result.operation = operation.id
+            result.boottimeNs = Clock.boottime().nanoseconds
+            operation.publish(result)
+        }
+    }
 
     private func readGate(_ gate: WireReadGate, _ operation: Operation) {
         let probe = part.workers.lazy.flatMap { worker in worker.gates.map { (worker.service, $0) } }

@@ -54,6 +54,7 @@ package final class Agent: @unchecked Sendable {
     private(set) var latches: LatchKeeper!
     private(set) var prober: Prober!
     private(set) var logs: LogService!
+    private(set) var layout: LayoutService!
     private(set) var localRuns: LocalRuns!
     private(set) var localServer: LocalServer!
     var operations = OperationMemory()
@@ -147,6 +148,7 @@ package final class Agent: @unchecked Sendable {
         stopChecks = StopChecks(agent: self)
         prober = Prober(agent: self)
         logs = LogService(agent: self)
+        layout = LayoutService(agent: self)
         localRuns = LocalRuns(agent: self, after: fold.lastRun)
         localServer = LocalServer(agent: self)
     }
@@ -365,6 +367,7 @@ package final class Agent: @unchecked Sendable {
         latches.scan()
         prober.tick()
         logs.tick(now: Clock.boottime())
+        layout.tick(now: Clock.boottime())
         for shell in shells { shell.lookWhetherDying() }
         for dialer in dialers { dialer.look() }
         // What was just asked is answered by then as a rule: one report a second, not two. With nothing asked it goes out with
@@ -408,16 +411,19 @@ package final class Agent: @unchecked Sendable {
         report.dependencies = prober.dependencies
         report.streams = prober.streams
         if let facts = prober.facts { report.facts = facts }
+        // Where the inventory says whom to ask for the time, that word counts.
+        if let time = layout.time { report.facts.time = WireTimeState(time.reading, at: time.at) }
         report.latches = WireLatchSet(latches.book)
         report.journalHead = journal.head
         report.agentVersion = Self.version
         report.warnings = warnings
         report.sequence = reportSequence
+        report.drift = layout.drift
         return report
     }
 
     var warnings: [String] {
-        var warnings = startProblems + prober.unreadable + logs.warnings
+        var warnings = startProblems + prober.unreadable + logs.warnings + layout.warnings
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")

@@ -29,6 +29,7 @@ struct LocalRoutes {
             case (.POST, Route.hold): try hold(order(APIHoldRequest.self, body))
             case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
             case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
+            case (.POST, Route.layout): try layout(order(APILayoutAsk.self, body))
             case (.GET, Route.runs):
                 var list = APIRunList()
                 list.runs = agent.localRuns.all
@@ -236,6 +237,31 @@ struct LocalRoutes {
         var done = APIDone()
         done.text = "released \(released.map(\.id).joined(separator: ", ")); nothing was started"
         try answer(done)
+    }
+
+    // MARK: Layout
+
+    private func layout(_ ask: APILayoutAsk) throws {
+        guard ask.hosts.allSatisfy({ $0 == agent.host.raw }) else {
+            throw APIProblem(slug: "not-here", what: "REFUSED  \(agent.host) knows the layout of no other host", then: "ask the coordinator")
+        }
+        guard ask.request.what != .apply || !ask.reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  layout apply without a reason", then: "add --reason TEXT")
+        }
+        let host = agent.host.raw
+        let reply = LocalReply(reply, keepAlive)
+        agent.layout.handle(ask.request, by: peer.origin, reason: ask.reason, run: nil, operation: "local-" + Random.hex(8)) { result in
+            var one = APIHostLayout()
+            one.host = host
+            one.answer = result.layout
+            if result.outcome != .done {
+                let word = result.outcome == .refused ? "REFUSED" : "FAILED"
+                one.problem = APIProblem(slug: result.slug, what: "\(word)  layout of \(host)", why: result.text)
+            }
+            var answers = APILayoutAnswers()
+            answers.hosts = [one]
+            reply.answer(answers)
+        }
     }
 
     // MARK: Logs and audit

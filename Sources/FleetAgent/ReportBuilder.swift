@@ -49,6 +49,10 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
+        if let facts = shell.agent.prober.workers[shell.service], facts.pid == machine.pid {
+            if let count = facts.openFiles { report.openFiles = count }
+            if let count = facts.connections { report.connections = count }
+        }
         if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
         report.note = note(shell)
         report.sinceBoottimeNs = machine.since.nanoseconds
@@ -108,7 +112,7 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64) -> WireHostFacts {
+    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64, at now: BootTime) -> WireHostFacts {
         var wire = WireHostFacts()
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
@@ -127,6 +131,8 @@ enum ReportBuilder {
         wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
         wire.upNs = UInt64(clamping: (facts.uptime ?? .zero).nanoseconds)
         wire.certificateDaysLeft = certificateDaysLeft
+        wire.kernelCmdline = facts.commandLine ?? ""
+        if let time = facts.time { wire.time = WireTimeState(time, at: now) }
         return wire
     }
 }
