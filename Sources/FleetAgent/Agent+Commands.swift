@@ -19,6 +19,11 @@ extension Agent {
         case resume
         case holdWait(Duration)
         case holdRelease(kill: Bool)
+        /// The order's reason is the lock's text.
+        case lock
+        case unlock
+        /// Empty: the note is taken away.
+        case note(String)
 
         var word: String {
             switch self {
@@ -27,6 +32,9 @@ extension Agent {
             case .quiesce: "quiesce"
             case .resume: "resume"
             case .holdWait, .holdRelease: "hold"
+            case .lock: "lock"
+            case .unlock: "unlock"
+            case .note: "note"
             }
         }
     }
@@ -83,6 +91,11 @@ extension Agent {
         case (.resume, let shell?): begin(.resume, order, shell)
         case (.holdWait(let wait), let shell?): begin(.holdWait(.nanoseconds(Int64(clamping: wait.forNs))), order, shell)
         case (.holdRelease(let release), let shell?): begin(.holdRelease(kill: release.kill), order, shell)
+        case (.lock, let shell?): begin(.lock, order, shell)
+        case (.unlock, let shell?): begin(.unlock, order, shell)
+        case (.remark(let remark), let shell?): begin(.note(remark.text), order, shell)
+        case (.readDetail, let shell?):
+            detail(of: shell) { [self] detail in publish(operation, .done, shell: shell) { $0.detail = detail } }
         case (.readGate(let gate), _): readGate(gate, operation)
         case (.readStreams, _): readStreams(operation)
         case (.verify, let shell?): verify(shell, operation)
@@ -128,6 +141,11 @@ extension Agent {
         case .resume: shell.handle(.resumeRequested(order))
         case .holdWait(let time): shell.handle(.holdWaitRequested(order, time))
         case .holdRelease(let kill): shell.handle(.holdReleaseRequested(order, kill: kill))
+        case .lock: shell.handle(.lockRequested(order, Mark(by: order.by, text: order.reason, unixMicroseconds: Clock.unixMicroseconds())))
+        case .unlock: shell.handle(.unlockRequested(order))
+        case .note(let text):
+            let mark = text.isEmpty ? nil : Mark(by: order.by, text: text, unixMicroseconds: Clock.unixMicroseconds())
+            shell.handle(.remarkRequested(order, mark))
         }
     }
 

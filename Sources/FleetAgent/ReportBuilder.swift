@@ -54,6 +54,10 @@ enum ReportBuilder {
         report.sinceBoottimeNs = machine.since.nanoseconds
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
+        if let lock = machine.lock { report.lock = WireMark(lock) }
+        if let remark = machine.remark { report.remark = WireMark(remark) }
+        report.health = machine.health(now: now)
+        report.dumpedBytes = machine.dumpedBytes
         return report
     }
 
