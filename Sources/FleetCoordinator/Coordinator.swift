@@ -51,6 +51,8 @@ package final class Coordinator: @unchecked Sendable {
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
+    /// In which people's times are said.
+    let zone: FleetZone
 
     var hosts: [HostName: HostRecord]
     var runs: [UInt64: RunRecord] = [:]
@@ -95,6 +97,7 @@ package final class Coordinator: @unchecked Sendable {
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
         epoch = fold.epoch + 1
         instance = Random.hex(8)
+        zone = FleetZone(named: inventory.timezone)
         lastRun = fold.lastRun
         baseline = fold.baseline
         let builder = HostPartBuilder(inventory: inventory)
