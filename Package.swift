@@ -20,6 +20,7 @@ let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let client: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 let package = Package(
@@ -31,6 +32,7 @@ let package = Package(
         .executable(name: "trading-shim", targets: ["trading-shim"]),
         .executable(name: "trading-demo", targets: ["trading-demo"]),
         .executable(name: "trading-bench", targets: ["trading-bench"]),
+        .executable(name: "trading-bench-floor", targets: ["trading-bench-floor"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
@@ -39,6 +41,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        // Of Foundation it takes FoundationEssentials alone; only the coordinator links it.
+        .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
@@ -78,7 +82,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "FleetCoordinator",
-            dependencies: ["FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", client, http, protobuf, log,
+            ] + nio,
             swiftSettings: strict),
         .target(
             name: "FleetServer",
@@ -109,6 +115,11 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
         .executableTarget(
             name: "trading-shim",
+            cSettings: [.unsafeFlags(["-Os"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+        // The kernel's floor, and small workers: for benchmarks and tests.
+        .executableTarget(
+            name: "trading-bench-floor",
             cSettings: [.unsafeFlags(["-Os"])],
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
         .executableTarget(
@@ -146,6 +157,10 @@ let package = Package(
             dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", "LinuxHost", log],
             swiftSettings: strict),
         .testTarget(
+            name: "FleetCoordinatorTests",
+            dependencies: ["FleetCoordinator", "FleetAPI", "FleetCore", "FleetJournal", "FleetWire", "LinuxHost", http, log] + nio,
+            swiftSettings: strict),
+        .testTarget(
             name: "FleetAgentTests",
             dependencies: [
                 "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
@@ -155,8 +170,16 @@ let package = Package(
             name: "FleetTests",
             dependencies: [
                 "FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "FleetJournal", "FleetClient", "FleetInventory", "LinuxHost", "trading",
-                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo",
+                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo", "FleetAgent", "torture-worker",
             ],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "torture-worker", path: "Tests/TortureWorker",
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+        .testTarget(
+            name: "SystemdTests",
+            dependencies: ["trading", "trading-coordinator", "trading-agent", "trading-shim", "trading-bench-floor"],
+            exclude: ["machine"],
             swiftSettings: strict),
     ]
 )

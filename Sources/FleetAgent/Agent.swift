@@ -1,3 +1,4 @@
+internal import FleetAPI
 internal import FleetCore
 internal import FleetJournal
 internal import FleetTrust
@@ -166,13 +167,7 @@ package final class Agent: @unchecked Sendable {
         localServer.open()
         for shell in shells { shell.resume() }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
-        if rebooted {
-            for shell in shells where shell.declaration.spec.startAfterBoot && shell.machine.latch == nil {
-                order(.start, shell, by: "agent", reason: "start_after_boot", run: nil) { [log] result in
-                    if result.outcome != .done { log.error("not started after boot", metadata: ["why": "\(result.text)"]) }
-                }
-            }
-        }
+        if rebooted { startAfterBoot() }
         guard let trust else { return }
         for address in settings.coordinators {
             do {
@@ -184,6 +179,20 @@ package final class Agent: @unchecked Sendable {
             } catch {
                 log.error("cannot dial", metadata: ["coordinator": "\(address)", "error": "\(error)"])
             }
+        }
+    }
+
+    /// What the inventory declares with `after_boot: start`, in order, as a local run of this agent's own.
+    private func startAfterBoot() {
+        var request = APIRunRequest()
+        request.reason = "after_boot: start"
+        request.scope.services = shells.filter { $0.isDeclared && $0.declaration.spec.startAfterBoot && $0.machine.latch == nil }.map(\.service)
+        guard !request.scope.services.isEmpty else { return }
+        do {
+            let accepted = try localRuns.order(kind: "start", request, by: "agent")
+            log.notice("starting after boot", metadata: ["run": "\(accepted.run)", "workers": "\(request.scope.services.count)"])
+        } catch {
+            log.error("not started after boot", metadata: ["why": "\(error.what)"])
         }
     }
 

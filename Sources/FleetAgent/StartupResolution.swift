@@ -99,8 +99,9 @@ final class StartupResolution: @unchecked Sendable {
             let exit: WorkerExit
             if let kept = record?.exit {
                 switch kept.how {
-                // Nothing ran: there is no end to tell.
-                case .never, .failed: continue
+                case .never, .failed:
+                    shell.recordNothingRan(folded.launch)
+                    continue
                 case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
             } else if record != nil || rebooted {
@@ -108,6 +109,7 @@ final class StartupResolution: @unchecked Sendable {
                 exit = WorkerExit(how: .unknown, at: Clock.boottime())
             } else {
                 // The intent got no further than the journal.
+                shell.recordNothingRan(folded.launch)
                 continue
             }
             ended.append((shell, exit))

@@ -194,6 +194,7 @@ extension WorkerShell {
         switch exit.how {
         case .never:
             if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
+            if adoption != nil { recordNothingRan(id.raw) }
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
         case .exited, .signalled, .unknown:
@@ -227,6 +228,12 @@ extension WorkerShell {
         agent.files.submit { [log] in
             do { try Files.remove(pidFile) } catch { log.warning("a PID file is left", metadata: ["error": "\(error)"]) }
         }
+    }
+
+    /// Ends the intent of an agent that was gone before it said `go`: every intent has its end on record.
+    func recordNothingRan(_ launch: String) {
+        let fields = [WorkerMachine.Field("launch", launch), WorkerMachine.Field("why", "the agent ended before it let it go; nothing ran")]
+        agent.journal.append([AgentJournal.Draft(event: AuditEvent.workerLaunchFailed.rawValue, worker: name.description, fields: fields)]) { _ in }
     }
 
     // MARK: Loss of the stream
@@ -293,8 +300,8 @@ extension WorkerShell {
                 try PIDFD(opening: worker).signal(SIGKILL)
             }
             if let cgroup = try directory.cgroup { try Cgroup.kill(cgroup) }
-            for pid in try Processes.holding(slot: directory.slot) {
-                try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
+            for identity in try Processes.holding(slot: directory.slot) {
+                try PIDFD(opening: identity).signal(SIGKILL)
             }
         } catch {
             log.debug("looking at a lost launch", metadata: ["why": "\(error)"])

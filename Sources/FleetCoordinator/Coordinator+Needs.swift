@@ -14,7 +14,7 @@ extension Coordinator {
             guard let host = hosts[spec.name] else { continue }
             guard host.isKnown(now: time.boot, bound: settings.reportBound) else {
                 let since = host.lastWordAt.map { "no word for \((time.boot - $0).words)" } ?? "has never reported"
-                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.")
+                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")
                 continue
             }
             for worker in host.report?.workers ?? [] { lines += needs(worker, on: spec.name, time) }
@@ -30,12 +30,15 @@ extension Coordinator {
         return lines.filter { $0.hasPrefix("! ") } + lines.filter { !$0.hasPrefix("! ") }
     }
 
+    /// Who was told of it and when, in brackets; empty: nobody.
+    private func paged(_ event: AlertSpec.Event, _ subject: String) -> String { alerts?.paged(event, subject) ?? "" }
+
     private func needs(_ worker: WireWorkerReport, on host: HostName, _ time: Moment) -> [String] {
         let name = "\(worker.service)@\(host)"
         var lines: [String] = []
         switch worker.state {
-        case .held: lines.append("! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …")
-        case .failed: lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)")
+        case .held: lines.append("! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))")
+        case .failed: lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))")
         case .dumping:
             let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
             lines.append("! \(name) is dumping core\(written), and still holds its sockets")

@@ -116,6 +116,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.lastWordAt = time
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
+        alerts?.reported(host, report)
         for worker in report.workers where !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
             let name = WorkerName(ServiceName(worker.service), on: host)
             if let known = launchSinceBaseline[name], known != worker.launch { relaunched.insert(name) }

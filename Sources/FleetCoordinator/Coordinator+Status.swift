@@ -19,6 +19,7 @@ extension Coordinator {
         status.latches = table.book.inForce.map { WireLatch($0) }
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }
         status.needsAPerson = needs(time)
+        status.alerts = alerts?.status() ?? []
         return status
     }
 

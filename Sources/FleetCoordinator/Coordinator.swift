@@ -53,6 +53,8 @@ package final class Coordinator: @unchecked Sendable {
     let parts: [HostName: WireHostPart]
     /// In which people's times are said.
     let zone: FleetZone
+    /// nil: nobody is declared who could be told, or this is a relay.
+    let alerts: AlertDesk?
 
     var hosts: [HostName: HostRecord]
     var runs: [UInt64: RunRecord] = [:]
@@ -103,6 +105,8 @@ package final class Coordinator: @unchecked Sendable {
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0)) })
+        alerts = AlertDesk(
+            inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
     }
 
@@ -120,10 +124,11 @@ package final class Coordinator: @unchecked Sendable {
                     .runInterrupted, by: past.by, reason: past.reason, run: past.id,
                     fields: [("why", "the coordinator ended during it; order again")]))
         }
-        let committed = records
+        let committed = records + AlertDesk.unfinished(fold.alerts)
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             journal.append(committed) { result in continuation.resume(with: result.map { _ in }.mapError { $0 as any Error }) }
         }
+        alerts?.begin { [weak self] host in self?.hosts[host]?.whyUnknown ?? "" }
         home.execute { [self] in
             for past in fold.unfinished {
                 runs[past.id]?.api.state = .aborted
@@ -140,6 +145,7 @@ package final class Coordinator: @unchecked Sendable {
             }
             for stream in logStreams.values { stream.continuation.finish() }
         }
+        alerts?.close()
         journal?.close()
     }
 

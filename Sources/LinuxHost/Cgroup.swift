@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Cgroups of version 2 without a controller: each knows the processes of one launch and kills them at once (cgroups(7)).
@@ -11,15 +12,6 @@ package enum Cgroup {
 
         /// Where the cgroup of one launch goes; the shim makes it and removes it.
         package func directory(service: String, launch: String) -> String { "\(path)/\(service).\(launch)" }
-
-        /// What launches have left behind, empty ones removed.
-        ///
-        /// For an agent's start: a shim that was killed can't remove its own.
-        package func removeEmpty() throws(LinuxError) {
-            for name in try Files.listIfPresent(path) where name.contains(".") && Files.isDirectory("\(path)/\(name)") {
-                if try Cgroup.isEmpty("\(path)/\(name)") { Cgroup.remove("\(path)/\(name)") }
-            }
-        }
     }
 
     /// The place for this process's launches: the `declared` one, else its own cgroup where that was delegated to it, otherwise `trading` at the
@@ -28,8 +20,8 @@ package enum Cgroup {
     /// Throws where version 2 isn't mounted, can't be written to, or has no `cgroup.kill` (Linux before 5.14).
     package static func place(at declared: String? = nil) throws(LinuxError) -> Place {
         guard let mount = try mountPoint() else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
-        let own = try ownPath()
-        let base = declared ?? (own == "/" || own.hasPrefix("/..") ? "\(mount)/trading" : "\(mount)\(own)")
+        let own = "\(mount)\(try ownPath())"
+        let base = declared ?? (isDelegated(own) ? own : "\(mount)/trading")
         if mkdir(base, 0o755) != 0, errno != EEXIST { throw .last("make the cgroup", base) }
         let probe = "\(base)/probe.\(getpid())"
         guard mkdir(probe, 0o755) == 0 else { throw .last("make the cgroup", probe) }
@@ -62,7 +54,18 @@ package enum Cgroup {
     }
 
     /// The processes in it, not those of cgroups below.
-    package static func processes(_ path: String) throws(LinuxError) -> [Int32] {
+    package static func processes(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
+        var found: [ProcessIdentity] = []
+        for pid in try numbers(path) {
+            guard let stat = try ProcessStat.read(pid: pid) else { continue }
+            found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: try BootID.read()))
+        }
+        // Identified, then looked at again: a number that was another's by then is not in it.
+        let still = Set(try numbers(path))
+        return found.filter { still.contains($0.pid) }
+    }
+
+    private static func numbers(_ path: String) throws(LinuxError) -> [Int32] {
         do {
             guard let bytes = try Files.readIfPresent("\(path)/cgroup.procs", limit: 1 << 20) else { return [] }
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }
@@ -74,6 +77,13 @@ package enum Cgroup {
 
     /// Removes an empty one; one that isn't stays.
     package static func remove(_ path: String) { rmdir(path) }
+
+    /// Marked so by systemd (Delegate=yes), or an ordinary user's to write to; never a login session that root's agent was
+    /// started from by hand.
+    private static func isDelegated(_ path: String) -> Bool {
+        if clinux_attribute_is_set(path, "trusted.delegate") || clinux_attribute_is_set(path, "user.delegate") { return true }
+        return geteuid() != 0 && access("\(path)/cgroup.procs", W_OK) == 0
+    }
 
     /// proc_mounts(5): device, mount point, type.
     private static func mountPoint() throws(LinuxError) -> String? {

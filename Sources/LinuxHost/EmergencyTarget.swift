@@ -173,23 +173,10 @@ final class EmergencyTarget {
     }
 
     /// Processes of this launch whose shim is dead: known by the slot that they hold, and by their cgroup.
-    private func orphans() throws(LinuxError) -> [ProcessIdentity] {
-        let cgroup = try launch.cgroup
-        var found: [ProcessIdentity] = []
-        let candidates = try Processes.holding(slot: launch.slot) + members(cgroup)
-        for pid in Set(candidates) {
-            // Identified first, then looked at again: both times it must have been the same one.
-            guard let identity = try present(pid) else { continue }
-            let holds = try Processes.holds(pid: pid, slot: launch.slot)
-            let isMember = try members(cgroup).contains(pid)
-            if holds || isMember { found.append(identity) }
-        }
+    private func orphans() throws(LinuxError) -> Set<ProcessIdentity> {
+        var found = Set(try Processes.holding(slot: launch.slot))
+        if let cgroup = try launch.cgroup { found.formUnion(try Cgroup.processes(cgroup)) }
         return found
-    }
-
-    private func members(_ cgroup: String?) throws(LinuxError) -> [Int32] {
-        guard let cgroup else { return [] }
-        return try Cgroup.processes(cgroup)
     }
 }
 

@@ -26,7 +26,7 @@ extension HostTopology {
         topology.online = online
         topology.smtControl = tree.attempt("SMT") { tree throws(LinuxError) in try tree.text("/sys/devices/system/cpu/smt/control") }
         for index in topology.nodes.indices {
-            topology.nodes[index].pools = Self.pools(ofNode: topology.nodes[index].number, &tree)
+            Self.readPools(of: &topology.nodes[index], &tree)
         }
         topology.interruptLines = InterruptLines.read(interfaces: topology.interfaces, &tree)
         topology.passingNotes = tree.notes
@@ -78,20 +78,29 @@ extension HostTopology {
     }
 
     /// admin-guide/mm/hugetlbpage.rst.
-    private static func pools(ofNode node: Int, _ tree: inout HostTree) -> [Pool] {
-        let directory = "/sys/devices/system/node/node\(node)/hugepages"
-        let names = tree.attempt("hugepage pools") { tree throws(LinuxError) in try Files.list(tree.root + directory) } ?? []
-        var pools: [Pool] = []
-        for name in names {
+    private static func readPools(of node: inout Node, _ tree: inout HostTree) {
+        let directory = "/sys/devices/system/node/node\(node.number)/hugepages"
+        node.pools = []
+        node.unreadPools = nil
+        // A kernel without hugepages has no such directory.
+        let listed = tree.attempt("hugepage pools") { tree throws(LinuxError) in
+            try Files.listIfPresent(tree.root + directory)
+        }
+        guard let listed else { return }
+        node.unreadPools = []
+        for name in listed {
             guard name.hasPrefix("hugepages-"), name.hasSuffix("kB"), let kilobytes = UInt64(name.dropFirst(10).dropLast(2)),
                 kilobytes < 1 << 50
             else { continue }
             let total = tree.attempt("hugepage pools") { tree throws(LinuxError) in try tree.number("\(directory)/\(name)/nr_hugepages") as UInt64 }
-            guard let total else { continue }
+            guard let total else {
+                node.unreadPools?.insert(kilobytes * 1024)
+                continue
+            }
             let free = tree.attempt("free hugepages") { tree throws(LinuxError) in try tree.number("\(directory)/\(name)/free_hugepages") as UInt64 }
-            pools.append(Pool(pageBytes: kilobytes * 1024, total: total, free: free))
+            node.pools.append(Pool(pageBytes: kilobytes * 1024, total: total, free: free))
         }
-        return pools.sorted { $0.pageBytes < $1.pageBytes }
+        node.pools.sort { $0.pageBytes < $1.pageBytes }
     }
 
     /// Whom the kernel leaves in peace.

@@ -111,8 +111,11 @@ package struct LaunchDirectory: Hashable, Sendable {
     package var socketDirectory: String { path }
     package static let socketName = "s"
 
-    /// For the record of a launch that is over.
-    package func remove() throws(LinuxError) { try Files.removeTree(path) }
+    /// For the record of a launch that is over, and its cgroup, which a shim that was killed has left behind.
+    package func remove() throws(LinuxError) {
+        if let cgroup = try cgroup { Cgroup.remove(cgroup) }
+        try Files.removeTree(path)
+    }
 
     private var parent: String { Files.split(path).directory }
 

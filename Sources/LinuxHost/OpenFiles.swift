@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// What a process has open, by the links in /proc/PID/fd (proc_pid_fd(5)).
@@ -5,8 +6,10 @@ package struct OpenFiles: Equatable, Sendable {
     package let count: Int
     /// `/path`, `socket:[1234]`, `anon_inode:[eventpoll]`; at most as many as asked for, by descriptor.
     package let targets: [String]
-    /// Of all of them.
+    /// Of all sockets but those that are known to be neither TCP nor UDP.
     package let socketInodes: Set<UInt64>
+    /// Of those that are TCP.
+    package let tcpInodes: Set<UInt64>
 
     /// ESRCH: no such process; EACCES: it belongs to another user.
     package static func read(pid: Int32, limit: Int = 64) throws(LinuxError) -> OpenFiles {
@@ -14,6 +17,7 @@ package struct OpenFiles: Equatable, Sendable {
         let descriptors = try entries(directory, pid).sorted()
         var targets: [String] = []
         var inodes: Set<UInt64> = []
+        var tcp: Set<UInt64> = []
         var gone = 0
         for descriptor in descriptors {
             let target: String
@@ -26,9 +30,13 @@ package struct OpenFiles: Equatable, Sendable {
                 continue
             }
             if targets.count < limit { targets.append(target) }
-            if let inode = inode(ofSocket: target) { inodes.insert(inode) }
+            guard let inode = inode(ofSocket: target) else { continue }
+            // Unix, netlink and packet sockets are in none of the tables that TCP and UDP are looked for in.
+            let kind = transport("\(directory)/\(descriptor)")
+            if kind != .other { inodes.insert(inode) }
+            if kind == .tcp { tcp.insert(inode) }
         }
-        return OpenFiles(count: descriptors.count - gone, targets: targets, socketInodes: inodes)
+        return OpenFiles(count: descriptors.count - gone, targets: targets, socketInodes: inodes, tcpInodes: tcp)
     }
 
     /// Without looking at any of them.
@@ -41,6 +49,17 @@ package struct OpenFiles: Equatable, Sendable {
             guard error.errno == ENOENT else { throw error }
             throw LinuxError("list what is open in", "process \(pid)", errno: ESRCH)
         }
+    }
+
+    private enum Transport { case tcp, udp, other, unknown }
+
+    private static func transport(_ path: String) -> Transport {
+        var buffer = [CChar](repeating: 0, count: 32)
+        let length = clinux_socket_protocol(path, &buffer, buffer.count)
+        guard length > 0 else { return .unknown }
+        let name = String(decoding: buffer[..<length].map(UInt8.init(bitPattern:)).prefix { $0 != 0 }, as: UTF8.self)
+        if name.hasPrefix("TCP") || name.hasPrefix("MPTCP") { return .tcp }
+        return name.hasPrefix("UDP") ? .udp : .other
     }
 
     /// `socket:[1234]`

@@ -59,27 +59,20 @@ package enum Processes {
     ///
     /// Reads descriptor links alone: nothing that takes a hot process's mmap lock. What has closed the descriptor is not
     /// found this way; while its shim lives that one knows it, and its cgroup if it has one.
-    package static func holding(slot path: String) throws(LinuxError) -> [Int32] {
+    package static func holding(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
         var slot = stat()
         guard stat(path, &slot) == 0 else {
             if errno == ENOENT { return [] }
             throw .last("look at", path)
         }
-        var found: [Int32] = []
+        let bootID = try BootID.read()
+        var found: [ProcessIdentity] = []
         for name in try Files.list("/proc") {
-            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, slot) else { continue }
-            found.append(pid)
+            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, slot), let stat = try ProcessStat.read(pid: pid) else { continue }
+            // Identified, then looked at again: both times it must have been the same one.
+            if holds(pid: pid, slot) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
         }
         return found
-    }
-
-    static func holds(pid: Int32, slot path: String) throws(LinuxError) -> Bool {
-        var slot = stat()
-        guard stat(path, &slot) == 0 else {
-            if errno == ENOENT { return false }
-            throw .last("look at", path)
-        }
-        return holds(pid: pid, slot)
     }
 
     /// Workers inherit the slot as the number 100 or a higher one and without close-on-exec; those who only look at its

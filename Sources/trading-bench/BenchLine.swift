@@ -3,14 +3,19 @@ struct BenchLine: Sendable {
     let metric: String
     let unit: String
     let value: Double
+    /// Another program that the figure is of.
+    let peer: String?
 
-    init(_ metric: String, _ unit: String, _ value: Double) {
+    init(_ metric: String, _ unit: String, _ value: Double, peer: String? = nil) {
         self.metric = metric
         self.unit = unit
         self.value = value
+        self.peer = peer
     }
 
-    func text(bench: String) -> String { "bench=\(bench) metric=\(metric) unit=\(unit) value=\(Self.number(value))" }
+    func text(bench: String) -> String {
+        "bench=\(bench) metric=\(metric) unit=\(unit) value=\(Self.number(value))\(peer.map { " peer=\($0)" } ?? "")"
+    }
 
     static func print(bench: String, _ lines: [BenchLine]) {
         for line in lines { Swift.print(line.text(bench: bench)) }

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 static struct {
-    bool armed, timer_made, over, namespace_tried;
+    bool armed, timer_made, over, signalled, namespace_tried;
     int timer, signal, namespace_errno;
     pid_t init;
     uint64_t epoch, soft, hard, ttl;
@@ -35,7 +35,7 @@ bool fence_is_armed(void) { return fence.armed; }
 bool fence_has_namespace(void) { return fence.init > 0; }
 pid_t fence_init(void) { return fence.init; }
 void fence_init_reaped(void) { fence.init = 0; }
-const char *fence_word(void) { return fence.over ? "soft" : ""; }
+const char *fence_word(void) { return fence.signalled ? "soft" : ""; }
 
 /// The namespace's init: reaps, and dies with the shim.
 static void init_run(int ready) {
@@ -55,9 +55,7 @@ static void init_run(int ready) {
     }
 }
 
-void fence_namespace_make(void) {
-    if (!shim.conf.fence) return;
-    fence.namespace_tried = true;
+static void namespace_make(void) {
     int ready[2];
     if (pipe2(ready, O_CLOEXEC) != 0) {
         fence.namespace_errno = errno;
@@ -86,6 +84,14 @@ void fence_namespace_make(void) {
     }
     close(ready[0]);
     if (ready[1] >= 0) close(ready[1]);
+}
+
+void fence_namespace_make(void) {
+    if (!shim.conf.fence) return;
+    fence.namespace_tried = true;
+    namespace_make();
+    char line[LINE_MAX_BYTES];
+    if (fence.namespace_errno != 0) clients_send_event(2, fence_event(2, line, sizeof line));
 }
 
 static bool timer_arm(uint64_t hard) {
@@ -142,6 +148,7 @@ void fence_turn(void) {
     if (shim.phase == PHASE_WAITING) {
         if (shim.how == HOW_OPEN) shim.how = HOW_NEVER;
     } else if (shim.phase < PHASE_EXITED) {
+        fence.signalled = true;
         worker_signal(fence.signal);
     }
     clients_send_event(2, fence_event(1, line, sizeof line));

@@ -1,7 +1,8 @@
 // The worker's NOTIFY_SOCKET (sd_notify(3)): a datagram socket that is always drained, so that a worker which notifies
 // with a blocking send never stalls, agent or no agent.
 //
-// A key is [A-Z0-9_]+ of at most 48 bytes; of a value 512 bytes are kept, of keys 64. What each does:
+// A key is [A-Z0-9_]+ of at most 48 bytes; of a value 512 bytes are kept, of the
+// worker's own keys 64, and what comes later is dropped. What each does:
 //   READY STOPPING RELOADING MONOTONIC_USEC EXTEND_TIMEOUT_USEC ERRNO X_QUIESCED   forwarded at once when the value changes.
 //                   READY=1 ends a reload: RELOADING then reads 0
 //   WATCHDOG=1      the shim's own: keeps its clock, is not forwarded. The clock runs from the first of READY=1 and
@@ -99,6 +100,12 @@ static bool key_is_urgent(const char *key) {
     return false;
 }
 
+/// A worker that says hundreds of things of its own can't take the room of what an agent must hear.
+static bool key_fits(const char *key) {
+    bool known = key_is_urgent(key) || strcmp(key, "STATUS") == 0 || strcmp(key, "WATCHDOG_USEC") == 0;
+    return entry_count < (known ? NOTIFY_KEYS_MAX : NOTIFY_OTHER_KEYS_MAX);
+}
+
 static void forward(const char *key, const char *value) {
     char escaped[3 * NOTIFY_VALUE_BYTES_MAX + 4], line[LINE_MAX_BYTES];
     escape(escaped, sizeof escaped, value);
@@ -116,9 +123,10 @@ static void entry_forward(struct entry *entry, uint64_t now) {
 static void keep(const char *key, const char *value, uint64_t now) {
     int at = 0;
     while (at < entry_count && strcmp(entries[at].key, key) != 0) at++;
-    if (at == NOTIFY_KEYS_MAX) return;
+    bool first = at == entry_count;
+    if (first && !key_fits(key)) return;
     struct entry *entry = &entries[at];
-    bool first = at == entry_count, changed = first || strcmp(entry->value, value) != 0;
+    bool changed = first || strcmp(entry->value, value) != 0;
     if (first) {
         strcpy(entry->key, key);
         entry_count++;

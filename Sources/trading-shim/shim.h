@@ -86,7 +86,8 @@ enum {
     ANSWERS_KEPT = 64,
     ANSWER_BYTES_MAX = 192,
     LATCH_BYTES_MAX = 128,
-    NOTIFY_KEYS_MAX = 64,
+    NOTIFY_KEYS_MAX = 76,
+    NOTIFY_OTHER_KEYS_MAX = 64,  // the rest is for the keys of the protocol itself
     NOTIFY_KEY_BYTES_MAX = 48,
     NOTIFY_VALUE_BYTES_MAX = 512,
     CPUS_MAX = 1024,

@@ -222,7 +222,7 @@ struct AgentJournalFoldTests {
             Self.at(912, .workerFailed, [("why", "locked: not restarted")]),
         ]
         let past = past(records)
-        #expect(WorkerMachine(worker: "feed@md-1", policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == past)
+        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == past)
         #expect(AgentJournalFold([]).past(of: "feed", rebooted: false, unixNow: 0, bootNow: .zero) == WorkerMachine.Past())
     }
 }

@@ -64,6 +64,7 @@ struct HostTopologyTests {
         #expect(topology.nodes.map(\.number) == [0, 2])
         #expect(topology.node(0)?.memoryBytes == nil && topology.node(2)?.memoryBytes == 0)
         #expect(topology.node(0)?.pools == [.init(pageBytes: 1 << 30, total: 1, free: nil)])
+        #expect(topology.node(0)?.unreadPools == [2 << 20] && topology.node(2)?.unreadPools == [])
         #expect(topology.rcuNoCallbacks == nil && topology.interfaces == [.init(name: "eth0")])
         // Named in /proc/interrupts alone; eth01 is another's, and one has no affinity file.
         #expect(topology.interruptLines.map(\.number) == [24, 26])

@@ -28,13 +28,17 @@ final class MachineTree {
 
     /// With the newline that files of sysfs end with.
     func put(_ path: String, _ text: String) throws {
-        try Files.makeDirectory(String((root + path)[..<(root + path).lastIndex(of: "/")!]))
+        try makeParent(of: path)
         try Files.writeAtomically(root + path, Array("\(text)\n".utf8), sync: false)
     }
 
     func link(_ path: String, to target: String) throws {
-        try Files.makeDirectory(String((root + path)[..<(root + path).lastIndex(of: "/")!]))
+        try makeParent(of: path)
         try #require(symlink(target, root + path) == 0)
+    }
+
+    private func makeParent(of path: String) throws {
+        try Files.makeDirectory("\(root)/\(path.split(separator: "/").dropLast().joined(separator: "/"))")
     }
 
     func remove(_ path: String) throws { try Files.removeTree(root + path) }

@@ -22,7 +22,8 @@ import Testing
         let (directory, connection, worker) = try fixture.launch("feed", "exec sleep 1000")
         for line in [
             "", " ", "hello", "hello 3", "hello 1 2", "go", "go a b", "kill", "signal a", "signal a 0", "signal a 65", "signal b nine",
-            "signal c -9", "signal d 99999999999999999999", "go \u{1}", "kill x y z", String(repeating: "a", count: 4_000), "kill\u{0}a",
+            "signal c -9", "signal d 99999999999999999999", "go \u{1}", "kill x y z", String(repeating: "a", count: 4_000),
+            String(repeating: "b", count: 4_095), "kill\u{0}a",
             "signal \(String(repeating: "i", count: 65)) 9", "kill k \(String(repeating: "l", count: 129))", "\u{ff}\u{fe}",
         ] {
             let client = try ShimConnection(to: directory)

@@ -35,7 +35,8 @@ import Testing
 
     @Test("a launch of the version-1 shim is adopted, signalled and ends with its exit record read")
     func signalled() throws {
-        let directory = try spawnVersion1("feed", ShimProtocolTests.notify + "trap 'notify STOPPING=1 X_SENT=7; exit 4' TERM; notify READY=1; touch $OUT/up; while :; do sleep 0.01; done")
+        let directory = try spawnVersion1(
+            "feed", ShimProtocolTests.notify + "trap 'notify STOPPING=1 X_SENT=7; exit 4' TERM; notify READY=1; touch $OUT/up; while :; do sleep 0.01; done")
         do {
             let (first, _) = try negotiate(directory)
             try first.send(.go(id: "g"))
@@ -69,7 +70,7 @@ import Testing
                 try fixture.expectGone(connection)
                 #expect(try directory.exit?.latch == "l1")
             } else {
-                let latch = LatchFile(id: "l2", scope: LatchFile.Scope(services: ["stop"]), by: "t", reason: "r", at: "2026-11-22T00:00:00Z")
+                let latch = LatchFile(id: "l2", by: "t", reason: "r", unixMicroseconds: 1, scope: LatchFile.Scope(services: ["stop"]))
                 let report = LocalEmergencyStop.run(runDirectory: fixture.runDirectory, stateDirectory: nil, latch: latch)
                 #expect(report.everythingGone)
                 try fixture.expectGone(connection)
@@ -115,9 +116,11 @@ import Testing
 
     @Test("both versions can be connected to one shim")
     func both() throws {
-        let (directory, connection, _) = try fixture.launch("feed", "read x; exit 0")
+        let (directory, connection, _) = try fixture.launch("feed", "while [ ! -e $OUT/leave ]; do sleep 0.01; done")
         let old = try ShimConnection(to: directory)
         try old.send(.helloVersion1)
+        try fixture.expect(old, "shim") { $0 == .shim(version: 1, launch: directory.launch, phase: .running) }
+        try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
         try fixture.expectGone(old)
         try fixture.expectGone(connection)
     }

@@ -59,3 +59,10 @@ typedef struct {
 } clinux_clock;
 /// adjtimex(2) that sets nothing.
 int clinux_read_clock(clinux_clock *clock);
+/// getxattr(2): whether the attribute's value is "1".
+bool clinux_attribute_is_set(const char *path, const char *name);
+
+/// The inodes of every listening TCP socket of this network namespace (sock_diag(7)); their number, or -1 and errno (ENOBUFS past `max`).
+int clinux_listening_sockets(uint32_t *inodes, int max);
+/// `TCP`, `UDPv6`, `UNIX`, …, without an end mark, of a socket that /proc/PID/fd/N leads to; ENOTSUP or ENODATA of anything else.
+ssize_t clinux_socket_protocol(const char *path, char *name, size_t bytes);

@@ -40,6 +40,11 @@ package struct HostTopology: Equatable, Sendable {
         package var memoryBytes: UInt64?
         /// By size, smallest first.
         package var pools: [Pool]
+        /// Sizes that the kernel offers and whose pool could not be read; nil: which it offers could not be.
+        package var unreadPools: Set<UInt64>? = []
+
+        /// Whether a pool that isn't among `pools` may be there all the same.
+        func mayHave(_ pageBytes: UInt64) -> Bool { unreadPools?.contains(pageBytes) ?? true }
 
         package init(number: Int, cpus: CPUList, memoryBytes: UInt64? = nil, pools: [Pool] = []) {
             self.number = number

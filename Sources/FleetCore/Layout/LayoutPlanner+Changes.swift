@@ -53,8 +53,8 @@ extension LayoutPlanning {
             }
             guard wanted.count > 0 || node.pools.contains(where: { $0.pageBytes == wanted.pageBytes }) else { continue }
             guard let pool = node.pools.first(where: { $0.pageBytes == wanted.pageBytes }) else {
-                if node.pools.isEmpty, !topology.notes.isEmpty {
-                    say(.unknown, .hugepages, "which pages node \(wanted.node) has can't be read")
+                if node.mayHave(wanted.pageBytes) {
+                    say(.unknown, .hugepages, "how many \(size) pages node \(wanted.node) has can't be read")
                 } else {
                     say(
                         .problem, .hugepages,
@@ -121,7 +121,7 @@ extension LayoutPlanning {
                 continue
             }
             guard let pool else {
-                if topology.nodes.isEmpty || !topology.notes.isEmpty && topology.node(key.node)?.pools.isEmpty == true {
+                if topology.nodes.isEmpty || topology.node(key.node)?.mayHave(key.pageBytes) == true {
                     say(.unknown, .hugepages, service, "\(who) \(need) \(LayoutText.pages(sum, key.pageBytes)) on node \(key.node), whose pages can't be read")
                 } else if declared == nil {
                     say(

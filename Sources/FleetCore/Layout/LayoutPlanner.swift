@@ -161,7 +161,9 @@ struct LayoutPlanning {
             }
         }
         if !unknown.isEmpty {
-            say(.unknown, .smtSibling, who, "\(who): with whom \(LayoutText.cpus(CPUList(unknown))) shares a core can't be read")
+            say(
+                .unknown, .smtSibling, who,
+                "\(who): with whom \(LayoutText.cpus(CPUList(unknown))) \(unknown.count == 1 ? "shares" : "share") a core can't be read")
         }
     }
 

@@ -184,7 +184,13 @@ struct LayoutComparison {
         for wanted in demand.hugepages {
             let subject = "node \(wanted.node) \(LayoutText.size(wanted.pageBytes)) pages"
             guard let pool = topology.pool(node: wanted.node, pageBytes: wanted.pageBytes) else {
-                if wanted.count > 0 { note("\(subject): how many there are can't be read") }
+                guard wanted.count > 0 else { continue }
+                if topology.nodes.isEmpty || topology.node(wanted.node)?.mayHave(wanted.pageBytes) == true {
+                    note("\(subject): how many there are can't be read")
+                } else {
+                    let found = topology.node(wanted.node) == nil ? "no such node" : "none of this size"
+                    drift(.hugepages, subject, wanted: LayoutText.grouped(wanted.count), found: found)
+                }
                 continue
             }
             if pool.total < wanted.count {
@@ -280,10 +286,11 @@ struct LayoutComparison {
         }
         if !synchronised {
             drift(.time, "clock", wanted: "synchronised", found: "not synchronised")
-        } else if let wanted = expect.source, wanted != "any" {
+        } else if let wanted = expect.source {
             if let source = time.source {
-                if source != wanted { drift(.time, "clock source", wanted: wanted, found: source) }
-            } else {
+                // A clock that follows itself follows nobody.
+                if wanted == "any" ? source == "local" : source != wanted { drift(.time, "clock source", wanted: wanted, found: source) }
+            } else if wanted != "any" {
                 note("time: the clock's source can't be told (\(time.text)); declare expect.time.via")
             }
         }
@@ -299,15 +306,18 @@ struct LayoutComparison {
 
     mutating func compareDrivers() {
         for (name, wanted) in demand.expect.interfaces.sorted(by: { $0.key < $1.key }) {
-            guard let driver = wanted.driver else { continue }
             guard let interface = topology.interfaces.first(where: { $0.name == name }) else {
                 if topology.interfaces.isEmpty, !topology.notes.isEmpty {
                     note("\(name): whether the interface is there can't be read")
                 } else {
-                    drift(.driver, name, wanted: driver, found: "no such interface")
+                    drift(.driver, name, wanted: wanted.driver ?? "an interface of this name", found: "no such interface")
                 }
                 continue
             }
+            if wanted.irqCPUs != nil, !topology.interruptLines.contains(where: { $0.interface == name }) {
+                note("\(name): it shows no interrupt lines (is it up?), so where they may be delivered can't be told")
+            }
+            guard let driver = wanted.driver else { continue }
             if let found = interface.driver {
                 if found != driver { drift(.driver, name, wanted: driver, found: found) }
             } else {

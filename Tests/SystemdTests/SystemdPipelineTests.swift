@@ -1,0 +1,89 @@
+import Foundation
+import Testing
+
+/// Start and stop of systemd's own are the ordered ones.
+@Suite("the pipeline under systemd", .serialized, .enabled(if: SystemdMachine.problem == nil, Comment(rawValue: SystemdMachine.problem ?? "")))
+struct SystemdPipelineTests {
+    /// The stop order: tier by tier.
+    private let order = ["feed", "strategy", "gateway"]
+
+    /// Where in the audit this event of this service stands, from `start` on.
+    private func place(_ event: String, _ service: String, in audit: [[String: Any]], from start: Int = 0) -> Int? {
+        audit.indices.dropFirst(start).first { index in
+            audit[index]["event"] as? String == event && (audit[index]["worker"] as? String)?.hasPrefix("\(service)@") == true
+        }
+    }
+
+    /// No tier's signal before the end of the tier ahead of it, and each end its worker's own.
+    private func expectOrderedStop(_ audit: [[String: Any]]) throws {
+        var last = -1
+        for service in order {
+            let signal = try #require(place("WORKER_SIGNAL", service, in: audit), "\(service) got no signal: \(audit.suffix(12))")
+            let exit = try #require(place("WORKER_STOP", service, in: audit), "\(service) did not end: \(audit.suffix(12))")
+            #expect(last < signal && signal < exit, "\(service): \(audit.suffix(12))")
+            last = exit
+        }
+        #expect(!audit.contains { $0["event"] as? String == "WORKER_KILL" })
+        let complete = try #require(audit.firstIndex { $0["event"] as? String == "SHUTDOWN_COMPLETE" }, "\(audit.suffix(6))")
+        #expect(last < complete)
+    }
+
+    @Test("systemctl stop trading-pipeline is the ordered stop, and start the ordered start; the agent goes on")
+    func stoppedAndStarted() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        _ = try machine.bootWithWorkers()
+        let agent = machine.agentPID
+        let stopped = machine.systemctl("stop", "trading-pipeline")
+        #expect(stopped.status == 0, "\(stopped.text) \(machine.logText)")
+        #expect(machine.property("trading-pipeline.service", "Result") == "success")
+        #expect(machine.running().isEmpty)
+        #expect(machine.agentPID == agent)
+        let audit = try machine.audit()
+        try expectOrderedStop(audit)
+
+        let started = machine.systemctl("start", "trading-pipeline")
+        #expect(started.status == 0, "\(started.text) \(machine.logText)")
+        #expect(machine.running().count == 3, "\(machine.logText)")
+        let whole = try machine.audit()
+        var last = audit.count - 1
+        for service in order.reversed() {
+            let start = try #require(place("WORKER_START", service, in: whole, from: audit.count))
+            let ready = try #require(place("WORKER_READY", service, in: whole, from: audit.count))
+            #expect(last < start && start < ready)
+            last = ready
+        }
+    }
+
+    @Test("a plain reboot stops everything in order before the agent ends; after it only what after_boot says comes up")
+    func rebooted() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        _ = try machine.bootWithWorkers()
+        try machine.shutDown("reboot")
+        let before = try machine.audit()
+        try expectOrderedStop(before)
+
+        try machine.boot()
+        #expect(eventually(within: 30) { machine.running().keys.sorted() == ["feed"] }, "\(machine.running()) \(machine.logText)")
+        #expect(machine.property("trading-pipeline.service", "ActiveState") == "active")
+        let starts = try machine.audit().dropFirst(before.count).filter { $0["event"] as? String == "WORKER_START" }
+        #expect(starts.count == 1 && starts.first?["reason"] as? String == "after_boot: start", "\(starts)")
+        // From here on its start is the whole start.
+        #expect(machine.systemctl("restart", "trading-pipeline").status == 0)
+        #expect(machine.running().count == 3, "\(machine.logText)")
+        let running = try machine.audit().count
+        try machine.shutDown("poweroff")
+        try expectOrderedStop(Array(try machine.audit().dropFirst(running)))
+    }
+
+    @Test("a reboot with the agent stopped stops in order all the same")
+    func rebootedWithoutAnAgent() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        _ = try machine.bootWithWorkers()
+        #expect(machine.systemctl("stop", "trading-agent").status == 0)
+        try machine.shutDown("reboot")
+        try expectOrderedStop(try machine.audit())
+    }
+}
