@@ -2,6 +2,7 @@ internal import FleetCore
 internal import FleetJournal
 internal import FleetWire
 internal import LinuxHost
+internal import NIOCore
 
 /// What `trading status SERVICE@HOST` shows beyond a report: looked at only when somebody asks.
 extension Agent {

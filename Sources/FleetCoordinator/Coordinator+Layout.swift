@@ -24,14 +24,13 @@ extension Coordinator {
         }
         let names = inventory.hosts.map(\.name).filter { request.hosts.isEmpty || request.hosts.contains($0.raw) }
         let overridden = try named(overrides: request.request.overrideWorkers, on: names)
-        var answers: [APIHostLayout] = []
-        try await withThrowingTaskGroup(of: APIHostLayout.self) { group in
+        let answers = await withTaskGroup(of: APIHostLayout.self) { group in
             for host in names {
                 var asked = request.request
                 asked.overrideWorkers = overridden.filter { $0.host == host }.map(\.service.raw)
                 group.addTask { await self.layout(of: host, asked, request.reason, caller) }
             }
-            for try await answer in group { answers.append(answer) }
+            return await group.reduce(into: [APIHostLayout]()) { $0.append($1) }
         }
         var all = APILayoutAnswers()
         all.hosts = names.compactMap { name in answers.first { $0.host == name.raw } }
@@ -67,8 +66,8 @@ extension Coordinator {
             }
             if request.what == .apply {
                 let citations = result.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }
-                let changes = answer.answer.changes
-                home.execute { [self] in record([Self.record(host, changes, reason, caller, citations)]) }
+                let record = Self.record(host, answer.answer.changes, reason, caller, citations)
+                home.execute { [self] in self.record([record]) }
             }
         } catch let problem as APIProblem {
             answer.problem = problem

@@ -16,12 +16,10 @@ extension Coordinator {
         }
         let scope = OperationScope(services: request.services)
         let workers = try named(scope).sorted()
-        var outcomes: [Outcome] = []
-        try await withThrowingTaskGroup(of: Outcome.self) { group in
+        let outcomes = await withTaskGroup(of: Outcome.self) { group in
             for worker in workers { group.addTask { await self.mark(verb, worker, request.reason, caller) } }
-            for try await outcome in group { outcomes.append(outcome) }
+            return await group.reduce(into: [Outcome]()) { $0.append($1) }.sorted { $0.worker < $1.worker }
         }
-        outcomes.sort { $0.worker < $1.worker }
         home.execute { [self] in record(outcomes.compactMap { Self.record($0, verb, request.reason, caller) }) }
         let done = outcomes.filter { $0.problem == nil }.map(\.worker.description)
         let past = verb.past(clearing: request.reason.isEmpty)
