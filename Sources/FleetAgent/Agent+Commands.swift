@@ -19,10 +19,10 @@ extension Agent {
         case resume
         case holdWait(Duration)
         case holdRelease(kill: Bool)
-        /// The order's reason is the lock's text.
+        /// Its text is the order's reason.
         case lock
         case unlock
-        /// Empty: the note is taken away.
+        /// Empty: takes the note away.
         case note(String)
 
         var word: String {
@@ -71,7 +71,7 @@ extension Agent {
         let shell = shell(command.service)
         let isHostWide: Bool =
             switch command.what {
-            case .readGate, .readStreams: true;
+            case .readGate, .readStreams, .layout: true;
             default: false
             }
         guard shell != nil || isHostWide else {
@@ -94,10 +94,10 @@ extension Agent {
         case (.lock, let shell?): begin(.lock, order, shell)
         case (.unlock, let shell?): begin(.unlock, order, shell)
         case (.remark(let remark), let shell?): begin(.note(remark.text), order, shell)
-        case (.readDetail, let shell?):
-            detail(of: shell) { [self] detail in publish(operation, .done, shell: shell) { $0.detail = detail } }
+        case (.readDetail, let shell?): readDetail(shell, operation)
         case (.readGate(let gate), _): readGate(gate, operation)
         case (.readStreams, _): readStreams(operation)
+        case (.layout(let request), _): answerLayout(request, command, operation)
         case (.verify, let shell?): verify(shell, operation)
         case (.snapshot, let shell?): snapshot(shell, operation)
         default: publish(operation, .failedTo, slug: "unknown-command", text: "this agent does not know that command")
@@ -141,13 +141,13 @@ extension Agent {
         case .resume: shell.handle(.resumeRequested(order))
         case .holdWait(let time): shell.handle(.holdWaitRequested(order, time))
         case .holdRelease(let kill): shell.handle(.holdReleaseRequested(order, kill: kill))
-        case .lock: shell.handle(.lockRequested(order, Mark(by: order.by, text: order.reason, unixMicroseconds: Clock.unixMicroseconds())))
+        case .lock: shell.handle(.lockRequested(order, mark(order, order.reason)))
         case .unlock: shell.handle(.unlockRequested(order))
-        case .note(let text):
-            let mark = text.isEmpty ? nil : Mark(by: order.by, text: text, unixMicroseconds: Clock.unixMicroseconds())
-            shell.handle(.remarkRequested(order, mark))
+        case .note(let text): shell.handle(.remarkRequested(order, text.isEmpty ? nil : mark(order, text)))
         }
     }
+
+    private func mark(_ order: Order, _ text: String) -> Mark { Mark(by: order.by, text: text, unixMicroseconds: Clock.unixMicroseconds()) }
 
     /// The machine's answer, in the wire's words.
     func answer(_ order: Order, _ answer: WorkerMachine.Answer, from shell: WorkerShell) {
@@ -162,6 +162,11 @@ extension Agent {
             publish(operation, .done, text: held ? "it was held" : "", shell: shell, killed: killed)
         case .progress(let slug, let text): publish(operation, .progress, slug: slug, text: text, shell: shell)
         case .refused(let slug, let text): publish(operation, .refused, slug: slug, text: text, shell: shell)
+        case .failed("left-behind", let text):
+            publish(operation, .failedTo, slug: "left-behind", text: text, shell: shell) { result in
+                if let verification = shell.machine.verification { result.take(verification) }
+            }
+        case .failed("launch-failed", let text): publish(operation, .failedTo, slug: shell.launchSlug ?? "launch-failed", text: text, shell: shell)
         case .failed(let slug, let text): publish(operation, .failedTo, slug: slug, text: text, shell: shell)
         }
     }
@@ -195,6 +200,10 @@ extension Agent {
 
     /// Says that a stop is done together with what shows it: nothing of the launch is left.
     private func stopped(_ shell: WorkerShell, _ operation: Operation, killed: Bool) {
+        if let verification = shell.machine.verification {
+            return publish(operation, .done, shell: shell, killed: killed) { $0.take(verification) }
+        }
+        // Nothing of it has ever run, as far as the journal knows.
         let name = shell.service
         let accepted = queries.submit(lane: "tree \(name)") { [self] in
             let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
@@ -204,7 +213,7 @@ extension Agent {
         if !accepted { publish(operation, .done, text: "the agent has too much other work waiting to look", shell: shell, killed: killed) }
     }
 
-    private func publish(
+    func publish(
         _ operation: Operation, _ outcome: WireCommandResult.Outcome, slug: String = "", text: String = "", shell: WorkerShell? = nil,
         killed: Bool = false, _ more: (inout WireCommandResult) -> Void = { _ in }
     ) {
@@ -232,6 +241,17 @@ extension Agent {
     }
 
     // MARK: Questions
+
+    private func answerLayout(_ request: WireLayoutRequest, _ command: WireCommand, _ operation: Operation) {
+        layout.handle(
+            request, by: command.origin, reason: command.reason, run: command.run == 0 ? nil : command.run, operation: operation.id
+        ) { result in
+            var result = result
+            result.operation = operation.id
+            result.boottimeNs = Clock.boottime().nanoseconds
+            operation.publish(result)
+        }
+    }
 
     private func readGate(_ gate: WireReadGate, _ operation: Operation) {
         let probe = part.workers.lazy.flatMap { worker in worker.gates.map { (worker.service, $0) } }
@@ -283,18 +303,20 @@ extension Agent {
         }
     }
 
+    /// The same checks as after a stop, anew.
     private func verify(_ shell: WorkerShell, _ operation: Operation) {
-        let name = shell.service
-        let idle = shell.machine.launch == nil
-        let accepted = queries.submit(lane: "tree \(name)") { [self] in
-            let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
-            loop.execute {
-                let stillIdle = idle && shell.machine.launch == nil
-                let text = problem ?? (stillIdle ? "" : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))")
-                self.publish(operation, .done, text: text, shell: shell) { $0.treeEmpty = problem == nil && stillIdle }
+        guard shell.machine.launch == nil else {
+            return publish(operation, .done, text: "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell)
+        }
+        guard let launch = shell.machine.lastLaunch else { return stopped(shell, operation, killed: false) }
+        stopChecks.look(shell.look(at: launch)) { [self] verification in
+            let stillIdle = shell.machine.launch == nil
+            let left = (verification.left + verification.unknown).first { $0.what == .tree }?.text ?? ""
+            publish(operation, .done, text: stillIdle ? left : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell) { result in
+                result.take(verification)
+                if !stillIdle { result.treeEmpty = false }
             }
         }
-        if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
     }
 
     private func snapshot(_ shell: WorkerShell, _ operation: Operation) {
@@ -308,11 +330,19 @@ extension Agent {
                 snapshot.counters = ReportBuilder.counters(shell)
                 if let exit = shell.machine.lastExit {
                     snapshot.exit = WireExit(exit)
-                    snapshot.markerFound = exit.saidStopping
+                    let marker = shell.machine.verification?.checks.first { $0.what == .marker }
+                    snapshot.markerFound = marker.map { $0.state == .clear } ?? exit.saidStopping
                 }
                 self.publish(operation, .done, shell: shell) { $0.snapshot = snapshot }
             }
         }
         if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
+    }
+}
+
+extension WireCommandResult {
+    fileprivate mutating func take(_ verification: Verification) {
+        checks = verification.checks.map { WireCheck($0, at: verification.at) }
+        treeEmpty = verification.checks.contains { $0.what == .tree && $0.state == .clear }
     }
 }

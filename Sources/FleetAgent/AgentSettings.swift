@@ -34,6 +34,12 @@ package struct AgentSettings: Equatable, Sendable {
     /// where it can be written; `none`: no cgroups.
     package var cgroupRoot = ""
     package var logLevel = "info"
+    /// How often the host's and its workers' facts are read.
+    package var factsEvery: Duration = .seconds(10)
+    /// How often the layout is compared with what is declared; nil: only when asked.
+    package var driftEvery: Duration? = .seconds(10)
+    /// Below which the layout's part of /sys and /proc is read and written; no setting: this machine's own.
+    package var layoutRoot = ""
     /// Where these came from, for sentences that say what to change; empty: from flags alone.
     package var file = ""
 
@@ -79,6 +85,10 @@ package struct AgentSettings: Equatable, Sendable {
         Setting(
             name: "cgroup-root", repeated: false, argument: "DIR",
             text: "where launches get their cgroups, or none. Default: the agent's own where delegated"),
+        Setting(name: "facts-every", repeated: false, argument: "TIME", text: "how often memory, open files and the like are read: 1s to 1h. Default: 10s"),
+        Setting(
+            name: "drift-every", repeated: false, argument: "TIME",
+            text: "how often the layout is compared with the inventory: 1s to 1h, or off. Default: 10s"),
         Setting(name: "log-level", repeated: false, argument: "LEVEL", text: "debug, info, notice, warning or error. Default: info"),
     ]
 
@@ -213,6 +223,8 @@ package struct AgentSettings: Equatable, Sendable {
                 realtimeMax = priority
             case "local-group": localGroup = entry.value
             case "cgroup-root": cgroupRoot = entry.value
+            case "facts-every": factsEvery = try Self.rate(entry)
+            case "drift-every": driftEvery = entry.value == "off" ? nil : try Self.rate(entry)
             case "log-level":
                 guard ["debug", "info", "notice", "warning", "error"].contains(entry.value) else {
                     throw Fault(description: "\(entry.place): log-level is debug, info, notice, warning or error, not \"\(entry.value)\"")
@@ -221,6 +233,22 @@ package struct AgentSettings: Equatable, Sendable {
             default: preconditionFailure("setting \(entry.name) is listed and not taken")
             }
         }
+    }
+
+    /// `500ms` is too often for anything that a host should pay for.
+    private static func rate(_ entry: Entry) throws -> Duration {
+        let digits = entry.value.prefix { $0.isASCII && $0.isNumber }
+        let unit: Int64? =
+            switch entry.value.dropFirst(digits.count) {
+            case "s": 1
+            case "min": 60
+            case "h": 3_600
+            default: nil
+            }
+        guard let number = Int64(digits), let unit, number <= 3_600, (1...3_600).contains(number * unit) else {
+            throw Fault(description: "\(entry.place): \(entry.name) is a time from 1s to 1h, like 10s or 5min, not \"\(entry.value)\"")
+        }
+        return .seconds(number * unit)
     }
 
     private mutating func clear(_ name: String) {
@@ -244,7 +272,8 @@ package struct AgentSettings: Equatable, Sendable {
             let names = flags.count == 1 ? "\(flags[0]) is" : "\(flags.dropLast().joined(separator: ", ")) and \(flags[flags.count - 1]) are"
             let lines = missing.map { "`\($0) = …`" }.joined(separator: ", ")
             throw Fault(
-                description: "trading-agent: \(names) missing; give \(missing.count == 1 ? "it as a flag or as" : "them as flags or as") \(lines) in the settings file")
+                description:
+                    "trading-agent: \(names) missing; give \(missing.count == 1 ? "it as a flag or as" : "them as flags or as") \(lines) in the settings file")
         }
         if runDirectory.isEmpty { runDirectory = userID == 0 ? "/run/trading" : "/run/user/\(userID)/trading_pipeline" }
         if shim.isEmpty { shim = executableDirectory + "/trading-shim" }

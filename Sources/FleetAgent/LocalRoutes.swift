@@ -33,6 +33,7 @@ struct LocalRoutes {
             case (.POST, Route.unlock): try mark("unlock", order(APIMarkRequest.self, body))
             case (.POST, Route.note): try mark("note", order(APIMarkRequest.self, body))
             case (.GET, _) where path.hasPrefix(Route.worker("")): try worker(String(path.dropFirst(Route.worker("").count)))
+            case (.POST, Route.layout): try layout(order(APILayoutAsk.self, body))
             case (.GET, Route.runs):
                 var list = APIRunList()
                 list.runs = agent.localRuns.all
@@ -229,12 +230,13 @@ struct LocalRoutes {
     private func worker(_ name: String) throws {
         let shell = try shell(named: name)
         let name = shell.name.description
+        let reply = LocalReply(reply, keepAlive)
         agent.detail(of: shell) { detail in
             var page = APIWorkerPage()
             page.worker = name
             page.report = ReportBuilder.worker(shell, now: Clock.boottime())
-            page.detail = detail
-            later(page)
+            if let detail { page.detail = detail } else { page.problem = APIProblem(slug: "busy", what: "NOT SEEN the agent has too much other work waiting") }
+            reply.answer(page)
         }
     }
 
@@ -282,6 +284,31 @@ struct LocalRoutes {
         var done = APIDone()
         done.text = "released \(released.map(\.id).joined(separator: ", ")); nothing was started"
         try answer(done)
+    }
+
+    // MARK: Layout
+
+    private func layout(_ ask: APILayoutAsk) throws {
+        guard ask.hosts.allSatisfy({ $0 == agent.host.raw }) else {
+            throw APIProblem(slug: "not-here", what: "REFUSED  \(agent.host) knows the layout of no other host", then: "ask the coordinator")
+        }
+        guard ask.request.what != .apply || !ask.reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  layout apply without a reason", then: "add --reason TEXT")
+        }
+        let host = agent.host.raw
+        let reply = LocalReply(reply, keepAlive)
+        agent.layout.handle(ask.request, by: peer.origin, reason: ask.reason, run: nil, operation: "local-" + Random.hex(8)) { result in
+            var one = APIHostLayout()
+            one.host = host
+            one.answer = result.layout
+            if result.outcome != .done {
+                let word = result.outcome == .refused ? "REFUSED" : "FAILED"
+                one.problem = APIProblem(slug: result.slug, what: "\(word)  layout of \(host)", why: result.text)
+            }
+            var answers = APILayoutAnswers()
+            answers.hosts = [one]
+            reply.answer(answers)
+        }
     }
 
     // MARK: Logs and audit

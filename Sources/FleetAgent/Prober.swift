@@ -4,7 +4,8 @@ internal import FleetWire
 internal import LinuxHost
 internal import NIOCore
 
-/// What is measured once a second without being asked: counters over HTTP, dependencies, streams; the host every 5 s.
+/// What is measured once a second without being asked: counters over HTTP, dependencies, streams; the host and what its workers
+/// have open at the rate of `facts-every`.
 ///
 /// Peers that answer at once are asked in one go; one that hangs is asked apart from them until it answers again. What is
 /// still being asked is not asked again: readings grow older, and their age shows, but questions never pile up.
@@ -15,9 +16,10 @@ final class Prober: @unchecked Sendable {
     private static let timeout: Duration = .seconds(1)
     /// A peer on this host or beside it answers in less; one that takes longer is asked apart.
     private static let promptly: Duration = .milliseconds(100)
-    private static let factsEvery: Duration = .seconds(5)
 
     private(set) var facts: WireHostFacts?
+    /// By service; of whoever ran then.
+    private(set) var workers: [String: WorkerFacts] = [:]
     /// Bytes free where the state lies; nil: not read, or it can't be told.
     private(set) var diskFree: UInt64?
     private(set) var unreadable: [String] = []
@@ -84,7 +86,6 @@ final class Prober: @unchecked Sendable {
 
     func tick() {
         readFacts()
-        readAffinities()
         let questions = Dictionary(grouping: questions(), by: \.peer).filter { !asking.contains($0.key) }
         let prompt = questions.filter { !slow.contains($0.key) }
         if !prompt.isEmpty { ask(prompt, lane: "prompt") }
@@ -151,26 +152,38 @@ final class Prober: @unchecked Sendable {
 
     private func readFacts() {
         let now = Clock.boottime()
-        guard !readingFacts, factsAt.map({ now - $0 >= Self.factsEvery }) ?? true else { return }
+        guard !readingFacts, factsAt.map({ now - $0 >= agent.settings.factsEvery }) ?? true else { return }
         let notAfter = agent.trust?.ownNotAfterUnix ?? 0
-        readingFacts = agent.files.submit { [self] in
+        let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
+        let wanted = agent.part.diskFreeMin
+        readingFacts = agent.housework.submit(lane: "facts") { [self] in
             let facts = HostFacts.read(disk: agent.paths.state)
+            let found = WorkerFacts.read(workers)
+            let short = Self.shortOfSpace(wanted)
             let left = notAfter == 0 ? 0 : (notAfter - Int64(Clock.unixMicroseconds() / 1_000_000)) / 86_400
-            agent.loop.execute {
-                self.readingFacts = false
-                self.factsAt = Clock.boottime()
-                self.facts = ReportBuilder.facts(facts, certificateDaysLeft: left)
-                self.diskFree = facts.diskFree
-                self.unreadable = facts.unreadable.map { "\($0)" }
+            agent.loop.execute { [self] in
+                readingFacts = false
+                factsAt = Clock.boottime()
+                self.facts = ReportBuilder.facts(facts, certificateDaysLeft: left, at: factsAt ?? now)
+                self.workers = found
+                for shell in agent.shells {
+                    guard let its = found[shell.service], its.pid == shell.machine.pid else { continue }
+                    shell.affinity = its.cpus
+                }
+                diskFree = facts.diskFree
+                unreadable = facts.unreadable.map { "\($0)" } + short
             }
         }
     }
 
-    private func readAffinities() {
-        let now = Clock.boottime()
-        for shell in agent.shells {
-            guard let pid = shell.machine.pid, now - shell.affinityAt >= Self.factsEvery else { continue }
-            shell.readAffinity(pid)
+    /// Directories whose filesystem has less room than is declared, one sentence each.
+    private static func shortOfSpace(_ wanted: [String: UInt64]) -> [String] {
+        wanted.sorted { $0.key < $1.key }.compactMap { directory, bytes in
+            do {
+                let free = try Files.freeBytes(directory)
+                guard free < bytes else { return nil }
+                return "\(directory) has \(free >> 20) MiB free, at least \(bytes >> 20) MiB are declared (disk_free_min). Make room there"
+            } catch { return "\(error)" }
         }
     }
 }

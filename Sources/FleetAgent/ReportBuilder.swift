@@ -49,6 +49,11 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
+        if let facts = shell.agent.prober.workers[shell.service], facts.pid == machine.pid {
+            if let count = facts.openFiles { report.openFiles = count }
+            if let count = facts.connections { report.connections = count }
+        }
+        if let figure = inFlight(shell) { report.inFlight = figure }
         if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
         report.note = note(shell)
         report.sinceBoottimeNs = machine.since.nanoseconds
@@ -57,8 +62,25 @@ enum ReportBuilder {
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
         report.health = machine.health(now: now)
-        report.dumpedBytes = machine.dumpedBytes
+        if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
+        if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
+    }
+
+    /// What a worker has said under a key; nil: it never did.
+    private static func figure(_ shell: WorkerShell, _ key: String) -> WireFigure? {
+        let live = shell.notified[key]
+        guard let text = live ?? shell.machine.lastExit?.notified[key] else { return nil }
+        var figure = WireFigure()
+        figure.atBoottimeNs = (live != nil ? shell.notifiedAt[key] : shell.machine.lastExit?.at)?.nanoseconds ?? 0
+        if let value = Int64(text) {
+            figure.known = true
+            figure.value = value
+            figure.evidence = .reported
+        } else {
+            figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
+        }
+        return figure
     }
 
     /// Every declared counter: what the worker says, or last said, with the time of its word; else why it is unknown.
@@ -69,29 +91,35 @@ enum ReportBuilder {
             case .http:
                 figures[counter.name] = shell.httpFigures[counter.name] ?? GateReading.unknown("not read yet", at: Clock.boottime())
             case .notify(let key):
-                var figure = WireFigure()
-                let live = shell.notified[key]
-                let exit = shell.machine.lastExit
-                let text = live ?? exit?.notified[key]
-                let at = live != nil ? shell.notifiedAt[key] : exit?.at
-                figure.atBoottimeNs = at?.nanoseconds ?? 0
-                if let text, let value = Int64(text) {
-                    figure.known = true
-                    figure.value = value
-                    figure.evidence = .reported
-                } else if let text {
-                    figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
-                } else {
-                    figure.whyUnknown = "\(shell.service) has not said \(key)"
-                }
+                var figure = figure(shell, key) ?? WireFigure()
+                if figure.whyUnknown.isEmpty, !figure.known { figure.whyUnknown = "\(shell.service) has not said \(key)" }
                 figures[counter.name] = figure
             }
         }
         return figures
     }
 
+    /// What the worker says of its work in flight, or last said; nil: it has never said it.
+    private static func inFlight(_ shell: WorkerShell) -> WireFigure? {
+        let live = shell.notified["X_INFLIGHT"]
+        let exit = shell.machine.lastExit
+        guard let text = live ?? exit?.notified["X_INFLIGHT"] else { return nil }
+        var figure = WireFigure()
+        figure.atBoottimeNs = (live != nil ? shell.notifiedAt["X_INFLIGHT"] : exit?.at)?.nanoseconds ?? 0
+        if let value = Int64(text) {
+            figure.known = true
+            figure.value = value
+            figure.evidence = .reported
+        } else {
+            figure.whyUnknown = "X_INFLIGHT is \"\(text.prefix(40))\", no whole number"
+        }
+        return figure
+    }
+
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
+        if shell.machine.reloading { notes.append("reloading") }
+        notes += shell.warnings
         if !shell.isDeclared { notes.append("no longer in this host's inventory; left running") }
         switch shell.machine.phase {
         case .failed(let why): notes.append(why)
@@ -102,7 +130,7 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64) -> WireHostFacts {
+    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64, at now: BootTime) -> WireHostFacts {
         var wire = WireHostFacts()
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
@@ -121,6 +149,8 @@ enum ReportBuilder {
         wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
         wire.upNs = UInt64(clamping: (facts.uptime ?? .zero).nanoseconds)
         wire.certificateDaysLeft = certificateDaysLeft
+        wire.kernelCmdline = facts.commandLine ?? ""
+        if let time = facts.time { wire.time = WireTimeState(time, at: now) }
         return wire
     }
 }
@@ -143,5 +173,14 @@ extension WireExit {
         killedByLatch = exit.killedByLatch ?? ""
         notified = exit.notified
         saidStopping = exit.saidStopping
+    }
+}
+
+extension WireMark {
+    init(_ mark: Mark) {
+        self.init()
+        by = mark.by
+        text = mark.text
+        unixUs = mark.unixMicroseconds
     }
 }

@@ -13,6 +13,15 @@ package enum Processes {
         return CPUList((0..<CPUList.limit).filter { cpu in mask[cpu / 8] & (UInt8(1) << UInt8(cpu % 8)) != 0 })
     }
 
+    /// Lets every thread of this process run on these CPUs only, and what they start from now on (sched_setaffinity(2)).
+    package static func confine(to cpus: CPUList) throws(LinuxError) {
+        var mask = [UInt8](repeating: 0, count: CPUList.limit / 8)
+        for cpu in cpus.cpus where cpu < CPUList.limit { mask[cpu / 8] |= UInt8(1) << UInt8(cpu % 8) }
+        for tid in try Files.list("/proc/self/task").compactMap({ Int32($0) }) {
+            guard clinux_set_affinity(tid, mask, mask.count) == 0 || errno == ESRCH else { throw .last("stay on the CPUs", "\(cpus)") }
+        }
+    }
+
     /// Numbers of all children of all threads, at one moment for each thread (proc_pid_children(5)): what is forked
     /// meanwhile may be missing.
     ///

@@ -62,7 +62,7 @@ final class AgentFixture {
         journal.close()
     }
 
-    func start() throws -> Agent {
+    func start(_ change: (inout AgentSettings) -> Void = { _ in }) throws -> Agent {
         guard Files.isExecutable(Self.shim) else { throw Missing(description: "no shim at \(Self.shim); build it, or set TRADING_BIN") }
         var settings = AgentSettings()
         settings.fleet = "demo"
@@ -72,6 +72,7 @@ final class AgentFixture {
         settings.shim = Self.shim
         settings.programDirectories = ["/bin", "/usr/bin"]
         settings.allowedDirectories = ["/bin", "/usr/bin"]
+        change(&settings)
         var log = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         log.logLevel = .critical
         let agent = try Agent(settings: settings, group: MultiThreadedEventLoopGroup.singleton, log: log)

@@ -1,0 +1,45 @@
+internal import FleetCore
+internal import LinuxHost
+
+/// What the kernel says of one worker's process beside its state.
+struct WorkerFacts: Equatable, Sendable {
+    /// Of whom this is.
+    let pid: Int32
+    /// Its main thread's; empty: unknown.
+    var cpus = ""
+    /// nil: unknown.
+    var openFiles: UInt32?
+    /// Sockets with a peer that the kernel lists; nil: unknown.
+    var connections: UInt32?
+
+    /// Blocking: lists descriptors of each, and the kernel's sockets once for all.
+    static func read(_ workers: [(service: String, pid: Int32)]) -> [String: WorkerFacts] {
+        var found: [String: WorkerFacts] = [:]
+        var sockets: [String: Set<UInt64>] = [:]
+        for (service, pid) in workers {
+            var facts = WorkerFacts(pid: pid)
+            do throws(LinuxError) {
+                facts.cpus = try Processes.affinity(of: pid).description
+                let open = try OpenFiles.read(pid: pid, limit: 0)
+                facts.openFiles = UInt32(clamping: open.count)
+                // In a network of its own its sockets can't be seen from here.
+                if try open.socketInodes.isEmpty || ProcessSockets.isHere(pid) { sockets[service] = open.socketInodes }
+            } catch {
+                // It has ended, or belongs to a user that this agent may not look at: unknown.
+            }
+            found[service] = facts
+        }
+        var table: [SocketTuple]?
+        if sockets.values.contains(where: { !$0.isEmpty }) {
+            do { table = try ProcessSockets.listed() } catch { table = nil }
+        }
+        for (service, inodes) in sockets {
+            if inodes.isEmpty {
+                found[service]?.connections = 0
+            } else if let table {
+                found[service]?.connections = UInt32(clamping: ProcessSockets.owned(inodes, in: table).count { !$0.isListening })
+            }
+        }
+        return found
+    }
+}
