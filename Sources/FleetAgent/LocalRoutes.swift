@@ -134,12 +134,18 @@ struct LocalRoutes {
         var lines = agent.latches.book.inForce.map { "emergency stop \($0.id) by \($0.by): \"\($0.reason)\"" }
         for shell in agent.shells {
             switch shell.machine.phase {
-            case .held: lines.append("\(shell.name) outlived its grace and is held")
-            case .failed(let why): lines.append("\(shell.name) failed: \(why)")
+            case .held: lines.append("! \(shell.name) outlived its grace and is held")
+            case .failed(let why): lines.append("! \(shell.name) failed: \(why)")
+            case .dumping: lines.append("! \(shell.name) is dumping core, and still holds its sockets")
             default: break
             }
+            let health = shell.machine.health(now: Clock.boottime())
+            if !["", "ok"].contains(health) { lines.append("! \(shell.name): \(health)") }
+            if let lock = shell.machine.lock { lines.append("  \(shell.name) locked \(LocalRuns.words(lock))") }
+            if let remark = shell.machine.remark { lines.append("  \(shell.name) noted \(LocalRuns.words(remark))") }
         }
-        return lines + agent.warnings
+        lines += agent.layout.drift.prefix(8).map { "  drift: \(DriftText.words($0))" }
+        return lines + agent.warnings.map { "  \($0)" }
     }
 
     // MARK: Verbs

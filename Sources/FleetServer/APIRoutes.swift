@@ -1,5 +1,6 @@
 import FleetAPI
 import FleetCoordinator
+import FleetWire
 import HTTPTypes
 import Hummingbird
 import NIOCore

@@ -30,7 +30,10 @@ struct StopChecksTests {
     @Test("something left blocks in a sentence; a retry that finds it gone is proven")
     func left() throws {
         var run = try atGateway()
-        run.answer(.stop("gateway"), .leftBehind(done([.init(.locks, .left, "/run/gw.lock is still there")])))
+        var first = done([.init(.locks, .left, "/run/gw.lock is still there")])
+        first.killed = true
+        first.citations = ["ex-1:7:ab"]
+        run.answer(.stop("gateway"), .leftBehind(first))
         #expect(run.machine.blocked?.slug == "left-behind")
         #expect(run.machine.blocked?.text.contains("gateway@ex-1 has stopped and left behind: /run/gw.lock is still there") == true)
         #expect(run.machine.blocked?.text.contains("override 9 --gate left-behind") == true)
@@ -38,7 +41,8 @@ struct StopChecksTests {
         run.answer(.stop("gateway"), .done(done([.init(.locks, .clear)])))
         run.goOn()
         #expect(run.machine.state == .completed && run.machine.evidence.tierOrder.last?.proven == true)
-        #expect(run.machine.evidence.stops["gateway@ex-1"]?.leavesAnything == false)
+        let stop = run.machine.evidence.stops["gateway@ex-1"]
+        #expect(stop?.leavesAnything == false && stop?.killed == true && stop?.citations == ["ex-1:7:ab"])
     }
 
     @Test("what is left can be accepted by name: asked once, the tier and the verdict are then not proven")

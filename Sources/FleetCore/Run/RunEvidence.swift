@@ -81,11 +81,20 @@ package struct RunEvidence: Equatable, Sendable {
         return tierOrder[index].proven
     }
 
+    /// A repeated stop looks again; what the first one did stays true.
     mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done) {
+        let before = stops[worker]
         stops[worker] = Stopped(
             worker: worker, treeEmpty: done.treeEmpty, killed: done.killed, attested: false, exit: done.exit, status: done.status,
             signalledUnixMicroseconds: done.signalledUnixMicroseconds, goneUnixMicroseconds: done.goneUnixMicroseconds, citations: done.citations,
             checks: done.checks)
+        if let before, !before.attested {
+            stops[worker]?.killed = before.killed || done.killed
+            stops[worker]?.exit = done.exit ?? before.exit
+            if done.signalledUnixMicroseconds == 0 { stops[worker]?.signalledUnixMicroseconds = before.signalledUnixMicroseconds }
+            if done.goneUnixMicroseconds == 0 { stops[worker]?.goneUnixMicroseconds = before.goneUnixMicroseconds }
+            stops[worker]?.citations = before.citations + done.citations.filter { !before.citations.contains($0) }
+        }
         countInTier(worker)
     }
 
