@@ -164,6 +164,7 @@ let package = Package(
             name: "FleetAgentTests",
             dependencies: [
                 "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
+                "trading-shim", "trading-shim-version-1",
             ] + nio,
             swiftSettings: strict),
         .testTarget(

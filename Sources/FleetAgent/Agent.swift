@@ -197,7 +197,7 @@ package final class Agent: @unchecked Sendable {
             do {
                 let dialer = WireDialer(
                     group: group, address: try WireAddress.parse(address), trust: trust, expectedRole: .coordinator,
-                    hello: { [self] in hello() }, heartbeat: { [self] in heartbeat() }, delegate: self, log: log)
+                    hello: { [self] in hello() }, heartbeat: { [self] in heartbeat() }, looksItself: false, delegate: self, log: log)
                 dialers.append(dialer)
                 dialer.start()
             } catch {
@@ -372,8 +372,10 @@ package final class Agent: @unchecked Sendable {
         logs.tick(now: Clock.boottime())
         layout.tick(now: Clock.boottime())
         for shell in shells { shell.lookWhetherDying() }
-        // What was just asked is answered by then as a rule: one report a second, not two.
-        changed(in: Self.reportEvery)
+        for dialer in dialers { dialer.look() }
+        // What was just asked is answered by then as a rule: one report a second, not two. With nothing asked it goes out with
+        // this very wake-up.
+        if prober.isAsking { changed(in: Self.reportEvery) } else { broadcastReport() }
     }
 
     /// Something that a report shows has changed: one goes out within `reportEvery`.

@@ -76,6 +76,9 @@ final class Prober: @unchecked Sendable {
 
     init(agent: Agent) { self.agent = agent }
 
+    /// Something was asked and may be answered any moment.
+    var isAsking: Bool { !asking.isEmpty }
+
     /// As last measured, in the order of the part; what was never measured is missing.
     var dependencies: [WireDependencyReport] { agent.part.dependencies.compactMap { dependencyReports[$0.name] } }
 

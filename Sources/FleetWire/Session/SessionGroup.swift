@@ -10,15 +10,19 @@ import SwiftProtobuf
 final class SessionGroup {
     private let eventLoop: any EventLoop
     private let heartbeatEvery: Duration
+    /// nil: whoever owns this calls `look`.
+    private let lookEvery: Duration?
+    private var beatAt = BootTime.zero
     private let heartbeat: @Sendable () -> WireHeartbeat
     private let log: Logger
     private var handlers: [ObjectIdentifier: WireSessionHandler] = [:]
     private var timer: RepeatedTask?
 
     init(
-        eventLoop: any EventLoop, heartbeatEvery: Duration, heartbeat: @escaping @Sendable () -> WireHeartbeat, log: Logger
+        eventLoop: any EventLoop, heartbeatEvery: Duration, lookEvery: Duration?, heartbeat: @escaping @Sendable () -> WireHeartbeat, log: Logger
     ) {
         self.eventLoop = eventLoop
+        self.lookEvery = lookEvery
         self.heartbeatEvery = heartbeatEvery
         self.heartbeat = heartbeat
         self.log = log
@@ -29,10 +33,10 @@ final class SessionGroup {
     func add(_ handler: WireSessionHandler) {
         eventLoop.preconditionInEventLoop()
         handlers[ObjectIdentifier(handler)] = handler
-        guard timer == nil else { return }
-        let every = TimeAmount.nanoseconds(heartbeatEvery.nanoseconds)
+        guard timer == nil, let lookEvery else { return }
+        let every = TimeAmount.nanoseconds(lookEvery.nanoseconds)
         let box = NIOLoopBound(self, eventLoop: eventLoop)
-        timer = eventLoop.scheduleRepeatedTask(initialDelay: every, delay: every) { _ in box.value.tick() }
+        timer = eventLoop.scheduleRepeatedTask(initialDelay: every, delay: every) { _ in box.value.look() }
     }
 
     func remove(_ handler: WireSessionHandler) {
@@ -55,12 +59,20 @@ final class SessionGroup {
         for handler in Array(handlers.values) { handler.end(slug: "closed", text: why, tell: true) }
     }
 
-    private func tick() {
+    /// Ends what is silent or stuck, and says something to the others when a heartbeat is due.
+    func look() {
+        guard !handlers.isEmpty else { return }
         let now = Clock.boottime()
-        var message = heartbeat()
-        message.boottimeNs = now.nanoseconds
+        // A tenth early rather than a whole look late: timers are never early.
+        let isDue = now - beatAt >= heartbeatEvery - .nanoseconds(heartbeatEvery.nanoseconds / 10)
         do {
-            let frame = try FrameEncoder.encode(.with { $0.heartbeat = message })
+            var frame: ByteBuffer?
+            if isDue {
+                beatAt = now
+                var message = heartbeat()
+                message.boottimeNs = now.nanoseconds
+                frame = try FrameEncoder.encode(.with { $0.heartbeat = message })
+            }
             // A copy: a session that closes takes itself out.
             for handler in Array(handlers.values) { handler.tick(now, heartbeat: frame) }
         } catch {

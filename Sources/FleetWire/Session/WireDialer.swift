@@ -29,6 +29,7 @@ package final class WireDialer: Sendable {
     private let hello: @Sendable () -> WireHello
     private let heartbeat: @Sendable () -> WireHeartbeat
     private let timing: WireTiming
+    private let looksItself: Bool
     private let log: Logger
     private let state: NIOLockedValueBox<State>
 
@@ -38,17 +39,18 @@ package final class WireDialer: Sendable {
         var backoff = Backoff()
         var triedAt = BootTime.zero
         var channel: (any Channel)?
+        var sessions: NIOLoopBound<SessionGroup>?
         var retry: Scheduled<Void>?
     }
 
     /// `hello` is asked anew for every try; its protocol versions are set here when left zero, its boot time always.
     ///
-    /// The delegate is held weakly.
+    /// The delegate is held weakly. Without `looksItself` there is no timer here, and the owner calls `look` once a second.
     package init(
         group: any EventLoopGroup, address: SocketAddress, trust: TLSTrust, expectedRole: FleetIdentity.Role = .coordinator,
         hello: @escaping @Sendable () -> WireHello,
         heartbeat: @escaping @Sendable () -> WireHeartbeat = { WireHeartbeat() }, timing: WireTiming = WireTiming(),
-        delegate: any WireSessionDelegate, log: Logger = Logger(label: "wire")
+        looksItself: Bool = true, delegate: any WireSessionDelegate, log: Logger = Logger(label: "wire")
     ) {
         eventLoop = group.next()
         self.address = address
@@ -57,6 +59,7 @@ package final class WireDialer: Sendable {
         self.hello = hello
         self.heartbeat = heartbeat
         self.timing = timing
+        self.looksItself = looksItself
         self.log = log
         state = NIOLockedValueBox(State(delegate: delegate))
     }
@@ -74,6 +77,9 @@ package final class WireDialer: Sendable {
         }
         if begin { eventLoop.execute { self.dial() } }
     }
+
+    /// Ends a silent session and sends the heartbeat that is due; on the event loop.
+    package func look() { state.withLockedValue { $0.sessions }?.value.look() }
 
     /// Ends the session and dials no more.
     ///
@@ -126,7 +132,10 @@ package final class WireDialer: Sendable {
 
     private func prepare(_ channel: any Channel) throws {
         let sessions = SessionGroup(
-            eventLoop: channel.eventLoop, heartbeatEvery: timing.heartbeat, heartbeat: heartbeat, log: log)
+            eventLoop: channel.eventLoop, heartbeatEvery: timing.heartbeat, lookEvery: looksItself ? timing.look : nil, heartbeat: heartbeat,
+            log: log)
+        let bound = NIOLoopBound(sessions, eventLoop: channel.eventLoop)
+        state.withLockedValue { $0.sessions = bound }
         let pipeline = channel.pipeline.syncOperations
         try pipeline.addHandlers(trust.clientHandlers(roles: [expectedRole], alpn: TLSTrust.wireALPN))
         try pipeline.addHandler(

@@ -49,7 +49,7 @@ package final class WireListener: Sendable {
         groups = Dictionary(
             uniqueKeysWithValues: loops.map { loop in
                 let sessions = NIOLoopBoundBox.makeBoxSendingValue(
-                    SessionGroup(eventLoop: loop, heartbeatEvery: timing.heartbeat, heartbeat: heartbeat, log: log),
+                    SessionGroup(eventLoop: loop, heartbeatEvery: timing.heartbeat, lookEvery: timing.look, heartbeat: heartbeat, log: log),
                     eventLoop: loop)
                 return (ObjectIdentifier(loop), sessions)
             })

@@ -126,10 +126,11 @@ final class WireSessionHandler: ChannelInboundHandler {
         if !context.channel.isWritable { checkOutbox(context) }
     }
 
-    func tick(_ now: BootTime, heartbeat: ByteBuffer) {
+    /// `heartbeat` where one is due.
+    func tick(_ now: BootTime, heartbeat: ByteBuffer?) {
         switch machine.ticked(at: now) {
         case .nothing: break
-        case .sendHeartbeat: write(heartbeat)
+        case .sendHeartbeat: if let heartbeat { write(heartbeat) }
         case .close("slow-reader", let text): abort(slug: "slow-reader", text: text)
         case .close(let slug, let text): end(slug: slug, text: text, tell: true)
         }

@@ -4,8 +4,12 @@ package struct WireTiming: Equatable, Sendable {
     package var heartbeat: Duration
     /// Silence longer than this ends the session.
     ///
-    /// Seen at the next heartbeat, so up to one heartbeat late.
+    /// Seen at the next look, so up to one look late.
     package var timeout: Duration
+    /// How often sessions are looked at; never less often than they say something.
+    ///
+    /// Apart from the heartbeat, so that a quiet peer is woken half as often as silence is looked for.
+    package var look: Duration
     /// From the verified peer to its hello, or to the welcome.
     package var greeting: Duration
     /// A frame that has begun must end within this.
@@ -16,11 +20,12 @@ package struct WireTiming: Equatable, Sendable {
     package var outboxBytesMax: Int
 
     package init(
-        heartbeat: Duration = .seconds(1), timeout: Duration = .seconds(5), greeting: Duration = .seconds(10),
+        heartbeat: Duration = .seconds(2), timeout: Duration = .seconds(5), look: Duration = .seconds(1), greeting: Duration = .seconds(10),
         frame: Duration = .seconds(20), stalled: Duration = .seconds(10), outboxBytesMax: Int = 8 << 20
     ) {
         self.heartbeat = heartbeat
         self.timeout = timeout
+        self.look = min(look, heartbeat)
         self.greeting = greeting
         self.frame = frame
         self.stalled = stalled
