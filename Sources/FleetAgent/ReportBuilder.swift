@@ -53,7 +53,6 @@ enum ReportBuilder {
             if let count = facts.openFiles { report.openFiles = count }
             if let count = facts.connections { report.connections = count }
         }
-        if let figure = inFlight(shell) { report.inFlight = figure }
         if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
         report.note = note(shell)
         report.sinceBoottimeNs = machine.since.nanoseconds
@@ -97,23 +96,6 @@ enum ReportBuilder {
             }
         }
         return figures
-    }
-
-    /// What the worker says of its work in flight, or last said; nil: it has never said it.
-    private static func inFlight(_ shell: WorkerShell) -> WireFigure? {
-        let live = shell.notified["X_INFLIGHT"]
-        let exit = shell.machine.lastExit
-        guard let text = live ?? exit?.notified["X_INFLIGHT"] else { return nil }
-        var figure = WireFigure()
-        figure.atBoottimeNs = (live != nil ? shell.notifiedAt["X_INFLIGHT"] : exit?.at)?.nanoseconds ?? 0
-        if let value = Int64(text) {
-            figure.known = true
-            figure.value = value
-            figure.evidence = .reported
-        } else {
-            figure.whyUnknown = "X_INFLIGHT is \"\(text.prefix(40))\", no whole number"
-        }
-        return figure
     }
 
     private static func note(_ shell: WorkerShell) -> String {

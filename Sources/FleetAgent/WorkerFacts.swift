@@ -23,7 +23,8 @@ struct WorkerFacts: Equatable, Sendable {
                 let open = try OpenFiles.read(pid: pid, limit: 0)
                 facts.openFiles = UInt32(clamping: open.count)
                 // In a network of its own its sockets can't be seen from here.
-                if try open.socketInodes.isEmpty || ProcessSockets.isHere(pid) { sockets[service] = open.socketInodes }
+                let canBeSeen = open.socketInodes.isEmpty ? true : try ProcessSockets.isHere(pid)
+                if canBeSeen { sockets[service] = open.socketInodes }
             } catch {
                 // It has ended, or belongs to a user that this agent may not look at: unknown.
             }
