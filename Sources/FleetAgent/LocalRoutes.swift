@@ -29,6 +29,10 @@ struct LocalRoutes {
             case (.POST, Route.hold): try hold(order(APIHoldRequest.self, body))
             case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
             case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
+            case (.POST, Route.lock): try mark("lock", order(APIMarkRequest.self, body))
+            case (.POST, Route.unlock): try mark("unlock", order(APIMarkRequest.self, body))
+            case (.POST, Route.note): try mark("note", order(APIMarkRequest.self, body))
+            case (.GET, _) where path.hasPrefix(Route.worker("")): try worker(String(path.dropFirst(Route.worker("").count)))
             case (.POST, Route.layout): try layout(order(APILayoutAsk.self, body))
             case (.GET, Route.runs):
                 var list = APIRunList()
@@ -130,12 +134,18 @@ struct LocalRoutes {
         var lines = agent.latches.book.inForce.map { "emergency stop \($0.id) by \($0.by): \"\($0.reason)\"" }
         for shell in agent.shells {
             switch shell.machine.phase {
-            case .held: lines.append("\(shell.name) outlived its grace and is held")
-            case .failed(let why): lines.append("\(shell.name) failed: \(why)")
+            case .held: lines.append("! \(shell.name) outlived its grace and is held")
+            case .failed(let why): lines.append("! \(shell.name) failed: \(why)")
+            case .dumping: lines.append("! \(shell.name) is dumping core, and still holds its sockets")
             default: break
             }
+            let health = shell.machine.health(now: Clock.boottime())
+            if !["", "ok"].contains(health) { lines.append("! \(shell.name): \(health)") }
+            if let lock = shell.machine.lock { lines.append("  \(shell.name) locked \(LocalRuns.words(lock))") }
+            if let remark = shell.machine.remark { lines.append("  \(shell.name) noted \(LocalRuns.words(remark))") }
         }
-        return lines + agent.warnings
+        lines += agent.layout.drift.prefix(8).map { "  drift: \(DriftText.words($0))" }
+        return lines + agent.warnings.map { "  \($0)" }
     }
 
     // MARK: Verbs
@@ -190,6 +200,49 @@ struct LocalRoutes {
             } else {
                 reply.answer(APIProblem(slug: result.slug, what: "REFUSED  hold \(request.worker)", why: result.text), keepAlive: keepAlive)
             }
+        }
+    }
+
+    // MARK: Locks, notes and one worker's page
+
+    private func mark(_ verb: String, _ request: APIMarkRequest) throws {
+        guard verb == "note" || !request.reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  \(verb) without a reason", then: "add --reason TEXT")
+        }
+        guard !request.services.isEmpty else { throw APIProblem(slug: "bad-request", what: "REFUSED  \(verb): nothing was named") }
+        let shells = try request.services.map { name in try shell(named: name) }
+        let what: Agent.Verb = verb == "lock" ? .lock : verb == "unlock" ? .unlock : .note(request.reason)
+        let gathering = MarkGathering(names: shells.map(\.name.description)) { problem in
+            if let problem { return reply.answer(problem, keepAlive: keepAlive) }
+            var done = APIDone()
+            let past = verb == "note" ? (request.reason.isEmpty ? "without a note" : "noted") : "\(verb)ed"
+            done.text = "\(shells.map(\.name.description).joined(separator: ", ")) \(past)"
+            later(done)
+        }
+        for shell in shells {
+            agent.order(what, shell, by: peer.origin, reason: request.reason, run: nil) { gathering.take($0, of: shell.name.description) }
+        }
+    }
+
+    private func shell(named name: String) throws -> WorkerShell {
+        let (service, host) = WorkerName(name).map { ($0.service.raw, $0.host) } ?? (name, agent.host)
+        guard host == agent.host, let shell = agent.shell(service) else {
+            throw APIProblem(
+                slug: "unknown-service", what: "REFUSED  no service \(name) on \(agent.host)", why: "It has \(agent.shells.map(\.service).joined(separator: ", ")).")
+        }
+        return shell
+    }
+
+    private func worker(_ name: String) throws {
+        let shell = try shell(named: name)
+        let name = shell.name.description
+        let reply = LocalReply(reply, keepAlive)
+        agent.detail(of: shell) { detail in
+            var page = APIWorkerPage()
+            page.worker = name
+            page.report = ReportBuilder.worker(shell, now: Clock.boottime())
+            if let detail { page.detail = detail } else { page.problem = APIProblem(slug: "busy", what: "NOT SEEN the agent has too much other work waiting") }
+            reply.answer(page)
         }
     }
 

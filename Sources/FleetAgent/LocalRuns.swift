@@ -60,7 +60,9 @@ final class LocalRuns: @unchecked Sendable {
                 slug: "busy", what: "REFUSED  \(kind): local run \(active) is still going on", why: records[active]?.run.blocked ?? "",
                 then: "wait for it:  trading --local runs")
         }
-        let shells = try scoped(request.scope)
+        let covered = try scoped(request.scope)
+        let leftAlone = try locked(kind, covered, request.scope)
+        let shells = covered.filter { shell in !leftAlone.contains { $0 === shell } }
         let steps = steps(kind, shells)
         guard !steps.isEmpty else {
             throw APIProblem(
@@ -68,6 +70,9 @@ final class LocalRuns: @unchecked Sendable {
         }
         var accepted = APIRunAccepted()
         accepted.plan = plan(kind, steps)
+        accepted.plan.notes += leftAlone.map { shell in
+            "left alone: \(shell.name) (\(ReportBuilder.word(shell.machine.phase))\(shell.machine.lock.map { ", locked \(Self.words($0))" } ?? ""))"
+        }
         if request.dryRun { return accepted }
         lastRun += 1
         var run = APIRun()
@@ -94,6 +99,31 @@ final class LocalRuns: @unchecked Sendable {
         // After the answer: whoever ordered it can listen from the first event.
         agent.loop.execute { self.advance(id) }
         return accepted
+    }
+
+    /// The locked workers that the run leaves alone; refuses what names one, and a stop that would have to stop one.
+    private func locked(_ kind: String, _ shells: [WorkerShell], _ scope: APIScope) throws(APIProblem) -> [WorkerShell] {
+        let locked = shells.filter { $0.machine.lock != nil }
+        let inTheWay = locked.first { shell in
+            let isNamed = scope.services.contains { text in
+                let service = WorkerName(text)?.service.raw ?? text
+                return service == shell.service || shell.declaration.spec.aliases.contains(service)
+            }
+            let runs = shell.machine.launch != nil
+            return kind == "stop" ? runs : isNamed || (kind == "restart" && runs)
+        }
+        if let inTheWay, let lock = inTheWay.machine.lock {
+            throw APIProblem(
+                slug: "locked", what: "REFUSED  \(inTheWay.name) is locked", why: "\(Self.words(lock)). Nothing was \(kind == "start" ? "started" : "done").",
+                then: "trading --local unlock \(inTheWay.service) --reason \"…\"")
+        }
+        return locked
+    }
+
+    /// `by ops-1 14:02 UTC: "bad param file"`; the agent knows no zone of its fleet.
+    static func words(_ mark: Mark) -> String {
+        let mark = WireMark(mark)
+        return "by \(mark.person) \(FleetZone.utc.moment(mark.unixUs, now: Clock.unixMicroseconds())) UTC: \"\(mark.text)\""
     }
 
     private func scoped(_ scope: APIScope) throws(APIProblem) -> [WorkerShell] {

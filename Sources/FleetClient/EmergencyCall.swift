@@ -30,6 +30,12 @@ package struct EmergencyCall: Sendable {
         /// Until the answer that made it complete, or the last one.
         package var took: Duration = .zero
 
+        package init(paths: [Path], workers: [Worker] = [], unconfirmed: [String] = []) {
+            self.paths = paths
+            self.workers = workers
+            self.unconfirmed = unconfirmed
+        }
+
         package var isAnswered: Bool { paths.contains { if case .success = $0.answer { true } else { false } } }
         package var isComplete: Bool { isAnswered && unconfirmed.isEmpty }
         package var allGone: Bool { isComplete && workers.allSatisfy(\.gone) }

@@ -1,5 +1,7 @@
 package import FleetCore
+import FleetWire
 import Glibc
+import NIOCore
 
 /// What the command line needs to know to reach a fleet: read from one small file, strictly.
 ///
@@ -160,16 +162,13 @@ extension FleetClientSettings {
 
     /// `10.20.0.11:7444` or `[fd00::11]:7444`.
     private static func address(_ text: Substring) -> (String, Int)? {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port) else {
+        do {
+            let address = try WireAddress.parse(String(text))
+            guard let host = address.ipAddress, let port = address.port, port > 0 else { return nil }
+            return (host, port)
+        } catch {
             return nil
         }
-        var host = String(text[..<colon])
-        var buffer = [UInt8](repeating: 0, count: 16)
-        if host.hasPrefix("["), host.hasSuffix("]") {
-            host = String(host.dropFirst().dropLast())
-            return inet_pton(AF_INET6, host, &buffer) == 1 ? (host, port) : nil
-        }
-        return inet_pton(AF_INET, host, &buffer) == 1 ? (host, port) : nil
     }
 
     private static func trimmed(_ text: some StringProtocol) -> String {

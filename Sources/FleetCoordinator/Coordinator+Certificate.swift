@@ -55,7 +55,11 @@ extension Coordinator {
             proof.provenUnixUs = tier.ended?.unixMicroseconds ?? 0
             let stops = (evidence.stopsInTier[tier.name] ?? []).compactMap { evidence.stops[$0] }
             let exits = Set(stops.map { $0.exit?.words ?? ($0.attested ? "attested off" : "not running") }).sorted().joined(separator: ", ")
-            proof.what = "\(stops.count) worker\(stops.count == 1 ? "" : "s"), \(exits), process trees \(tier.proven ? "empty (measured)" : "not shown empty")"
+            let left = stops.contains(where: \.leavesAnything)
+            let empty = stops.allSatisfy { $0.treeEmpty && !$0.attested }
+            proof.what =
+                "\(stops.count) worker\(stops.count == 1 ? "" : "s"), \(exits), process trees \(empty ? "empty (measured)" : "not shown empty")"
+                + (left ? ", something left behind" : "")
             proof.proven = tier.proven
             return proof
         }
@@ -117,6 +121,23 @@ extension Coordinator {
                 proof.exit.notified = exit.notified
                 proof.exit.saidStopping = exit.saidStopping
             }
+            proof.checks = stop.checks.map { check in
+                var wire = WireCheck()
+                wire.what = check.what.rawValue
+                wire.text = check.text
+                wire.evidence = check.what == .marker ? .reported : .measured
+                switch check.state {
+                case .clear: wire.state = .clear
+                case .left: wire.state = .left
+                case .unknown:
+                    wire.state = .checkUnknown
+                    wire.evidence = .unknown
+                case .unchecked:
+                    wire.state = .unchecked
+                    wire.evidence = .unknown
+                }
+                return wire
+            }
             proof.records = stop.citations.map { citation in
                 let parts = citation.split(separator: ":")
                 var record = WireRecordCitation()
@@ -131,11 +152,15 @@ extension Coordinator {
 
     private static func count(_ certificate: inout APICertificate) {
         let figures = certificate.ledger.flatMap { [$0.produced, $0.applied, $0.inFlight, $0.buffered, $0.discarded] }
-        certificate.measured = UInt32(figures.count { $0.known && $0.evidence == .measured } + certificate.workers.count { $0.treeEmpty })
+        // The tree stands for itself; what nothing was declared for is no evidence of anything.
+        let checks = certificate.workers.flatMap(\.checks).filter { $0.what != "tree" && $0.state != .unchecked }
+        certificate.measured = UInt32(
+            figures.count { $0.known && $0.evidence == .measured } + certificate.workers.count { $0.treeEmpty }
+                + checks.count { $0.state != .checkUnknown && $0.evidence == .measured })
         certificate.reported = UInt32(
-            figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
+            checks.count { $0.state != .checkUnknown && $0.evidence == .reported } + figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
         certificate.attested = UInt32(certificate.overrides.count)
-        certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty })
+        certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty } + checks.count { $0.state == .checkUnknown })
     }
 
     /// Has the snapshot and the signed certificate written on a thread of the pool, records both, and ends the run. What

@@ -19,7 +19,11 @@ extension Coordinator {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
                 for report in host.report?.workers ?? [] {
-                    fleet.workers[WorkerName(ServiceName(report.service), on: name)] = ObservedWorker(report)
+                    var worker = ObservedWorker(report)
+                    if report.hasLock {
+                        worker.lock = ObservedWorker.Lock(by: report.lock.person, when: zone.moment(report.lock.unixUs, now: now().unixMicroseconds), text: report.lock.text)
+                    }
+                    fleet.workers[WorkerName(ServiceName(report.service), on: name)] = worker
                 }
             } else {
                 let age = host.lastWordAt.map { "has not answered for \((time - $0).words)" } ?? "has never reported"

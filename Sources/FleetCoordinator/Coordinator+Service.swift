@@ -100,8 +100,10 @@ extension Coordinator: CoordinatorService {
                 slug: "bad-request", what: "REFUSED  emergency-stop: that is no latch id. Nothing was sent",
                 why: "Letters, digits, - and _, at most 64: agents keep it as a file of that name.", then: "Leave it out: one is made")
         }
+        // A latch in force keeps the scope that it was set with: another scope is another latch, whatever id it came with.
+        let isOther = table.book.latches[request.latch].map { $0.release == nil && $0.scope != request.scope.core } ?? false
         let latch = Latch(
-            id: request.latch.isEmpty ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
+            id: request.latch.isEmpty || isOther ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
             unixMicroseconds: moment.unixMicroseconds, scope: request.scope.core)
         let known = table.book.latches[latch.id]
         guard known?.release == nil else {
@@ -232,7 +234,7 @@ extension Coordinator: CoordinatorService {
 
     /// A decision about nothing would stand in the audit and be taken for one about something.
     private func known(_ request: APIOverride, in run: UInt64) throws {
-        let gates = Set(inventory.services.flatMap { $0.gates.map(\.name) }).union(["quiesce"])
+        let gates = Set(inventory.services.flatMap { $0.gates.map(\.name) }).union([RunMachine.quiesceGate, RunMachine.leftBehindGate])
         if !request.gate.isEmpty, !gates.contains(request.gate) {
             throw APIProblem(
                 slug: "unknown-gate", what: "REFUSED  no gate is called \(request.gate)", why: "The inventory has: \(gates.sorted().joined(separator: ", "))",
@@ -255,7 +257,7 @@ extension Coordinator: CoordinatorService {
     }
 
     /// Refuses what a relay can't do and what a peer that is out of date may not do.
-    private func fullOnly(_ caller: Caller) throws {
+    func fullOnly(_ caller: Caller) throws {
         if settings.relay {
             throw APIProblem(
                 slug: "not-here", what: "REFUSED  \(settings.name) is a relay: status, emergency stop and its release only", why: "",

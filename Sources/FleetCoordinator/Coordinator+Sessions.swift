@@ -123,8 +123,32 @@ extension Coordinator: WireSessionDelegate {
             if worker.restarts > 0 { relaunched.insert(name) }
             launchSinceBaseline[name] = worker.launch
         }
+        showFlight(host, report)
         latchesChanged(table.merge(report.latches.latches.map(\.core)))
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }
+    }
+
+    /// What workers that a run is stopping say meanwhile: `1,234 in flight, flushing`.
+    private func showFlight(_ host: HostName, _ report: WireHostReport) {
+        for worker in report.workers where [.stopping, .dumping].contains(worker.state) {
+            let name = WorkerName(ServiceName(worker.service), on: host)
+            let words =
+                worker.state == .dumping
+                ? "dumping core\(worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : "")"
+                : WorkerMachine.flightWords(inFlight: worker.hasInFlight && worker.inFlight.known ? worker.inFlight.value : nil, status: worker.status)
+            guard !words.isEmpty else { continue }
+            for (id, run) in runs {
+                guard let machine = run.machine, !machine.state.isEnded, case .stop(_, let workers)? = machine.current?.what, workers.contains(name),
+                    run.flight[name] != words
+                else { continue }
+                runs[id]?.flight[name] = words
+                publish(run: id) {
+                    $0.kind = "flight"
+                    $0.worker = name.description
+                    $0.text = words
+                }
+            }
+        }
     }
 
     private func answered(_ host: HostName, _ result: WireCommandResult) {

@@ -1,7 +1,6 @@
 internal import FleetAPI
 internal import FleetCore
 internal import FleetWire
-internal import LinuxHost
 
 /// Status: every host's last word with its age. What is not known is called unknown (law 6).
 extension Coordinator {
@@ -19,7 +18,7 @@ extension Coordinator {
         status.streams = inventory.streams.flatMap { stream in stream.to.map { streamStatus(stream, $0, time.boot) } }
         status.latches = table.book.inForce.map { WireLatch($0) }
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }
-        status.needsAPerson = needs(time.boot)
+        status.needsAPerson = needs(time)
         status.alerts = alerts?.status() ?? []
         return status
     }
@@ -119,44 +118,5 @@ extension Coordinator {
         guard status.produced.known, status.applied.known, direct || (status.inFlight.known && status.buffered.known) else { return "UNKNOWN" }
         if status.produced.value == status.applied.value + status.inFlight.value + status.buffered.value { return "exact" }
         return "flowing"
-    }
-
-    private func paged(_ event: AlertSpec.Event, _ subject: String) -> String { alerts?.paged(event, subject) ?? "" }
-
-    private func needs(_ time: BootTime) -> [String] {
-        var lines: [String] = []
-        for spec in inventory.hosts {
-            guard let host = hosts[spec.name] else { continue }
-            guard host.isKnown(now: time, bound: settings.reportBound) else {
-                let since = host.lastWordAt.map { "no word for \((time - $0).words)" } ?? "has never reported"
-                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")
-                continue
-            }
-            for worker in host.report?.workers ?? [] {
-                let name = "\(worker.service)@\(spec.name)"
-                switch worker.state {
-                case .held:
-                    lines.append(
-                        "! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))"
-                    )
-                case .failed: lines.append("  \(name) failed: \(worker.note). trading logs \(worker.service)\(paged(.failed, name))")
-                default: break
-                }
-            }
-            for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
-        }
-        if journal != nil {
-            do throws(LinuxError) {
-                let free = try Files.freeBytes(settings.stateDirectory)
-                if free < DiskSpace.bytesLow { lines.append("! \(settings.name): \(DiskSpace.warning(free, settings.stateDirectory))") }
-            } catch {
-                lines.append("! \(settings.name): \(error)")
-            }
-        }
-        for latch in table.book.inForce {
-            lines.append("! emergency stop \(latch.id) by \(latch.by) is in force: \"\(latch.reason)\". trading emergency-stop release --reason …")
-        }
-        for run in runs.values where run.api.state == .blocked { lines.append("! run \(run.api.id) is BLOCKED: \(run.api.blocked)") }
-        return lines
     }
 }

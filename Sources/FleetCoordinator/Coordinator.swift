@@ -51,6 +51,8 @@ package final class Coordinator: @unchecked Sendable {
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
+    /// In which people's times are said.
+    let zone: FleetZone
     /// nil: nobody is declared who could be told, or this is a relay.
     let alerts: AlertDesk?
 
@@ -97,6 +99,7 @@ package final class Coordinator: @unchecked Sendable {
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
         epoch = fold.epoch + 1
         instance = Random.hex(8)
+        zone = FleetZone(named: inventory.timezone)
         lastRun = fold.lastRun
         baseline = fold.baseline
         let builder = HostPartBuilder(inventory: inventory)

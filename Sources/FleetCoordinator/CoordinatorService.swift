@@ -21,6 +21,12 @@ package protocol CoordinatorService: AnyObject, Sendable {
     /// `kind`: stop, start, restart, quiesce, resume. Returns once the run has been journaled (or, with dry_run, planned).
     func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted
     func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone
+    /// Puts a lock or a note on workers, or takes it off. Throws when not all hosts did it, naming those that did.
+    func mark(_ verb: MarkVerb, _ request: APIMarkRequest, by caller: Caller) async throws -> APIDone
+    /// One answer per host, in the inventory's order; a host that did not answer has a problem in its place.
+    func layout(_ request: APILayoutAsk, by caller: Caller) async throws -> APILayoutAnswers
+    /// `name`: service@host. Without its host's answer it holds what was last reported, and why there is no more.
+    func worker(_ name: String) async throws -> APIWorkerPage
     /// Sets the latch and waits for the agents' words, at most `bound`.
     func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer
     func releaseLatch(_ request: APILatchRelease, by caller: Caller) async throws -> APIDone

@@ -20,6 +20,8 @@ struct RunRecord {
     var relaunched: Set<WorkerName>?
     /// What workers left behind, by `service@host`.
     var snapshots: [String: WireWorkerSnapshot] = [:]
+    /// What each worker said last while it stopped.
+    var flight: [WorkerName: String] = [:]
     /// Rises with each armed timer, so that an old one is ignored.
     var timer: UInt64 = 0
 

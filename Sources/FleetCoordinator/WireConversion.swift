@@ -69,18 +69,39 @@ extension RunReply {
         switch wire.outcome {
         case .progress: self = .progress(slug: wire.slug, text: wire.text)
         case .refused: self = .refused(slug: wire.slug, text: wire.text)
+        case .failedTo where wire.slug == "left-behind" && wire.checks.contains { $0.state == .left }: self = .leftBehind(Done(wire, host: host))
         case .failedTo, .unknown, .UNRECOGNIZED: self = .failed(slug: wire.slug.isEmpty ? "unknown" : wire.slug, text: wire.text)
-        case .done:
+        case .done: self = .done(Done(wire, host: host))
+        }
+    }
+}
+
+extension RunReply.Done {
+    fileprivate init(_ wire: WireCommandResult, host: HostName) {
             var counters: [String: Int64] = [:]
             for (name, figure) in wire.snapshot.counters where figure.known { counters[name] = figure.value }
-            self = .done(
-                Done(
+            self.init(
                     streams: wire.streams.map { StreamReading($0, host: host) }, gateHolds: wire.holds,
                     gateValue: wire.figure.known ? "\(wire.figure.value)" : wire.text.isEmpty ? "unknown: \(wire.figure.whyUnknown)" : wire.text,
                     killed: wire.killed, treeEmpty: wire.treeEmpty,
                     exit: wire.worker.hasLastExit ? WorkerExit(wire.worker.lastExit, status: wire.worker.status) : nil, status: wire.worker.status,
                     signalledUnixMicroseconds: wire.signalledUnixUs, goneUnixMicroseconds: wire.goneUnixUs,
-                    citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text))
-        }
+                    citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text,
+                    checks: wire.checks.compactMap(Verification.Check.init))
+    }
+}
+
+extension Verification.Check {
+    /// nil for what a newer agent looks at and this coordinator has no word for: nothing is known to be left.
+    init?(_ wire: WireCheck) {
+        guard let what = Verification.What(rawValue: wire.what) else { return nil }
+        let state: Verification.State =
+            switch wire.state {
+            case .clear: .clear
+            case .left: .left
+            case .unchecked: .unchecked
+            case .checkUnknown, .UNRECOGNIZED: .unknown
+            }
+        self.init(what, state, wire.text)
     }
 }

@@ -1,5 +1,6 @@
 import FleetAPI
 import FleetCoordinator
+import FleetWire
 import HTTPTypes
 import Hummingbird
 import NIOCore
@@ -44,6 +45,18 @@ struct APIRoutes: Sendable {
         post(Route.hold, router) { request, caller in
             let asked = try await JSONAnswer.read(APIHoldRequest.self, request)
             return try JSONAnswer.response(try await service.hold(asked, by: caller))
+        }
+        for (path, verb) in [(Route.lock, MarkVerb.lock), (Route.unlock, .unlock), (Route.note, .note)] {
+            post(path, router) { request, caller in
+                let asked = try await JSONAnswer.read(APIMarkRequest.self, request)
+                if verb != .note { try demand(reason: asked.reason, for: verb.rawValue) }
+                return try JSONAnswer.response(try await service.mark(verb, asked, by: caller))
+            }
+        }
+        post(Route.layout, router) { request, caller in
+            let asked = try await JSONAnswer.read(APILayoutAsk.self, request)
+            if asked.request.what == .apply { try demand(reason: asked.reason, for: "layout apply") }
+            return try JSONAnswer.response(try await service.layout(asked, by: caller))
         }
     }
 
@@ -98,6 +111,9 @@ struct APIRoutes: Sendable {
     // MARK: Reading
 
     private func addReading(to router: Router<APIRequestContext>) {
+        get(Route.worker(":name"), router) { _, context in
+            try JSONAnswer.response(try await service.worker(context.parameters.get("name") ?? ""))
+        }
         get(Route.status, router) { _, _ in try JSONAnswer.response(try await service.status()) }
         get(Route.audit, router) { request, _ in
             let limit = try Self.number("limit", in: request) ?? 200

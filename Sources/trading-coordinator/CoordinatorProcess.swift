@@ -107,10 +107,9 @@ struct CoordinatorProcess {
     }
 
     private func address(_ text: String) throws -> (host: String, port: Int) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port) else {
-            throw StartError("\(text) is not ADDRESS:PORT")
-        }
-        return (String(text[..<colon]).filter { $0 != "[" && $0 != "]" }, port)
+        let address = try WireAddress.parse(text)
+        guard let host = address.ipAddress, let port = address.port, port > 0 else { throw StartError("\(text) has no port; write for example 127.0.0.1:7480") }
+        return (host, port)
     }
 
     struct StartError: Error, CustomStringConvertible {

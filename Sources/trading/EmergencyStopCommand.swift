@@ -63,7 +63,9 @@ struct EmergencyStopNow: AsyncParsableCommand {
         let reach = try Reach(global, relays: true)
         if !yes { try await EmergencyConfirmation.ask(reach, request.scope) }
         let outcome = await EmergencyCall.send(request, to: reach.endpoints, began: yes ? began : .now)
-        Terminal.out(EmergencyScreen.lines(outcome, latch: request.latch, style: Terminal.style))
+        // Only now, and only where a host is silent: its workers have names.
+        let status = outcome.unconfirmed.isEmpty ? nil : await EmergencyConfirmation.status(reach)
+        Terminal.out(EmergencyScreen.lines(outcome, latch: request.latch, scope: request.scope, status: status, style: Terminal.style))
         throw Failure.quietly(outcome.allGone ? .done : .unknown)
     }
 }
@@ -77,6 +79,14 @@ enum EmergencyConfirmation {
 
     static func ask(_ reach: Reach, _ scope: WireScope) async throws {
         try demandTerminal()
+        let status = await status(reach)
+        let fleet = reach.settings.fleet?.raw ?? status?.fleet ?? ""
+        Terminal.out(EmergencyScreen.preview(status, scope: scope, style: Terminal.style))
+        try type(fleet.isEmpty ? "all" : fleet)
+    }
+
+    /// The first that any coordinator or relay says, within the bound.
+    static func status(_ reach: Reach) async -> APIFleetStatus? {
         let (answers, feed) = AsyncStream.makeStream(of: APIFleetStatus?.self)
         for endpoint in reach.endpoints {
             // The first that answers is shown; the others end by themselves.
@@ -95,9 +105,7 @@ enum EmergencyConfirmation {
             status = answer
             if answer != nil || pending == 0 { break }
         }
-        let fleet = reach.settings.fleet?.raw ?? status?.fleet ?? ""
-        Terminal.out(EmergencyScreen.preview(status, scope: scope, style: Terminal.style))
-        try type(fleet.isEmpty ? "all" : fleet)
+        return status
     }
 
     static func demandTerminal() throws {

@@ -99,7 +99,93 @@ enum Explanations {
         ),
         ("not-running", "The worker is not running, so there is nothing to quiesce or resume."),
         ("ended", "The worker ended by itself while something was ordered of it. The line has its exit status; its log has the rest."),
-        ("start-limit", "The worker ended too often in the time declared and is not restarted any more. Find out why from its log, then start it by hand."),
+        (
+            "start-limit",
+            "The worker ended too often in the time declared and is not restarted any more. The line has its last exit and how long it ran. Find out why from its log, then start it by hand; having run stably for stable_after earns the whole budget back."
+        ),
+        (
+            "locked",
+            "A person has locked this worker: no verb acts on it, and it is not restarted, until trading unlock with a reason. Only an emergency stop goes through. The line says who locked it, when and why. start --all and the like go past it; a stop that would have to stop it is refused, for what lies behind it would end first."
+        ),
+        (
+            "unhealthy",
+            "A health check failed as often in a row as its threshold says, or the worker's own watchdog fell silent. It was stopped by its own stop sequence and is restarted by its restart policy, as after a failure. Its status page has the check and the reason."
+        ),
+        (
+            "left-behind",
+            "The worker has ended and something of it is still there: a process, a socket, hugepages, a lock or PID file, or its shutdown marker is missing. The line names it. Remove it and retry; a repeated stop looks again. Going on as it is: trading runs override ID --gate left-behind --reason, and the verdict is then at most unproven."
+        ),
+        (
+            "hugepages",
+            "There are fewer free pages of that size on that node than the worker needs, so it was not launched. Files that an ended worker left below the hugepage mount hold pages; trading layout plan says what is reserved, trading layout apply reserves what is declared."
+        ),
+        (
+            "leftovers",
+            "Something of an earlier launch is still there: a live PID file or lock, or files below the hugepage mount that are not among those it keeps. The line names it. Nothing was launched. Look whether anything still uses it, then remove it."
+        ),
+        (
+            "digest-mismatch",
+            "The program's SHA-256 is not the one that the inventory declares, so it was not launched. Install the right one, or declare this one after looking at it."
+        ),
+        (
+            "not-executable",
+            "The program is not there, or the worker's user may not run it. Nothing was launched."
+        ),
+        (
+            "not-writable",
+            "A directory that the worker needs can't be written to by its user. Nothing was launched. Correct its owner or mode; the line names the directory and the user."
+        ),
+        (
+            "disk-space",
+            "A directory has less free space than the service declares that it needs. Nothing was launched. Free space there, or declare less."
+        ),
+        (
+            "dumping-core",
+            "The worker crashed and the kernel still writes its core; until that is over it holds its sockets and memory, and its end can't be shown. core: wait lets it finish, core: kill-dump cuts it short at a stop. It goes on by itself."
+        ),
+        (
+            "drift",
+            "A host is unlike what its inventory declares: a thread's or an interrupt's CPUs, hugepages, irqbalance, the governor, a sysctl, the kernel command line, the clock. Nothing is changed by looking. trading layout verify lists it, trading layout apply sets what can be set; the rest is the host's own configuration."
+        ),
+        (
+            "capability",
+            "An ambient capability that the service declares can't be given: the agent does not hold it, or this host's settings do not allow it. Nothing was launched."
+        ),
+        (
+            "realtime",
+            "The declared scheduling policy or priority can't be set: the agent lacks CAP_SYS_NICE, rtprio is limited, or kernel.sched_rt_runtime_us forbids it. Nothing was launched."
+        ),
+        (
+            "not-allowed-here",
+            "This host's own root-owned settings do not allow that user, directory or program, whatever the inventory says. Nothing was launched."
+        ),
+        (
+            "live-worker",
+            "The change would touch the CPUs, interrupts or pages of a worker that runs. Stop it first, or name it with --override and a reason."
+        ),
+        (
+            "thread-affinity", "A worker's thread may run on other CPUs than declared: it was changed from outside, or the worker did not place it."
+        ),
+        ("irq-affinity", "An interrupt of a network interface may be handled on a CPU that is not declared for it, perhaps one of a worker."),
+        ("irqbalance", "irqbalance runs where it is declared disabled, or the other way round. It moves interrupts onto any CPU."),
+        ("governor", "A CPU's frequency governor is not the declared one."),
+        ("sysctl", "A kernel setting has another value than declared. It is compared, never set, by us."),
+        ("cmdline", "The running kernel's command line lacks a word that is declared. It takes effect at a boot only."),
+        ("smt-sibling", "Two workers that are pinned, or a pinned one and housekeeping, share one core's two threads: each slows the other."),
+        ("not-isolated", "An exclusive CPU of a worker is not isolated by the kernel (isolcpus), so the scheduler may put others on it."),
+        ("nohz-full", "An exclusive CPU of a worker is not in nohz_full: the timer tick interrupts it."),
+        ("wrong-node", "A worker's CPU lies on another NUMA node than the worker declares: its memory would be remote."),
+        ("cpu-claimed", "Two workers declare the same CPU exclusively."),
+        ("cpu-absent", "The host has no CPU of that number."),
+        ("cpu-offline", "The CPU is there and offline."),
+        ("digest-unknown", "The program could not be read to its end, so its digest is not known. Nothing was launched."),
+        ("no-directory", "A directory that the worker needs is not there. Nothing was launched."),
+        ("pid-file", "The worker's PID file names a process that lives and is not of this launch. Nothing was launched, and nothing is signalled because of a file."),
+        ("smt", "Simultaneous multithreading is on where it is declared off, or the other way round."),
+        ("transparent-hugepages", "The kernel's setting of transparent hugepages is not the declared one."),
+        ("time", "The clock is not synchronised as declared, by another source, or further off than declared."),
+        ("driver", "A network interface is served by another driver than declared, or is not there."),
+        ("onload", "OpenOnload is not there in the declared version."),
         (
             "kill-late",
             "SIGKILL went out and the process is still there: it sleeps uninterruptibly in the kernel or writes a core dump. Nothing more can be done from outside; it goes by itself or with the host."

@@ -23,14 +23,14 @@ struct StatusCommand: AsyncParsableCommand {
         while true {
             let shown: (lines: [String], condition: StatusScreen.Condition)
             do {
-                let status = try await reach.first().status
+                let (client, status) = try await reach.first()
                 if json {
-                    Terminal.out(bytes: try APIJSON.encode(status))
+                    Terminal.out(bytes: try await document(status, client))
                     if !watch { throw ended(StatusScreen.condition(status)) }
                     try await Task.sleep(for: .seconds(1))
                     continue
                 }
-                shown = (try lines(status), StatusScreen.condition(status))
+                shown = (try await lines(status, client), StatusScreen.condition(status))
             } catch let problem as APIProblem where watch && !json {
                 // Watching goes on: the fleet is unknown until somebody answers again.
                 shown = (problem.screen.split(separator: "\n").map(String.init), .unknown)
@@ -56,14 +56,39 @@ struct StatusCommand: AsyncParsableCommand {
         return lines.prefix(kept) + Terminal.style.apply(["… \(lines.count - kept) more lines, a taller terminal shows them"])
     }
 
-    private func lines(_ status: APIFleetStatus) throws -> [String] {
+    private func lines(_ status: APIFleetStatus, _ client: APIClient) async throws -> [String] {
         guard let subject else { return StatusScreen.lines(status, zone: status.zone, style: Terminal.style) }
-        guard let lines = DetailScreen.lines(subject, status, zone: status.zone, style: Terminal.style) else {
+        let pages = try await pages(of: subject, status, client)
+        return DetailScreen.lines(subject, status, pages: pages, zone: status.zone, style: Terminal.style) ?? []
+    }
+
+    /// The whole fleet's status, or the pages of what was named: one, or a list of them.
+    private func document(_ status: APIFleetStatus, _ client: APIClient) async throws -> [UInt8] {
+        guard let subject else { return try APIJSON.encode(status) }
+        if let host = status.hosts.first(where: { $0.host == subject }) { return try APIJSON.encode(host) }
+        let documents = try await pages(of: subject, status, client).map { try APIJSON.encode($0) }
+        return documents.count == 1 ? documents[0] : [UInt8(ascii: "[")] + documents.joined(separator: [UInt8(ascii: ",")]) + [UInt8(ascii: "]")]
+    }
+
+    private func pages(of subject: String, _ status: APIFleetStatus, _ client: APIClient) async throws -> [APIWorkerPage] {
+        guard let workers = DetailScreen.workers(subject, status) else {
             throw APIProblem(
                 slug: "unknown-service", what: "REFUSED  status \(subject): no host and no service of that name in \(status.fleet)",
                 then: "trading status  shows the names")
         }
-        return lines
+        var pages: [APIWorkerPage] = []
+        for worker in workers {
+            do {
+                pages.append(try await client.get(Route.worker(worker)))
+            } catch let problem as APIProblem {
+                // An older side has no such pages: what was reported is shown without them.
+                var page = APIWorkerPage()
+                page.worker = worker
+                page.problem = problem
+                pages.append(page)
+            }
+        }
+        return pages
     }
 
     private func ended(_ condition: StatusScreen.Condition) -> Failure { .quietly(ExitStatus(rawValue: condition.rawValue) ?? .unknown) }

@@ -10,17 +10,21 @@ struct Trading: AsyncParsableCommand {
         abstract: "Starts, stops and shows a fleet of trading hosts, and proves what it did.",
         discussion: """
             Every command takes --config FILE, --via NAME (this coordinator or relay) and --local (this host's agent), before or after its name.
-            Exit codes: trading help exit-codes.  What a word in [brackets] means: trading explain WORD.
+            Exit codes: trading help exit-codes.  More: trading help status, help locks, help layout.  What a word in [brackets] means: trading explain WORD.
             """,
         version: "trading \(Version.number) (\(Version.libraries))",
         subcommands: [
             StatusCommand.self, StopCommand.self, StartCommand.self, RestartCommand.self, QuiesceCommand.self, ResumeCommand.self,
-            RunsCommand.self, HoldCommand.self, EmergencyStopCommand.self, LogsCommand.self, AuditCommand.self, CertsCommand.self,
+            LockCommand.self, UnlockCommand.self, NoteCommand.self, RunsCommand.self, HoldCommand.self, LayoutCommand.self, EmergencyStopCommand.self, LogsCommand.self, AuditCommand.self, CertsCommand.self,
             InventoryCommand.self, ExplainCommand.self,
         ])
 
     static func main() async {
         let given = Array(CommandLine.arguments.dropFirst())
+        if given == ["help", "locks"] || given == ["help", "layout"] || given == ["help", "status"] {
+            Terminal.out(HelpTopics.lines(given[1]))
+            return
+        }
         if given == ["help", "exit-codes"] {
             Terminal.out(ExitStatus.table)
             return

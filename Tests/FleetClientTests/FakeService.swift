@@ -44,6 +44,28 @@ final class FakeService: CoordinatorService {
         return APIDone()
     }
 
+    func mark(_ verb: MarkVerb, _ request: APIMarkRequest, by caller: Caller) async throws -> APIDone {
+        note("\(verb.rawValue) \(request.services.joined(separator: " "))", caller, request.reason)
+        var done = APIDone()
+        done.text = "\(verb.rawValue) done"
+        return done
+    }
+
+    func layout(_ request: APILayoutAsk, by caller: Caller) async throws -> APILayoutAnswers {
+        note("layout \(request.request.what) \(request.hosts.joined(separator: " "))", caller, request.reason)
+        var answers = APILayoutAnswers()
+        var host = APIHostLayout()
+        host.host = request.hosts.first ?? "md-1"
+        answers.hosts = [host]
+        return answers
+    }
+
+    func worker(_ name: String) async throws -> APIWorkerPage {
+        var page = APIWorkerPage()
+        page.worker = name
+        return page
+    }
+
     func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
         note("emergency-stop \(request.latch)", caller, request.reason)
         var answer = APIEmergencyAnswer()

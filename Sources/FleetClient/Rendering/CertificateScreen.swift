@@ -105,11 +105,16 @@ package enum CertificateScreen {
     private static func released(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
         let workers = certificate.workers
         let empty = workers.filter(\.treeEmpty).count
-        let markers = workers.filter { $0.hasSnapshot && $0.snapshot.markerFound }.count
-        let snapshots = workers.filter(\.hasSnapshot).count
-        var text = "RELEASED   \(ScreenText.plural(empty, "process tree")) of \(workers.count) shown empty"
-        if snapshots > 0 { text += " · shutdown markers \(markers) of \(snapshots)" }
-        var lines = [text]
+        var lines = ScreenText.wrapped("RELEASED   " + holdings(workers, empty: empty), width: style.width, indent: "           ")
+        for worker in workers {
+            for check in worker.checks where check.state == .left || check.state == .checkUnknown {
+                let word = check.state == .left ? "LEFT BEHIND" : "UNKNOWN"
+                lines += ScreenText.wrapped(
+                    "           \(worker.worker) \(check.what) \(word)\(check.text.isEmpty ? "" : ": \(check.text)")", width: style.width,
+                    indent: "             ")
+            }
+        }
+        if let markers = markers(workers) { lines.append("MARKERS    \(markers)") }
         for worker in workers where !worker.exit.known || worker.exit.signalled || worker.exit.code != 0 {
             guard worker.hasExit || worker.killed else { continue }
             lines.append("EXIT       \(worker.worker)  \(exit(worker.exit))")
@@ -136,6 +141,36 @@ package enum CertificateScreen {
             certificate.signedBy.isEmpty
                 ? "Not signed\(record)" : "Signed \(certificate.signedBy) \(zone.time(certificate.endedUnixUs, milliseconds: true))\(record)")
         return lines
+    }
+
+    /// `8 of 8 process trees empty · sockets closed (8) · hugepages back (2) · not looked at: …`
+    private static func holdings(_ workers: [APIWorkerProof], empty: Int) -> String {
+        var parts = ["\(ScreenText.plural(empty, "process tree")) of \(workers.count) shown empty"]
+        for (what, clear) in [
+            ("sockets", "sockets of ours left"), ("hugepages", "hugepages back"), ("locks", "lock files gone"), ("pid-file", "PID files gone"),
+        ] {
+            let checks = workers.flatMap(\.checks).filter { $0.what == what && $0.state != .unchecked }
+            guard !checks.isEmpty else { continue }
+            let good = checks.count { $0.state == .clear }
+            let unknown = checks.count { $0.state == .checkUnknown }
+            if what == "sockets" {
+                if good > 0 { parts.append(good == checks.count ? "0 \(clear)" : "0 \(clear) by \(good) of \(checks.count)") }
+            } else {
+                parts.append("\(clear) \(good) of \(checks.count)")
+            }
+            if unknown > 0 { parts.append("\(what) UNKNOWN of \(unknown)") }
+        }
+        return parts.joined(separator: " · ")
+    }
+
+    /// Of the workers that are known to leave one, or to say STOPPING=1; nil: none of them.
+    private static func markers(_ workers: [APIWorkerProof]) -> String? {
+        let checked = workers.filter { $0.checks.contains { $0.what == "marker" && $0.state != .unchecked } }
+        let found = checked.filter { $0.checks.contains { $0.what == "marker" && $0.state == .clear } }
+        let snapshots = workers.filter { worker in worker.hasSnapshot && !worker.checks.contains { $0.what == "marker" } }
+        let all = checked.count + snapshots.count
+        guard all > 0 else { return nil }
+        return "\(found.count + snapshots.filter(\.snapshot.markerFound).count) of \(all) shutdown markers found"
     }
 
     static func exit(_ exit: WireExit) -> String {

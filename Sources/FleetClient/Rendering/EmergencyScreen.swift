@@ -61,7 +61,9 @@ package enum EmergencyScreen {
 
     // MARK: After
 
-    package static func lines(_ outcome: EmergencyCall.Outcome, latch: String, style: ScreenStyle) -> [String] {
+    /// `status`: what was known before, so that a silent host's workers can be named; nil: nobody had said.
+    package static func lines(_ outcome: EmergencyCall.Outcome, latch: String, scope: WireScope, status: APIFleetStatus?, style: ScreenStyle) -> [String] {
+        let unheard = unheard(outcome, scope, status)
         var lines: [String] = []
         for path in outcome.paths {
             switch path.answer {
@@ -73,7 +75,10 @@ package enum EmergencyScreen {
         for host in (outcome.confirmed + outcome.unconfirmed).sorted() {
             let workers = outcome.workers.filter { $0.host == host }
             if outcome.unconfirmed.contains(host), workers.isEmpty {
-                lines.append("? \(ScreenText.left(host, 12)) not confirmed: the host does not answer; its workers may be running")
+                let names = unheard.filter { $0.host == host }.map(\.name)
+                lines += ScreenText.wrapped(
+                    "? \(ScreenText.left(host, 12)) not confirmed: the host does not answer; "
+                        + "\(names.isEmpty ? "its workers" : names.joined(separator: ", ")) may be running", width: style.width, indent: "               ")
             } else if workers.isEmpty {
                 lines.append("- \(ScreenText.left(host, 12)) nothing in scope ran")
             }
@@ -83,17 +88,34 @@ package enum EmergencyScreen {
                         + (worker.gone ? "gone" : "not confirmed") + (worker.text.isEmpty || worker.gone ? "" : ": \(worker.text)"))
             }
         }
-        lines.append(summary(outcome))
+        lines += ScreenText.wrapped(summary(outcome, unheard), width: style.width, indent: "  ")
         lines.append("In force until: trading emergency-stop release --latch \(latch) --reason \"…\"")
         return style.apply(lines)
     }
 
-    private static func summary(_ outcome: EmergencyCall.Outcome) -> String {
+    private struct Unheard {
+        let host: String
+        let name: String
+    }
+
+    /// The workers in scope of hosts that have not answered, as the inventory and their last words tell.
+    private static func unheard(_ outcome: EmergencyCall.Outcome, _ scope: WireScope, _ status: APIFleetStatus?) -> [Unheard] {
+        (status?.hosts ?? []).filter { host in
+            outcome.unconfirmed.contains(host.host) && !outcome.workers.contains { $0.host == host.host }
+        }.flatMap { host -> [Unheard] in
+            let running = host.report.workers.filter { $0.pid > 0 && covers(scope, Running(host: host.host, worker: $0)) }.map(\.service)
+            // Without a last word, all that is declared there may be meant.
+            return (host.ever ? running : host.declared).map { Unheard(host: host.host, name: $0) }
+        }
+    }
+
+    private static func summary(_ outcome: EmergencyCall.Outcome, _ unheard: [Unheard]) -> String {
         let gone = outcome.workers.filter(\.gone).count
-        var line = outcome.isAnswered ? "GONE \(gone) of \(outcome.workers.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
+        var line = outcome.isAnswered ? "GONE \(gone) of \(outcome.workers.count + unheard.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
         let open =
             outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" }
-            + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } }
+            + unheard.map { "\($0.name)@\($0.host) (host not answering)" }
+            + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } && !unheard.contains { $0.host == host } }
         if !open.isEmpty { line += " · UNKNOWN \(open.count): \(open.joined(separator: ", "))" }
         return line
     }

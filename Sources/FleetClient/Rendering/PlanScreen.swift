@@ -5,7 +5,13 @@ package enum PlanScreen {
     /// `command`: what was typed, without `--dry-run`; it is printed with the digest for running exactly this plan.
     package static func lines(_ plan: APIPlan, fleet: String, command: String, style: ScreenStyle) -> [String] {
         var lines = ["PLAN \(plan.kind)\(fleet.isEmpty ? "" : " · \(fleet)") · digest \(ScreenText.digest(plan.digest))"]
-        for (index, note) in plan.notes.enumerated() {
+        let left = plan.notes.filter { $0.hasPrefix(leftAlone) }.map { String($0.dropFirst(leftAlone.count)) }
+        for (index, text) in left.enumerated() {
+            let prefix = index == 0 ? "LEFT ALONE " : "           "
+            let wrapped = ScreenText.wrapped(text, width: style.width - prefix.count, indent: "  ")
+            lines += wrapped.enumerated().map { ($0 == 0 ? prefix : "           ") + $1 }
+        }
+        for (index, note) in plan.notes.filter({ !$0.hasPrefix(leftAlone) }).enumerated() {
             let prefix = index == 0 ? "NOTES   " : "        "
             let wrapped = ScreenText.wrapped(note, width: style.width - prefix.count, indent: "  ")
             lines += wrapped.enumerated().map { ($0 == 0 ? prefix : "        ") + $1 }
@@ -19,6 +25,9 @@ package enum PlanScreen {
         }
         return style.apply(lines)
     }
+
+    /// How a note begins that names a worker which a person has locked.
+    private static let leftAlone = "left alone: "
 
     private static func steps(_ steps: [APIPlanStep], width: Int) -> [String] {
         let label = max(8, steps.map(\.label.count).max() ?? 0)

@@ -23,6 +23,7 @@ package struct ProgressLines: Sendable {
         switch event.kind {
         case "step": step(event)
         case "worker": worker(event)
+        case "flight": [.passing(style.apply(["\(stamp(event))     \(event.worker)  \(event.text) …"])[0])]
         case "blocked": blocked(event)
         case "unblocked": unblocked(event)
         default: event.text.isEmpty || event.kind == "ended" ? [] : kept(["\(stamp(event))     \(event.text)"])

@@ -42,7 +42,10 @@ struct ScreenTable {
         if let flexible = shown.first(where: { columns[$0].flexible }), total() < width { widths[flexible] += width - total() }
 
         func cells(_ texts: [String]) -> String {
-            shown.map { columns[$0].right ? ScreenText.right(texts[$0], widths[$0]) : ScreenText.left(texts[$0], widths[$0]) }
+            shown.map { index in
+                if columns[index].right { return ScreenText.right(texts[index], widths[index]) }
+                return ScreenText.left(columns[index].flexible ? ScreenText.cut(texts[index], widths[index]) : texts[index], widths[index])
+            }
                 .joined(separator: "  ")
         }
         return [cells(columns.map(\.title))]

@@ -68,6 +68,18 @@ package enum ScreenText {
         text.count >= width ? String(text.prefix(width)) : text + String(repeating: " ", count: width - text.count)
     }
 
+    /// At least so wide; never cut.
+    package static func padded(_ text: String, _ width: Int) -> String { text.count >= width ? text : left(text, width) }
+
+    /// As much of a text as fits, cut at a word, with what says that it was cut.
+    package static func cut(_ text: String, _ width: Int) -> String {
+        if text.count <= width { return text }
+        let room = text.prefix(max(0, width - 1))
+        // A first word that is too long by itself is cut where it is.
+        guard let space = room.lastIndex(of: " "), room.distance(from: room.startIndex, to: space) * 2 >= width else { return room + "…" }
+        return room[..<space].trimmingRight + "…"
+    }
+
     package static func right(_ text: String, _ width: Int) -> String {
         text.count >= width ? text : String(repeating: " ", count: width - text.count) + text
     }
@@ -91,5 +103,13 @@ package enum ScreenText {
         }
         lines.append(line)
         return lines
+    }
+}
+
+extension Substring {
+    fileprivate var trimmingRight: Substring {
+        var text = self
+        while let last = text.last, [" ", ",", ";", "·"].contains(last) { text.removeLast() }
+        return text
     }
 }

@@ -62,7 +62,9 @@ package enum StatusScreen {
         var lines: [String] = []
         func add(_ text: String) {
             for (index, part) in text.split(separator: "\n").enumerated() {
-                lines += ScreenText.wrapped((index > 0 ? "  " : part.hasPrefix("! ") ? "" : "! ") + part, width: style.width, indent: "  ")
+                // Two spaces in front: a person should know of it, and nothing waits for them.
+                let marked = part.hasPrefix("! ") || part.hasPrefix("  ")
+                lines += ScreenText.wrapped((index > 0 && !marked ? "  " : marked ? "" : "! ") + part, width: style.width, indent: "    ")
             }
         }
         for latch in status.latches where !status.needsAPerson.contains(where: { $0.contains(latch.id) }) {
@@ -150,34 +152,56 @@ package enum StatusScreen {
         guard !status.hosts.isEmpty else { return [] }
         var table = ScreenTable([
             .init(title: "HOSTS", kept: true), .init(title: "AGENT"), .init(title: "WORD", right: true, kept: true),
-            .init(title: "STATE", kept: true), .init(title: "HUGEPAGES used/all", flexible: true), .init(title: "MEMORY free"),
-            .init(title: "LOAD", right: true), .init(title: "DISK FREE", right: true), .init(title: "CERT", right: true),
-            .init(title: "BOOT", right: true),
+            .init(title: "LAYOUT", kept: true), .init(title: "HUGEPAGES used/reserved", flexible: true), .init(title: "CLOCK"),
+            .init(title: "DISK FREE", right: true), .init(title: "CERT", right: true), .init(title: "BOOT", right: true),
         ])
         for host in status.hosts {
             let facts = host.report.facts
             let age = host.ever ? ScreenText.age(host.ageNs) : "never"
             guard host.known else {
-                table.add([host.host, host.report.agentVersion.isEmpty ? "-" : host.report.agentVersion, age, "UNKNOWN", "-", "-", "-", "-", "-", "-"])
+                table.add([host.host, host.report.agentVersion.isEmpty ? "-" : host.report.agentVersion, age, "UNKNOWN", "-", "-", "-", "-", "-"])
                 continue
             }
             table.add([
-                host.host, host.report.agentVersion, age, host.restricted ? "RESTRICTED" : "ok", hugepages(facts),
-                facts.memoryTotal > 0 ? ScreenText.bytes(facts.memoryAvailable) : "?",
-                facts.load.first.map { "\(Double(Int($0 * 100)) / 100)" } ?? "?", facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
+                host.host, host.report.agentVersion, age, layout(host), hugepages(facts), clock(facts.time), facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
                 facts.certificateDaysLeft == 0 ? "?" : "\(facts.certificateDaysLeft) d", ScreenText.uptime(facts.upNs),
             ])
         }
         return table.render(width: style.width)
     }
 
+    private static func layout(_ host: APIHostStatus) -> String {
+        if host.restricted { return "RESTRICTED" }
+        return host.report.drift.isEmpty ? "ok" : "DRIFT \(host.report.drift.count)"
+    }
+
+    /// `ptp +0.04 us`; `NOT SYNCED` before anything else is said of it.
+    static func clock(_ time: WireTimeState) -> String {
+        guard time.known else { return "?" }
+        let source = time.source.isEmpty ? "kernel" : time.source
+        guard time.synchronised else { return "NOT SYNCED" }
+        return time.offsetKnown ? "\(source) \(offset(time.offsetNs))" : source
+    }
+
+    /// With its sign, in the unit that leaves most of it in front of the point.
+    static func offset(_ nanoseconds: Int64) -> String {
+        let sign = nanoseconds < 0 ? "-" : "+"
+        let size = nanoseconds.magnitude
+        let (unit, word): (UInt64, String) = size < 1_000_000 ? (1_000, "us") : size < 1_000_000_000 ? (1_000_000, "ms") : (1_000_000_000, "s")
+        let hundredths = (size + unit / 200) / (unit / 100)
+        return "\(sign)\(hundredths / 100).\(ScreenText.two(hundredths % 100)) \(word)"
+    }
+
     /// Per page size, all nodes together: `1G 4/8 2M 0/2,048`.
     ///
     /// A whole-host line is used only where there is no node's.
-    static func hugepages(_ facts: WireHostFacts) -> String {
+    static func hugepages(_ facts: WireHostFacts) -> String { hugepages(facts.hugepages) }
+
+    /// `placed`: the pools of one node, whatever node they name.
+    static func hugepages(_ all: [WireHugepagePool], placed: Bool = false) -> String {
         var parts: [String] = []
-        for size in Set(facts.hugepages.map(\.pageBytes)).sorted(by: >) {
-            let pools = facts.hugepages.filter { $0.pageBytes == size }
+        for size in Set(all.map(\.pageBytes)).sorted(by: >) {
+            let pools = all.filter { $0.pageBytes == size }
             let nodes = pools.filter { $0.node >= 0 }
             let counted = nodes.isEmpty ? pools : nodes
             let total = counted.reduce(0) { $0 + $1.total }

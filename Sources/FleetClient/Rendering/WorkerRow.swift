@@ -72,13 +72,18 @@ struct WorkerRow: Equatable {
     private static func note(_ worker: WireWorkerReport) -> String {
         var parts: [String] = []
         if worker.latched { parts.append("LATCHED") }
+        if worker.hasLock { parts.append("LOCKED") }
+        if worker.state == .dumping, worker.dumpedBytes > 0 { parts.append("\(ScreenText.bytes(worker.dumpedBytes)) of core written") }
+        if !["", "ok"].contains(worker.health) { parts.append(worker.health) }
         if worker.quiesced { parts.append("quiesced") }
         if !worker.note.isEmpty { parts.append(worker.note) }
         if !worker.busy.isEmpty { parts.append(worker.busy) }
         if worker.pid == 0, worker.hasLastExit, !worker.lastExit.known || worker.lastExit.signalled || worker.lastExit.code != 0 {
             parts.append("last: \(CertificateScreen.exit(worker.lastExit))")
         }
-        if worker.pid > 0, !worker.status.isEmpty { parts.append(worker.status) }
+        if worker.hasRemark { parts.append("note: \(worker.remark.text)") }
+        if worker.pid > 0, worker.hasInFlight, worker.inFlight.known { parts.append("in flight \(ScreenText.number(worker.inFlight.value))") }
+        if worker.pid > 0, !worker.status.isEmpty, !worker.status.hasPrefix("in flight") { parts.append(worker.status) }
         return parts.joined(separator: ", ")
     }
 }

@@ -20,6 +20,15 @@ package struct StopVerdict: Equatable, Sendable {
             }
             if stop.attested { continue }  // the override says so already
             if !stop.treeEmpty { found.append((.unproven, "\(worker)'s process tree was not shown empty")) }
+            for check in stop.checks where check.what != .tree {
+                let what = check.text.isEmpty ? check.what.rawValue : check.text
+                switch check.state {
+                case .left: found.append((.unproven, "\(worker) left behind: \(what)"))
+                // That a killed worker left no marker is no news beside that it was killed.
+                case .unknown where !(check.what == .marker && stop.killed): found.append((.unproven, "\(worker), \(check.what.rawValue) unknown: \(what)"))
+                case .unknown, .clear, .unchecked: break
+                }
+            }
             if stop.killed { found.append((.unproven, "\(worker) was killed: it could not finish")) }
             if let exit = stop.exit, !exit.isClean, !stop.killed {
                 found.append((.unproven, "\(worker) ended with \(exit.words)\(stop.status.isEmpty ? "" : ", saying \"\(stop.status)\"")"))

@@ -47,6 +47,11 @@ package struct OperationScope: Equatable, Sendable {
         }
     }
 
+    /// Whether a worker was named by itself or by its service, not by a tier, a host or everything.
+    package func names(_ worker: WorkerName) -> Bool {
+        services.contains { WorkerName($0) == worker || $0 == worker.service.raw }
+    }
+
     private static func unknown(_ kind: String, _ name: String, _ known: [String]) -> PlanRefusal {
         PlanRefusal(
             slug: kind == "worker" ? "unknown-service" : "unknown-\(kind)", what: "REFUSED  no \(kind) is called \(name)",
@@ -62,10 +67,28 @@ package struct ObservedWorker: Equatable, Sendable {
 
     package var state: State
     package var quiesced: Bool
+    /// A person has locked it: no plan acts on it.
+    package var lock: Lock?
 
-    package init(state: State, quiesced: Bool = false) {
+    /// In words for people: the time of day is the fleet's.
+    package struct Lock: Equatable, Sendable, CustomStringConvertible {
+        package var by: String
+        package var when: String
+        package var text: String
+
+        package init(by: String, when: String, text: String) {
+            self.by = by
+            self.when = when
+            self.text = text
+        }
+
+        package var description: String { "by \(by)\(when.isEmpty ? "" : " \(when)"): \"\(text)\"" }
+    }
+
+    package init(state: State, quiesced: Bool = false, lock: Lock? = nil) {
         self.state = state
         self.quiesced = quiesced
+        self.lock = lock
     }
 
     /// Whether a process may exist.

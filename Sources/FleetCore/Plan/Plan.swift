@@ -7,18 +7,25 @@ package struct Plan: Equatable, Sendable {
     /// What a person should know before: what is left alone, what depends on what stops.
     package var notes: [String]
     package var inventoryDigest: String
+    /// Workers that the scope covers and the plan leaves alone, for a person has locked them.
+    package var locked: [WorkerName: ObservedWorker.Lock]
 
-    package init(kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String) {
+    package init(
+        kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
+        locked: [WorkerName: ObservedWorker.Lock] = [:]
+    ) {
         self.kind = kind
         self.steps = steps
         self.workers = workers
         self.notes = notes
         self.inventoryDigest = inventoryDigest
+        self.locked = locked
     }
 
-    /// The text that the plan's digest covers: inventory, set and steps, not measurements.
+    /// The text that the plan's digest covers: inventory, set, locks and steps, not measurements.
     package var canonical: String {
-        (["plan \(kind.rawValue)", "inventory \(inventoryDigest)"] + steps.map { "\($0.number) \($0.label): \($0.what)" }).joined(separator: "\n")
+        (["plan \(kind.rawValue)", "inventory \(inventoryDigest)"] + locked.sorted { $0.key < $1.key }.map { "locked \($0.key) \($0.value)" }
+            + steps.map { "\($0.number) \($0.label): \($0.what)" }).joined(separator: "\n")
     }
 }
 

@@ -3,15 +3,18 @@
 package struct PlanChecker: Sendable {
     package let inventory: Inventory
     package let plan: Plan
+    /// By the reports that the plan was made from.
+    package let locked: Set<WorkerName>
 
-    package init(inventory: Inventory, plan: Plan) {
+    package init(inventory: Inventory, plan: Plan, locked: Set<WorkerName> = []) {
         self.inventory = inventory
         self.plan = plan
+        self.locked = locked
     }
 
     /// One sentence for each rule that does not hold; empty for a sound plan.
     package func violations() -> [String] {
-        numbering() + coverage() + tierOrder() + streamOrder() + needsOrder() + before() + after()
+        numbering() + coverage() + locks() + tierOrder() + streamOrder() + needsOrder() + before() + after()
     }
 
     // MARK: What the plan says
@@ -87,6 +90,18 @@ package struct PlanChecker: Sendable {
             for worker in Set(starts.keys).subtracting(plan.workers) { found.append("\(worker) is started and is not among the plan's workers") }
         }
         return found
+    }
+
+    /// A lock is a person's word that nobody acts on this worker.
+    private func locks() -> [String] {
+        plan.steps.flatMap { step in
+            let acted: [WorkerName] =
+                switch step.what {
+                case .quiesce(let workers), .resume(let workers), .stop(_, let workers), .start(_, let workers): workers
+                case .check, .capture, .gate, .drained, .verify, .ledger, .snapshot, .baseline: []
+                }
+            return acted.filter { locked.contains($0) }.map { "step \(step.number) (\(step.label)) acts on \($0), which is locked" }
+        }
     }
 
     /// Law 1.

@@ -9,10 +9,10 @@ package struct Planner: Sendable {
     }
 
     package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
-        let workers = try scope.workers(in: inventory)
-        let silent = Set(workers.map(\.host)).subtracting(fleet.reporting).sorted()
+        let covered = try scope.workers(in: inventory)
+        let silent = Set(covered.map(\.host)).subtracting(fleet.reporting).sorted()
         if let host = silent.first {
-            let affected = workers.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
+            let affected = covered.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
             throw PlanRefusal(
                 slug: "host-unknown",
                 what: "REFUSED  \(kind.rawValue): \(host) \(fleet.silence[host] ?? "has not answered")",
@@ -20,8 +20,13 @@ package struct Planner: Sendable {
                     + (silent.count > 1 ? " Also silent: \(silent.dropFirst().map(\.raw).joined(separator: ", "))" : ""),
                 then: "When it is back, order again; without it: add --exclude-host \(host) (its workers are then not covered)")
         }
+        let locked = try locks(kind, covered, scope)
+        let workers = covered.filter { locked[$0] == nil }
         var steps = StepList()
         var notes = scope.excludedHosts.map { "\($0) is excluded by name: its workers are not covered" }
+        notes += covered.compactMap { worker in
+            locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
+        }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
         switch kind {
@@ -38,7 +43,35 @@ package struct Planner: Sendable {
                 if !these.isEmpty { steps.add("resume", Self.list(these), .resume(these)) }
             }
         }
-        return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest)
+        return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked)
+    }
+
+    // MARK: Locks
+
+    /// How a note begins that says what the plan does not act on.
+    package static let leftAlone = "left alone: "
+
+    /// The locked workers that the plan leaves alone. A lock refuses what names its worker, and a stop that would have to
+    /// stop it: what lies behind would then end before it.
+    private func locks(_ kind: RunKind, _ workers: [WorkerName], _ scope: OperationScope) throws(PlanRefusal) -> [WorkerName: ObservedWorker.Lock] {
+        let locked = workers.filter { fleet.state($0).lock != nil }
+        let inTheWay = locked.filter { worker in
+            switch kind {
+            case .stop: fleet.state(worker).mayRun
+            case .restart: fleet.state(worker).mayRun || scope.names(worker)
+            case .start, .quiesce, .resume: scope.names(worker)
+            }
+        }
+        if let first = inTheWay.first, let lock = fleet.state(first).lock {
+            let others = inTheWay.dropFirst().map { worker in "\(worker) \(fleet.state(worker).lock.map(String.init(describing:)) ?? "")" }
+            let nothing = [.start, .resume].contains(kind) ? "Nothing was \(kind == .start ? "started" : "resumed")." : "Nothing was done."
+            throw PlanRefusal(
+                slug: "locked", what: "REFUSED  \(first) is locked\(others.isEmpty ? "" : ", and \(others.count) more")",
+                why: (["\(lock). \(nothing)"] + (others.isEmpty ? [] : ["Locked too: \(others.joined(separator: "; "))"])).joined(separator: "\n"),
+                then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\""
+                    + (kind == .stop && scope.all ? "    Without its host: add --exclude-host \(first.host)" : ""))
+        }
+        return Dictionary(uniqueKeysWithValues: locked.compactMap { worker in fleet.state(worker).lock.map { (worker, $0) } })
     }
 
     // MARK: Stop

@@ -26,10 +26,12 @@ package struct RunEvidence: Equatable, Sendable {
         package var signalledUnixMicroseconds: UInt64
         package var goneUnixMicroseconds: UInt64
         package var citations: [String]
+        /// What was looked at after its end; the last look counts.
+        package var checks: [Verification.Check]
 
         package init(
             worker: WorkerName, treeEmpty: Bool, killed: Bool, attested: Bool, exit: WorkerExit?, status: String, signalledUnixMicroseconds: UInt64,
-            goneUnixMicroseconds: UInt64, citations: [String]
+            goneUnixMicroseconds: UInt64, citations: [String], checks: [Verification.Check] = []
         ) {
             self.worker = worker
             self.treeEmpty = treeEmpty
@@ -40,7 +42,11 @@ package struct RunEvidence: Equatable, Sendable {
             self.signalledUnixMicroseconds = signalledUnixMicroseconds
             self.goneUnixMicroseconds = goneUnixMicroseconds
             self.citations = citations
+            self.checks = checks
         }
+
+        /// Something of it is still there.
+        package var leavesAnything: Bool { checks.contains { $0.state == .left } }
     }
 
     package var marks: [Mark] = []
@@ -71,14 +77,24 @@ package struct RunEvidence: Equatable, Sendable {
     mutating func tierEnded(_ tier: TierName, _ now: Moment) -> Bool {
         guard let index = tierOrder.firstIndex(where: { $0.name == tier }) else { return false }
         tierOrder[index].ended = now
-        tierOrder[index].proven = (stopsInTier[tier] ?? []).allSatisfy { stops[$0].map { $0.treeEmpty && !$0.attested } ?? false }
+        tierOrder[index].proven = (stopsInTier[tier] ?? []).allSatisfy { stops[$0].map { $0.treeEmpty && !$0.attested && !$0.leavesAnything } ?? false }
         return tierOrder[index].proven
     }
 
+    /// A repeated stop looks again; what the first one did stays true.
     mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done) {
+        let before = stops[worker]
         stops[worker] = Stopped(
             worker: worker, treeEmpty: done.treeEmpty, killed: done.killed, attested: false, exit: done.exit, status: done.status,
-            signalledUnixMicroseconds: done.signalledUnixMicroseconds, goneUnixMicroseconds: done.goneUnixMicroseconds, citations: done.citations)
+            signalledUnixMicroseconds: done.signalledUnixMicroseconds, goneUnixMicroseconds: done.goneUnixMicroseconds, citations: done.citations,
+            checks: done.checks)
+        if let before, !before.attested {
+            stops[worker]?.killed = before.killed || done.killed
+            stops[worker]?.exit = done.exit ?? before.exit
+            if done.signalledUnixMicroseconds == 0 { stops[worker]?.signalledUnixMicroseconds = before.signalledUnixMicroseconds }
+            if done.goneUnixMicroseconds == 0 { stops[worker]?.goneUnixMicroseconds = before.goneUnixMicroseconds }
+            stops[worker]?.citations = before.citations + done.citations.filter { !before.citations.contains($0) }
+        }
         countInTier(worker)
     }
 
@@ -97,6 +113,7 @@ package struct RunEvidence: Equatable, Sendable {
 
     mutating func verified(_ worker: WorkerName, _ done: RunReply.Done) {
         stops[worker]?.treeEmpty = done.treeEmpty
+        if !done.checks.isEmpty { stops[worker]?.checks = done.checks }
     }
 
     /// What the producers of a stream said they produced, in their last words before a clean end; nil when one of them

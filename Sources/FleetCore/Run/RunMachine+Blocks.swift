@@ -108,6 +108,13 @@ extension RunMachine {
             waiveOutstanding { if case .quiesce = $0.ask { true } else { false } }
             failures = [:]
             steps[step].state = .overridden
+        case .stop, .verify:
+            guard name == Self.leftBehindGate, aborting == nil, failures.contains(where: { $0.value.slug == name }) else { return }
+            for (command, failure) in failures where failure.slug == name {
+                failures[command] = nil
+                if let worker = worker(of: failure.asked) { accepted.insert(worker) }
+            }
+            steps[step].state = .overridden
         default: break
         }
     }

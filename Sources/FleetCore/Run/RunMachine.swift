@@ -97,6 +97,8 @@ package struct RunMachine: Equatable, Sendable {
     package static let readingsLimit = 20
     /// The name by which an operator overrides a quiesce that does not come about: `--gate quiesce`.
     package static let quiesceGate = "quiesce"
+    /// The name by which an operator goes on although a worker left something: `--gate left-behind`.
+    package static let leftBehindGate = "left-behind"
 
     struct Outstanding: Equatable, Sendable {
         var host: HostName
@@ -127,6 +129,8 @@ package struct RunMachine: Equatable, Sendable {
     var pollAt: BootTime?
     var openGates: [GateQuestion: String] = [:]
     var overrides: Set<String> = []
+    /// What these left behind an operator has accepted: it is not asked about again.
+    var accepted: Set<WorkerName> = []
     /// Why it ends once what it has quiesced is resumed.
     var aborting: String?
     var notResumed: [String] = []
@@ -319,12 +323,18 @@ package struct RunMachine: Equatable, Sendable {
                 failures[command] = Failure(
                     asked: asked, slug: "not-gone",
                     text: "\(service)@\(asked.host) has processes left\(done.text.isEmpty ? "" : ": \(done.text)")")
+            } else if let left = done.leftBehind, !accepted.contains(WorkerName(service, on: asked.host)) {
+                failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: "\(service)@\(asked.host) left behind: \(left)")
             }
         case (.snapshot(let service), .done(let done)):
             evidence.snapshots[WorkerName(service, on: asked.host)] = done.counters
         case (.snapshot(let service), .refused) where drains, (.snapshot(let service), .failed) where drains:
             // A drain asks again by itself; what was counted before is not what is counted now.
             evidence.snapshots[WorkerName(service, on: asked.host)] = nil
+        case (.stop(let service), .leftBehind(let done)):
+            effects += stopped(WorkerName(service, on: asked.host), done, command, asked)
+        case (_, .leftBehind(let done)):
+            failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: done.text)
         case (.start, .done): effects.append(.note(worker: worker, text: "ready"))
         case (.quiesce, .done): effects.append(.note(worker: worker, text: "quiesced"))
         case (.resume, .done): effects.append(.note(worker: worker, text: "resumed"))
@@ -353,6 +363,8 @@ package struct RunMachine: Equatable, Sendable {
         if !done.treeEmpty {
             failures[command] = Failure(
                 asked: asked, slug: "not-gone", text: "\(worker) is called stopped, yet \(done.text.isEmpty ? "its tree is not shown empty" : done.text)")
+        } else if let left = done.leftBehind {
+            failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: "\(worker) has stopped and left behind: \(left)")
         }
         let exit = done.exit?.words ?? "was not running"
         return [
@@ -362,7 +374,7 @@ package struct RunMachine: Equatable, Sendable {
                     .init("signalled_unix_us", done.signalledUnixMicroseconds), .init("gone_unix_us", done.goneUnixMicroseconds), .init("exit", exit),
                     .init("killed", done.killed), .init("held", evidence.held.contains(worker)), .init("tree_empty", done.treeEmpty),
                     .init("evidence", done.citations.joined(separator: " ")), .init("status", done.status),
-                ]),
+                ] + done.checks.filter { $0.state == .left || $0.state == .unknown }.map { .init("check_\($0.what.rawValue)", "\($0.state.rawValue): \($0.text)") }),
             .note(worker: worker, text: "\(exit)\(done.killed ? ", KILLED" : "")\(done.status.isEmpty ? "" : ", said: \(done.status)")"),
         ]
     }
@@ -416,6 +428,9 @@ package struct RunMachine: Equatable, Sendable {
         if case .start = current?.what { return failRun(failure.text, now) }
         if decisive != nil { return failRun(failure.text, now) }
         var then = "Then: trading runs retry \(id), or trading runs abort \(id) --reason …"
+        if failure.slug == Self.leftBehindGate {
+            then += "  As it is: trading runs override \(id) --gate \(Self.leftBehindGate) --reason … (verdict: unproven)"
+        }
         if case .quiesce = current?.what {
             then += "  Without it: trading runs override \(id) --gate \(Self.quiesceGate) --reason … (verdict: unproven)"
         }

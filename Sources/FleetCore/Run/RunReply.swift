@@ -22,6 +22,8 @@ package enum RunReply: Equatable, Sendable {
     case progress(slug: String, text: String)
     case refused(slug: String, text: String)
     case failed(slug: String, text: String)
+    /// It has stopped, and something of it is still there.
+    case leftBehind(Done)
 
     package struct Done: Equatable, Sendable {
         package var streams: [StreamReading]
@@ -38,11 +40,14 @@ package enum RunReply: Equatable, Sendable {
         /// Read while the worker lived, or said by it last.
         package var counters: [String: Int64]
         package var text: String
+        /// What was looked at after the worker's end.
+        package var checks: [Verification.Check]
 
         package init(
             streams: [StreamReading] = [], gateHolds: Bool = false, gateValue: String = "", killed: Bool = false, treeEmpty: Bool = false,
             exit: WorkerExit? = nil, status: String = "", signalledUnixMicroseconds: UInt64 = 0, goneUnixMicroseconds: UInt64 = 0,
-            citations: [String] = [], counters: [String: Int64] = [:], text: String = ""
+            citations: [String] = [], counters: [String: Int64] = [:], text: String = "",
+            checks: [Verification.Check] = []
         ) {
             self.streams = streams
             self.gateHolds = gateHolds
@@ -56,6 +61,13 @@ package enum RunReply: Equatable, Sendable {
             self.citations = citations
             self.counters = counters
             self.text = text
+            self.checks = checks
+        }
+
+        /// What is left, in a sentence; nil: nothing is.
+        package var leftBehind: String? {
+            let left = checks.filter { $0.state == .left && $0.what != .tree }
+            return left.isEmpty ? nil : left.map { $0.text.isEmpty ? "\($0.what.rawValue) left" : $0.text }.joined(separator: "; ")
         }
     }
 }

@@ -72,11 +72,31 @@ package struct FleetZone: Equatable, Sendable {
         return low == 0 ? firstOffset : offsets[low - 1]
     }
 
+    /// The seconds since 1970 of a local time; where the clocks are put back, of the first of the two.
+    ///
+    /// A time that the clocks skip is that of the offset before.
+    package func instant(year: Int, month: Int, day: Int, secondOfDay: Int) -> Int64 {
+        let local = Int64(CivilTime.days(year: year, month: month, day: day)) * 86_400 + Int64(secondOfDay)
+        // The offsets half a day before and after are the only two that can be meant.
+        let early = local - Int64(offset(at: local - 43_200))
+        if offset(at: early) == Int(local - early) { return early }
+        let late = local - Int64(offset(at: local + 43_200))
+        return offset(at: late) == Int(local - late) ? late : early
+    }
+
     /// The last part of the name: `London`.
     package var city: String { name.split(separator: "/").last.map { String($0.map { $0 == "_" ? " " : $0 }) } ?? name }
 
     /// The local day: `2026-11-23`.
     package func date(_ unixMicroseconds: UInt64) -> String { CivilTime(local(unixMicroseconds)).date }
+
+    /// When a person said something: `14:02`, with its day where that is not today's by `now`.
+    package func moment(_ unixMicroseconds: UInt64, now: UInt64? = nil) -> String {
+        guard unixMicroseconds > 0 else { return "" }
+        let time = String(self.time(unixMicroseconds).prefix(5))
+        guard let now, date(now) == date(unixMicroseconds) else { return "\(date(unixMicroseconds)) \(time)" }
+        return time
+    }
 
     /// `17:05:00`, or with milliseconds `17:05:00.412`; `?` for no time at all.
     package func time(_ unixMicroseconds: UInt64, milliseconds: Bool = false) -> String {
@@ -84,7 +104,7 @@ package struct FleetZone: Equatable, Sendable {
         let time = CivilTime(local(unixMicroseconds)).time
         guard milliseconds else { return time }
         let ms = unixMicroseconds / 1_000 % 1_000
-        return "\(time).\(ms < 100 ? "0" : "")\(ScreenText.two(ms))"
+        return "\(time).\(ms < 100 ? "0" : "")\(CivilTime.two(Int(ms)))"
     }
 
     private func local(_ unixMicroseconds: UInt64) -> Int64 {
@@ -132,8 +152,10 @@ struct CivilTime {
         return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
     }
 
-    var date: String { "\(year)-\(ScreenText.two(month))-\(ScreenText.two(day))" }
-    var time: String { "\(ScreenText.two(secondOfDay / 3_600)):\(ScreenText.two(secondOfDay / 60 % 60)):\(ScreenText.two(secondOfDay % 60))" }
+    static func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+
+    var date: String { "\(year)-\(CivilTime.two(month))-\(CivilTime.two(day))" }
+    var time: String { "\(CivilTime.two(secondOfDay / 3_600)):\(CivilTime.two(secondOfDay / 60 % 60)):\(CivilTime.two(secondOfDay % 60))" }
 }
 
 /// The rule for times past a zone's last transition: `GMT0BST,M3.5.0/1,M10.5.0` (POSIX TZ; only the M form, which every

@@ -1,0 +1,73 @@
+internal import FleetAPI
+internal import FleetCore
+internal import FleetWire
+internal import LinuxHost
+
+/// What a person should see first: with `!` in front what waits for one, with two spaces what they should know.
+extension Coordinator {
+    /// What has drifted on one host is listed up to here, then counted.
+    private static let driftLinesMax = 4
+
+    func needs(_ time: Moment) -> [String] {
+        var lines: [String] = []
+        for spec in inventory.hosts {
+            guard let host = hosts[spec.name] else { continue }
+            guard host.isKnown(now: time.boot, bound: settings.reportBound) else {
+                let since = host.lastWordAt.map { "no word for \((time.boot - $0).words)" } ?? "has never reported"
+                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")
+                continue
+            }
+            for worker in host.report?.workers ?? [] { lines += needs(worker, on: spec.name, time) }
+            lines += drift(host.report?.drift ?? [], on: spec.name)
+            for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
+        }
+        lines += own()
+        for latch in table.book.inForce {
+            lines.append("! emergency stop \(latch.id) by \(latch.by) is in force: \"\(latch.reason)\". trading emergency-stop release --reason …")
+        }
+        for run in runs.values where run.api.state == .blocked { lines.append("! run \(run.api.id) is BLOCKED: \(run.api.blocked)") }
+        // Each part keeps its order.
+        return lines.filter { $0.hasPrefix("! ") } + lines.filter { !$0.hasPrefix("! ") }
+    }
+
+    /// Who was told of it and when, in brackets; empty: nobody.
+    private func paged(_ event: AlertSpec.Event, _ subject: String) -> String { alerts?.paged(event, subject) ?? "" }
+
+    private func needs(_ worker: WireWorkerReport, on host: HostName, _ time: Moment) -> [String] {
+        let name = "\(worker.service)@\(host)"
+        var lines: [String] = []
+        switch worker.state {
+        case .held: lines.append("! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))")
+        case .failed: lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))")
+        case .dumping:
+            let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
+            lines.append("! \(name) is dumping core\(written), and still holds its sockets")
+        case .workerUnknown, .stopped, .starting, .running, .stopping, .backoff, .UNRECOGNIZED: break
+        }
+        if worker.state != .failed, !["", "ok"].contains(worker.health) { lines.append("! \(name): \(worker.health)") }
+        func said(_ mark: WireMark) -> String { "by \(mark.person) \(zone.moment(mark.unixUs, now: time.unixMicroseconds)): \"\(mark.text)\"" }
+        if worker.hasLock { lines.append("  \(name) locked \(said(worker.lock))") }
+        if worker.hasRemark { lines.append("  \(name) noted \(said(worker.remark))") }
+        return lines
+    }
+
+    private func drift(_ drift: [WireLayoutDrift], on host: HostName) -> [String] {
+        let lines = drift.prefix(Self.driftLinesMax).map { one in
+            let since = one.sinceUnixUs > 0 ? " since \(zone.moment(one.sinceUnixUs, now: now().unixMicroseconds))" : ""
+            return "  \(host): drift\(since): \(DriftText.words(one))"
+        }
+        guard drift.count > Self.driftLinesMax else { return lines }
+        return lines + ["  \(host): \(drift.count - Self.driftLinesMax) more have drifted: trading layout verify --host \(host)"]
+    }
+
+    /// What this coordinator itself lacks.
+    private func own() -> [String] {
+        guard journal != nil else { return [] }
+        do throws(LinuxError) {
+            let free = try Files.freeBytes(settings.stateDirectory)
+            return free < DiskSpace.bytesLow ? ["! \(settings.name): \(DiskSpace.warning(free, settings.stateDirectory))"] : []
+        } catch {
+            return ["! \(settings.name): \(error)"]
+        }
+    }
+}

@@ -1,0 +1,38 @@
+/// What `trading help TOPIC` says beyond a command's own help.
+enum HelpTopics {
+    static func lines(_ topic: String) -> [String] {
+        switch topic {
+        case "status":
+            [
+                "trading status                 the fleet on one page; what needs a person stands first",
+                "trading status HOST            the host's facts, drift and workers",
+                "trading status SERVICE[@HOST]  threads, sockets, open files, the last 10 records, lock, note, health",
+                "",
+                "Marks     ✓ as wanted   - stopped   ~ on its way   ! needs a person   ? unknown, with what it was",
+                "NOTE      LATCHED, LOCKED, quiesced, health, what happens to it, a person's note, in flight, its own words",
+                "LAYOUT    ok, DRIFT n (trading layout verify), RESTRICTED: a certificate's dates; UNKNOWN: the host is silent",
+                "CLOCK     source and offset; NOT SYNCED; ? where nothing is known",
+            ]
+        case "locks":
+            [
+                "trading lock SERVICE[@HOST] … --reason TEXT    no verb but an emergency stop acts on it; it is not restarted",
+                "trading unlock SERVICE[@HOST] … --reason TEXT  takes the lock off; nothing starts by itself",
+                "trading note SERVICE[@HOST] … --reason TEXT    for everybody to read; forbids nothing.  --clear takes it away",
+                "",
+                "start, quiesce and resume --all go past locked workers and say so. What names a locked worker is refused, and so",
+                "is a stop that would have to stop one: leave its host out (--exclude-host), or unlock it.",
+                "On a host without its coordinator: trading --local lock …",
+            ]
+        default:
+            [
+                "trading layout show    sockets, nodes, CPUs, hugepages, interrupts of NICs, and who runs where",
+                "trading layout plan    what an apply would change, whom it would touch, and what can't be had and why",
+                "trading layout apply   reserves pages and places interrupts; reads back what was granted. Needs --reason",
+                "trading layout verify  what is unlike the declaration now",
+                "",
+                "--host H (repeatable) narrows each. A live worker is touched only when named: --override SERVICE[@HOST].",
+                "Exit 0 as declared, 3 drift, problems or something refused, 4 a host is unknown.",
+            ]
+        }
+    }
+}

@@ -1,0 +1,59 @@
+import ArgumentParser
+import FleetAPI
+import FleetClient
+
+struct LockCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lock", abstract: "Forbids every verb but an emergency stop on workers, until they are unlocked.",
+        discussion: "Kept by the host's agent, across restarts of everything. A locked worker that ends is not restarted. Its reason is shown to whoever is refused.")
+
+    @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
+    @Option(help: ArgumentHelp("Why, for whoever meets the lock.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws { try await MarkVerb.send("lock", Route.lock, services, reason, global) }
+}
+
+struct UnlockCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "unlock", abstract: "Takes locks off; nothing starts by itself.")
+
+    @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
+    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws { try await MarkVerb.send("unlock", Route.unlock, services, reason, global) }
+}
+
+struct NoteCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "note", abstract: "Puts a note on workers, for everybody who looks at the status; it forbids nothing.")
+
+    @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
+    @Option(help: ArgumentHelp("The note.", valueName: "text")) var reason: String = ""
+    @Flag(help: "Take the note away.") var clear = false
+    @OptionGroup var global: GlobalOptions
+
+    func validate() throws {
+        if clear, !reason.isEmpty { throw ValidationError("--clear takes the note away: leave --reason out.") }
+    }
+
+    func run() async throws { try await MarkVerb.send("note", Route.note, services, reason, global, mayBeEmpty: clear) }
+}
+
+private enum MarkVerb {
+    static func send(
+        _ verb: String, _ path: String, _ services: [String], _ reason: String, _ global: GlobalOptions, mayBeEmpty: Bool = false
+    ) async throws {
+        if !mayBeEmpty, reason.allSatisfy(\.isWhitespace) {
+            let example = verb == "note" ? "\"core parked for the vendor\", or take it away with --clear" : "\"bad param file, PE-4411\""
+            throw Failure("\(verb) needs a reason: --reason \(example)", .usage)
+        }
+        if services.contains("") { throw Failure("A name is empty.", .usage) }
+        var request = APIMarkRequest()
+        request.services = services
+        request.reason = reason
+        let client = try await Reach(global, relays: false).first().client
+        let done: APIDone = try await client.post(path, request)
+        Terminal.out(ScreenText.wrapped(done.text.isEmpty ? "\(verb): done" : done.text, width: Terminal.style.width, indent: "  "))
+    }
+}
