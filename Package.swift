@@ -20,6 +20,7 @@ let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let client: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 
 let package = Package(
@@ -40,6 +41,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        // Of Foundation it takes FoundationEssentials alone; only the coordinator links it.
+        .package(url: "https://github.com/swift-server/async-http-client.git", exact: "1.37.0"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
     ],
     targets: [
@@ -79,7 +82,9 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "FleetCoordinator",
-            dependencies: ["FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetCore", "FleetInventory", "FleetWire", "FleetTrust", "FleetAPI", "FleetJournal", "LinuxHost", client, http, protobuf, log,
+            ] + nio,
             swiftSettings: strict),
         .target(
             name: "FleetServer",
@@ -126,12 +131,21 @@ let package = Package(
             dependencies: ["FleetCore", "FleetWire", "FleetTrust", "FleetInventory", "LinuxHost", "CLinux", arguments, tls, protobuf, log] + nio,
             swiftSettings: strict),
 
+        // Frozen, for the version-skew tests alone.
+        .executableTarget(
+            name: "trading-shim-version-1",
+            path: "Tests/TradingShimVersion1",
+            exclude: ["README.md"],
+            cSettings: [.unsafeFlags(["-Os"])],
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
+
         // Tests. Those that block threads or start processes run in targets of their own (deploy/test).
         .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetInventoryTests", dependencies: ["FleetInventory", "FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost"], swiftSettings: strict),
         .testTarget(
-            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim"], swiftSettings: strict),
+            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim", "trading-shim-version-1"],
+            swiftSettings: strict),
         .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
         .testTarget(
             name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
@@ -143,16 +157,26 @@ let package = Package(
             dependencies: ["FleetClient", "FleetServer", "FleetCoordinator", "FleetAPI", "FleetWire", "FleetTrust", "FleetCore", "LinuxHost", log],
             swiftSettings: strict),
         .testTarget(
+            name: "FleetCoordinatorTests",
+            dependencies: ["FleetCoordinator", "FleetAPI", "FleetCore", "FleetJournal", "FleetWire", "LinuxHost", http, log] + nio,
+            swiftSettings: strict),
+        .testTarget(
             name: "FleetAgentTests",
-            dependencies: ["FleetAgent", "FleetAPI", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log] + nio,
+            dependencies: [
+                "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
+                "trading-shim", "trading-shim-version-1",
+            ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [
                 "FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "FleetJournal", "FleetClient", "FleetInventory", "LinuxHost", "trading",
-                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo",
+                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo", "FleetAgent", "torture-worker",
             ],
             swiftSettings: strict),
+        .executableTarget(
+            name: "torture-worker", path: "Tests/TortureWorker",
+            linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
         .testTarget(
             name: "SystemdTests",
             dependencies: ["trading", "trading-coordinator", "trading-agent", "trading-shim", "trading-bench-floor"],

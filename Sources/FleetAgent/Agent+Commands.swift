@@ -159,15 +159,11 @@ extension Agent {
     func expire(_ id: String, _ why: String, at shell: WorkerShell) {
         guard let operation = operations[id] else { return }
         log.warning("an order ran out before it could be carried out", metadata: ["worker": "\(shell.service)", "operation": "\(id)", "why": "\(why)"])
-        let isStopping =
-            switch shell.machine.phase {
-            case .stopping, .held, .killing: true
-            default: false
-            }
         let draft = AgentJournal.Draft(
             event: AgentJournal.orderExpired, worker: shell.name.description, reason: why,
             fields: [
-                WorkerMachine.Field("op", id), WorkerMachine.Field("generation", shell.machine.generation), WorkerMachine.Field("stopping", isStopping),
+                WorkerMachine.Field("op", id), WorkerMachine.Field("generation", shell.machine.generation),
+                WorkerMachine.Field("stopping", shell.machine.isUnderStop),
                 WorkerMachine.Field("open", shell.machine.launch != nil),
             ])
         // The answer does not wait for it: nothing was done.

@@ -190,10 +190,15 @@ extension Agent: WireSessionDelegate {
         }
         if request.follow { session.followers.insert(request.operation) }
         let host = host.raw
-        logs.read(
-            LogService.Question(operation: request.operation, services: request.services, lines: Int(request.lines), follow: request.follow)
-        ) { [weak session] answer in
+        let filter = LogFilter(lines: Int(request.lines), since: request.sinceUnixUs, text: Array(request.grep.utf8))
+        var hasBegun = false
+        logs.read(LogService.Question(operation: request.operation, services: request.services, filter: filter, follow: request.follow)) {
+            [weak session] answer in
             guard let session else { return false }
+            let isEmpty = answer.lines.isEmpty && answer.text.isEmpty && !answer.end
+            // The first chunk without a word says that the last lines have all been sent; more of them would say nothing.
+            if isEmpty, hasBegun { return true }
+            hasBegun = hasBegun || isEmpty
             var chunk = WireLogChunk()
             chunk.operation = request.operation
             chunk.host = host

@@ -42,6 +42,8 @@ package final class Agent: @unchecked Sendable {
     let probing = PeerThreads(name: "probes")
     /// What a command asks and waits for: gates, calls, sinks.
     let queries = PeerThreads(name: "queries")
+    /// Rotation, searches in logs, facts, layout: what may take long and must keep nothing else waiting.
+    let housework = PeerThreads(name: "housework")
 
     let journal: AgentJournal
     private(set) var latches: LatchKeeper!
@@ -54,6 +56,10 @@ package final class Agent: @unchecked Sendable {
     private(set) var shells: [WorkerShell] = []
     private(set) var part = WireHostPart()
     let fold: AgentJournalFold
+    /// Since the agent before wrote its journal.
+    private var rebooted = false
+    /// What is known of workers that were taken out of the part while this agent ran.
+    private var retired: [String: WorkerMachine.Past] = [:]
     let trust: TLSTrust?
 
     var sessions: [AgentSession] = []
@@ -87,7 +93,8 @@ package final class Agent: @unchecked Sendable {
         fleet = FleetName(settings.fleet)
         programs = ProgramPolicy(
             programDirectories: settings.programDirectories, allowedDirectories: settings.allowedDirectories,
-            allowedUsers: settings.allowedUsers)
+            allowedUsers: settings.allowedUsers, allowedGroups: settings.allowedGroups,
+            allowedCapabilities: settings.allowedCapabilities, realtimeMax: settings.realtimeMax, settingsFile: settings.file)
         try Files.makeDirectory(paths.state, mode: 0o750)
         try Files.makeDirectory(paths.run, mode: 0o750)
         try Files.makeDirectory(paths.logs, mode: 0o750)
@@ -142,7 +149,7 @@ package final class Agent: @unchecked Sendable {
         emergency.start()
         files.start()
         let bootID = try BootID.read()
-        let rebooted = fold.bootID.map { $0 != bootID } ?? false
+        rebooted = fold.bootID.map { $0 != bootID } ?? false
         loop.execute { [self] in
             journal.note(
                 .agentStart,
@@ -158,6 +165,7 @@ package final class Agent: @unchecked Sendable {
     private func opened(rebooted: Bool) {
         log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
         localServer.open()
+        for shell in shells { shell.resume() }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
         if rebooted { startAfterBoot() }
         guard let trust else { return }
@@ -196,13 +204,14 @@ package final class Agent: @unchecked Sendable {
             ticking?.cancel()
             for dialer in dialers { dialer.stop() }
             for session in sessions { session.wire.close(why: "the agent ends") }
+            logs.end()
             localServer.close()
             for shell in shells { shell.detach() }
         }
         do { try ended.wait() } catch { log.error("not all was closed", metadata: ["error": "\(error)"]) }
         emergency.end()
         files.end()
-        for threads in [probing, queries] { threads.end() }
+        for threads in [probing, queries, housework] { threads.end() }
         journal.close()
         locks = []
     }
@@ -236,12 +245,16 @@ package final class Agent: @unchecked Sendable {
                 known.redeclare(declaration)
                 next.append(known)
             } else {
-                next.append(WorkerShell(agent: self, declaration: declaration, fold: fold.workers[spec.service]))
+                next.append(WorkerShell(agent: self, declaration: declaration, past: past(of: spec.service)))
             }
         }
         for leftover in shells where !next.contains(where: { $0 === leftover }) {
             leftover.isDeclared = false
-            if leftover.machine.launch != nil || leftover.machine.slot != nil { next.append(leftover) }
+            if leftover.machine.launch != nil || leftover.machine.slot != nil {
+                next.append(leftover)
+            } else {
+                retired[leftover.service] = leftover.machine.past
+            }
         }
         shells = next
         for shell in shells { shell.applyLatches() }
@@ -259,6 +272,17 @@ package final class Agent: @unchecked Sendable {
         changed()
     }
 
+    /// What is known of a worker that this agent has no machine of: from one that was taken out of the part and comes back
+    /// into it, else from the journal.
+    private func past(of service: String) -> WorkerMachine.Past {
+        var past =
+            retired.removeValue(forKey: service)
+            ?? fold.past(of: service, rebooted: rebooted, unixNow: Clock.unixMicroseconds(), bootNow: Clock.boottime())
+        // What comes back into the part later starts by an order.
+        if ticking != nil { past.restartPending = false }
+        return past
+    }
+
     /// A launch that no part declares any more, found at start.
     func addUndeclared(_ service: String, tier: String, emergencyKilled: Bool) -> WorkerShell {
         var spec = WireWorkerSpec()
@@ -269,7 +293,7 @@ package final class Agent: @unchecked Sendable {
         spec.stop.extendToNs = 30_000_000_000
         // Nobody has said what it is: a person decides past the grace.
         spec.stop.hold = true
-        let shell = WorkerShell(agent: self, declaration: WorkerDeclaration(spec, paths: paths), fold: fold.workers[service])
+        let shell = WorkerShell(agent: self, declaration: WorkerDeclaration(spec, paths: paths), past: past(of: service))
         shell.isDeclared = false
         shells.append(shell)
         return shell
@@ -280,6 +304,7 @@ package final class Agent: @unchecked Sendable {
     private func tick() {
         latches.scan()
         prober.tick()
+        logs.tick(now: Clock.boottime())
         // What was just asked is answered by then as a rule: one report a second, not two.
         changed(in: Self.reportEvery)
     }
@@ -329,7 +354,7 @@ package final class Agent: @unchecked Sendable {
     }
 
     var warnings: [String] {
-        var warnings = startProblems + prober.unreadable
+        var warnings = startProblems + prober.unreadable + logs.warnings
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")

@@ -16,6 +16,37 @@ struct AgentJournalFold: Equatable, Sendable {
         var restarts = 0
         /// Of the last launch that has ended; its time is of the boot that the record is of.
         var exit: WorkerExit?
+        /// The last launch that has ended.
+        var endedLaunch = ""
+        /// The open launch is a restart by policy and was not seen to run.
+        var restartIntended = false
+        /// It had ended by itself and was waiting to be restarted.
+        var restartPending = false
+        /// Unix time, in microseconds, of the starts that count against the limit; at most `startsKept`.
+        var starts: [UInt64] = []
+        var backoffStep = 0
+        var readyUnixMicroseconds: UInt64?
+        /// Why it was being stopped without an order.
+        var unhealthy: String?
+        var failed: String?
+        var lock: Mark?
+        var remark: Mark?
+        var verification: Verification?
+        var verifiedUnixMicroseconds: UInt64 = 0
+
+        mutating func begin(_ launch: String) {
+            self.launch = launch
+            open = true
+            ready = false
+            stopping = false
+            quiesced = false
+            restartIntended = false
+            restartPending = false
+            readyUnixMicroseconds = nil
+            unhealthy = nil
+            failed = nil
+            verification = nil
+        }
     }
 
     private(set) var workers: [String: Worker] = [:]
@@ -24,8 +55,16 @@ struct AgentJournalFold: Equatable, Sendable {
     private(set) var bootID: String?
     private(set) var lastRun: UInt64 = 0
     private var operationOrder: [String] = []
+    /// Per service what was so before its last start by order: that order may have expired.
+    private var beforeStart: [String: BeforeStart] = [:]
+
+    private struct BeforeStart: Equatable, Sendable {
+        let operation: String
+        let worker: Worker
+    }
 
     static let operationsKept = 1_024
+    static let startsKept = 64
 
     /// `hash` tells a record's hash by its sequence; empty where it can't be told.
     init(_ records: some Sequence<AuditRecord> = [], hash: (UInt64) -> String = { _ in "" }) {
@@ -48,22 +87,50 @@ struct AgentJournalFold: Equatable, Sendable {
         var worker = workers[service] ?? Worker()
         if let generation = record["generation"].flatMap({ UInt64($0) }) { worker.generation = max(worker.generation, generation) }
         switch event {
-        case .workerStart, .workerRestart:
-            worker.launch = record["launch"] ?? ""
-            worker.open = true
-            worker.ready = false
-            worker.stopping = false
-            worker.quiesced = false
-            worker.restarts = event == .workerRestart ? worker.restarts + 1 : 0
-        case .workerReady: worker.ready = true
-        case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold: worker.stopping = true
-        case .holdRelease: worker.stopping = record["kill"] == "true"
+        case .workerStart:
+            beforeStart[service] = record["op"].map { BeforeStart(operation: $0, worker: worker) }
+            worker.begin(record["launch"] ?? "")
+            worker.restarts = 0
+            worker.backoffStep = 0
+            worker.starts = [record.unixMicroseconds]
+        case .workerRestart:
+            worker.begin(record["launch"] ?? "")
+            worker.restartIntended = true
+            worker.restarts += 1
+            worker.backoffStep = Self.number(record["step"]) ?? worker.backoffStep + 1
+            worker.starts.append(record.unixMicroseconds)
+            worker.keepStarts(Self.number(record["starts"]) ?? worker.starts.count)
+        case .workerLaunched: worker.restartIntended = false
+        case .workerReady:
+            worker.ready = true
+            worker.readyUnixMicroseconds = record.unixMicroseconds
+        case .workerUnhealthy: if record["left_alone"] == nil { worker.unhealthy = record["why"] ?? "" }
+        case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold:
+            worker.stopping = true
+            // From here on it is an order's stop, or a latch's.
+            if event == .emergencyKill || (event != .holdWait && record["op"] != nil) { worker.unhealthy = nil }
+        case .workerDumping:
+            if record["stopping"] == "true" {
+                worker.stopping = true
+                if record["op"] != nil { worker.unhealthy = nil }
+            }
+        case .holdRelease:
+            worker.stopping = record["kill"] == "true"
+            if !worker.stopping { worker.unhealthy = nil }
         case .workerQuiesced: worker.quiesced = true
         case .workerResumed: worker.quiesced = false
-        case .workerExit, .workerStop, .workerLaunchFailed:
-            worker.open = false
-            worker.stopping = false
-            if let exit = Self.exit(record) { worker.exit = exit }
+        case .workerExit, .workerStop, .workerLaunchFailed: worker.end(record, event)
+        case .workerFailed:
+            worker.failed = record["why"] ?? ""
+            worker.restartPending = false
+        case .workerVerified:
+            if let launch = record["launch"], launch == worker.endedLaunch {
+                worker.verification = Verification({ record[$0] }, at: .zero)
+                worker.verifiedUnixMicroseconds = record.unixMicroseconds
+            }
+        case .workerLocked: worker.lock = Self.mark(record)
+        case .workerUnlocked: worker.lock = nil
+        case .workerNoted: worker.remark = record["text"]?.isEmpty == false ? Self.mark(record) : nil
         default: break
         }
         workers[service] = worker
@@ -77,12 +144,25 @@ struct AgentJournalFold: Equatable, Sendable {
         }
         guard let name = record.worker else { return }
         let service = WorkerName(name)?.service.raw ?? name
+        if let before = beforeStart[service], before.operation == record["op"] {
+            let generation = workers[service]?.generation ?? 0
+            workers[service] = before.worker
+            workers[service]?.generation = max(generation, before.worker.generation)
+        }
         workers[service]?.stopping = record["stopping"] == "true"
         workers[service]?.open = record["open"] == "true"
     }
 
+    private static func number(_ text: String?) -> Int? { text.flatMap { Int($0) }.map { max(0, $0) } }
+
+    private static func mark(_ record: AuditRecord) -> Mark {
+        Mark(
+            by: record.by ?? "", text: record["text"] ?? record.reason ?? "",
+            unixMicroseconds: record["unix_us"].flatMap { UInt64($0) } ?? record.unixMicroseconds)
+    }
+
     /// Reads back what `WorkerExit.fields` and the shell wrote.
-    private static func exit(_ record: AuditRecord) -> WorkerExit? {
+    fileprivate static func exit(_ record: AuditRecord) -> WorkerExit? {
         guard let words = record["exit"] else { return nil }
         let parts = words.split(separator: " ")
         let number = parts.count > 1 ? Int32(parts[1].filter { $0 != "," }) : nil
@@ -110,5 +190,57 @@ struct AgentJournalFold: Equatable, Sendable {
         citation.event = record.event
         citation.unixUs = record.unixMicroseconds
         operations[operation, default: []].append(citation)
+    }
+}
+
+extension AgentJournalFold.Worker {
+    fileprivate mutating func end(_ record: AuditRecord, _ event: AuditEvent) {
+        if open, event != .workerLaunchFailed { endedLaunch = launch }
+        open = false
+        stopping = false
+        restartIntended = false
+        unhealthy = nil
+        readyUnixMicroseconds = nil
+        restartPending = record["next"] == "restart"
+        failed = event == .workerLaunchFailed && record["next"] == "failed" ? record["why"] ?? "" : nil
+        if restartPending {
+            backoffStep = record["step"].flatMap { Int($0) }.map { max(0, $0) } ?? backoffStep
+            keepStarts(record["starts"].flatMap { Int($0) } ?? starts.count)
+        }
+        if let exit = AgentJournalFold.exit(record) { self.exit = exit }
+    }
+
+    /// The newest `count`: those before lie outside the window, or were earned back.
+    fileprivate mutating func keepStarts(_ count: Int) { starts = Array(starts.suffix(min(max(0, count), AgentJournalFold.startsKept))) }
+}
+
+// MARK: For the machines
+
+extension AgentJournalFold {
+    /// What a machine must know of the agent before. What is of another boot restarts nothing and limits nothing.
+    ///
+    /// `unixNow` in microseconds and `bootNow` are one instant: the records have only the wall clock's time.
+    func past(of service: String, rebooted: Bool, unixNow: UInt64, bootNow: BootTime) -> WorkerMachine.Past {
+        var past = WorkerMachine.Past()
+        guard let worker = workers[service] else { return past }
+        func boot(_ unix: UInt64) -> BootTime {
+            // A wall clock that was set back makes records of the future: they are of now.
+            bootNow + (.zero - .microseconds(Int64(clamping: unixNow > unix ? unixNow - unix : 0)))
+        }
+        past.generation = worker.generation
+        past.restarts = worker.restarts
+        past.lastExit = worker.exit
+        past.lastLaunch = worker.endedLaunch.isEmpty ? nil : LaunchID(worker.endedLaunch)
+        past.verification = worker.verification.map { Verification($0.checks, at: rebooted ? .zero : boot(worker.verifiedUnixMicroseconds)) }
+        past.failed = worker.failed
+        past.lock = worker.lock
+        past.remark = worker.remark
+        guard !rebooted else { return past }
+        past.recentStarts = worker.starts.map(boot)
+        past.backoffStep = worker.backoffStep
+        past.readySince = worker.readyUnixMicroseconds.map(boot)
+        past.unhealthy = worker.stopping ? worker.unhealthy : nil
+        past.restartPending = worker.restartPending || (worker.open && worker.restartIntended)
+        return past
     }
 }

@@ -1,3 +1,5 @@
+internal import LinuxHost
+
 /// What a host's own administrator decides about its agent: who it is, where it dials, what may run here (law 10).
 ///
 /// Comes from a file of `key = value` lines, from flags of the same names, or both; a flag given once replaces what the
@@ -20,7 +22,20 @@ package struct AgentSettings: Equatable, Sendable {
     package var allowedDirectories: [String] = []
     /// Accounts that workers may run as, besides the agent's own.
     package var allowedUsers: [String] = []
+    /// Groups that workers may run in, besides those of their user.
+    package var allowedGroups: [String] = []
+    /// Ambient capabilities that workers may be given, without `cap_`, lower case.
+    package var allowedCapabilities: [String] = []
+    /// The highest real-time priority that workers may have; 0: none.
+    package var realtimeMax = 0
+    /// The group whose members may order on the local socket, beside root and the agent's own user; empty: nobody else.
+    package var localGroup = ""
+    /// Below which launches get a cgroup of their own; empty: where the agent's own is delegated, else /sys/fs/cgroup/trading
+    /// where it can be written; `none`: no cgroups.
+    package var cgroupRoot = ""
     package var logLevel = "info"
+    /// Where these came from, for sentences that say what to change; empty: from flags alone.
+    package var file = ""
 
     package enum Request: Equatable, Sendable {
         case run(AgentSettings)
@@ -57,6 +72,13 @@ package struct AgentSettings: Equatable, Sendable {
         Setting(name: "program-dir", repeated: true, argument: "DIR", text: "where bare program names are looked up; repeat for more"),
         Setting(name: "allow-dir", repeated: true, argument: "DIR", text: "where absolute program paths may lie. Default: the program directories"),
         Setting(name: "allow-user", repeated: true, argument: "USER", text: "an account that workers may run as, besides the agent's own"),
+        Setting(name: "allow-group", repeated: true, argument: "GROUP", text: "a group that workers may run in, besides those of their user"),
+        Setting(name: "allow-capability", repeated: true, argument: "NAME", text: "a capability that workers may have: net_raw, ipc_lock, … Default: none"),
+        Setting(name: "allow-realtime", repeated: false, argument: "MAXPRIO", text: "the highest fifo or rr priority of a worker, 1 to 99. Default: none"),
+        Setting(name: "local-group", repeated: false, argument: "GROUP", text: "whose members may use trading --local, beside root and the agent's user"),
+        Setting(
+            name: "cgroup-root", repeated: false, argument: "DIR",
+            text: "where launches get their cgroups, or none. Default: the agent's own where delegated"),
         Setting(name: "log-level", repeated: false, argument: "LEVEL", text: "debug, info, notice, warning or error. Default: info"),
     ]
 
@@ -85,8 +107,10 @@ package struct AgentSettings: Equatable, Sendable {
     /// Reads the command line (without the program's name) and the settings file it names.
     ///
     /// `readFile` exists so that tests need no files; `executableDirectory` is where `trading-shim` is looked for.
+    /// `judgeFile` says why a file can't be relied on.
     package static func parse(
-        _ arguments: [String], executableDirectory: String, userID: UInt32, readFile: (String) throws -> [UInt8]
+        _ arguments: [String], executableDirectory: String, userID: UInt32, judgeFile: (String) -> String? = { _ in nil },
+        readFile: (String) throws -> [UInt8]
     ) throws -> Request {
         var flags: [(name: String, value: String)] = []
         var file: String?
@@ -120,6 +144,8 @@ package struct AgentSettings: Equatable, Sendable {
             do { bytes = try readFile(file) } catch {
                 throw Fault(description: "trading-agent: cannot read the settings: \(error)")
             }
+            if let problem = judgeFile(file) { throw Fault(description: "trading-agent: \(problem)") }
+            settings.file = file
             try settings.take(fileEntries(String(decoding: bytes, as: UTF8.self), file: file))
         }
         // A name given by flag replaces the file's entries of that name as a whole.
@@ -176,6 +202,17 @@ package struct AgentSettings: Equatable, Sendable {
             case "program-dir": programDirectories.append(entry.value)
             case "allow-dir": allowedDirectories.append(entry.value)
             case "allow-user": allowedUsers.append(entry.value)
+            case "allow-group": allowedGroups.append(entry.value)
+            case "allow-capability":
+                let name = entry.value.lowercased()
+                allowedCapabilities.append(name.hasPrefix("cap_") ? String(name.dropFirst(4)) : name)
+            case "allow-realtime":
+                guard let priority = Int(entry.value), (0...99).contains(priority) else {
+                    throw Fault(description: "\(entry.place): allow-realtime is a priority from 1 to 99, or 0 for none, not \"\(entry.value)\"")
+                }
+                realtimeMax = priority
+            case "local-group": localGroup = entry.value
+            case "cgroup-root": cgroupRoot = entry.value
             case "log-level":
                 guard ["debug", "info", "notice", "warning", "error"].contains(entry.value) else {
                     throw Fault(description: "\(entry.place): log-level is debug, info, notice, warning or error, not \"\(entry.value)\"")
@@ -192,34 +229,57 @@ package struct AgentSettings: Equatable, Sendable {
         case "program-dir": programDirectories = []
         case "allow-dir": allowedDirectories = []
         case "allow-user": allowedUsers = []
+        case "allow-group": allowedGroups = []
+        case "allow-capability": allowedCapabilities = []
         default: break
         }
     }
 
     private mutating func complete(executableDirectory: String, userID: UInt32) throws {
-        func need(_ value: String, _ name: String) throws {
-            guard value.isEmpty else { return }
-            throw Fault(description: "trading-agent: --\(name) is missing; give it as a flag or as `\(name) = …` in the settings file")
-        }
-        try need(fleet, "fleet")
-        try need(host, "host")
-        try need(stateDirectory, "state-dir")
-        if !coordinators.isEmpty {
-            try need(certificate, "cert")
-            try need(key, "key")
-            try need(authority, "ca")
-            try need(revocations, "crl")
+        var needed = [("fleet", fleet), ("host", host), ("state-dir", stateDirectory)]
+        if !coordinators.isEmpty { needed += [("cert", certificate), ("key", key), ("ca", authority), ("crl", revocations)] }
+        let missing = needed.filter(\.1.isEmpty).map(\.0)
+        if !missing.isEmpty {
+            let flags = missing.map { "--\($0)" }
+            let names = flags.count == 1 ? "\(flags[0]) is" : "\(flags.dropLast().joined(separator: ", ")) and \(flags[flags.count - 1]) are"
+            let lines = missing.map { "`\($0) = …`" }.joined(separator: ", ")
+            throw Fault(
+                description: "trading-agent: \(names) missing; give \(missing.count == 1 ? "it as a flag or as" : "them as flags or as") \(lines) in the settings file")
         }
         if runDirectory.isEmpty { runDirectory = userID == 0 ? "/run/trading" : "/run/user/\(userID)/trading_pipeline" }
         if shim.isEmpty { shim = executableDirectory + "/trading-shim" }
         if allowedDirectories.isEmpty { allowedDirectories = programDirectories }
         for (name, paths) in [
             ("state-dir", [stateDirectory]), ("run-dir", [runDirectory]), ("shim", [shim]), ("program-dir", programDirectories),
-            ("allow-dir", allowedDirectories),
+            ("allow-dir", allowedDirectories), ("cgroup-root", ["", "none"].contains(cgroupRoot) ? [] : [cgroupRoot]),
         ] {
             for path in paths where !path.hasPrefix("/") {
                 throw Fault(description: "trading-agent: --\(name) \(path) is not an absolute path; write it from /")
             }
+        }
+    }
+
+    /// Why whoever is not root could decide by this file what runs here (law 10); nil: nobody else can write it.
+    ///
+    /// For an agent that runs as root.
+    package static func distrust(_ path: String) -> String? {
+        do {
+            let real = ProgramPolicy.realPath(path) ?? path
+            let directory = real.lastIndex(of: "/").map { String(real[..<$0]) } ?? "."
+            for place in [real, directory.isEmpty ? "/" : directory] {
+                guard let status = try FileStatus.read(place) else { continue }
+                if status.user != 0 {
+                    let owner = Account.name(of: status.user) ?? "\(status.user)"
+                    return "\(place) belongs to \(owner): it decides what root runs here, so it must be root's. chown root \(place)"
+                }
+                let writers: UInt32 = status.group == 0 ? 0o002 : 0o022
+                if status.mode & writers != 0, status.kind == .file || status.mode & 0o1000 == 0 {
+                    return "\(place) can be written by others than root: it decides what root runs here. chmod go-w \(place)"
+                }
+            }
+            return nil
+        } catch {
+            return "cannot judge the settings: \(error)"
         }
     }
 

@@ -1,8 +1,10 @@
 internal import FleetCore
 internal import FleetWire
+internal import Glibc
 internal import LinuxHost
 
-/// Everything blocking about a launch, up to a shim that waits for `go`: programs, accounts, secrets, directories, the spawn.
+/// Everything blocking about a launch, up to a shim that waits for `go`: programs, accounts, secrets, directories, the checks
+/// before a start, the spawn.
 struct LaunchOrder: Sendable {
     let launch: LaunchID
     let declaration: WorkerDeclaration
@@ -10,6 +12,11 @@ struct LaunchOrder: Sendable {
     let programs: ProgramPolicy
     let shim: String
     let housekeeping: CPUList?
+    let cgroups: Cgroup.Place?
+    let digests: DigestCache
+    /// Another worker of this host uses the same hugepage mount.
+    let sharesMount: Bool
+    let diskFreeMin: [String: UInt64]
 
     struct Fault: Error, CustomStringConvertible {
         let description: String
@@ -19,6 +26,9 @@ struct LaunchOrder: Sendable {
         let directory: LaunchDirectory
         /// Connected to the waiting shim; the caller owns it.
         let descriptor: Int32
+        let evidence: LaunchEvidence
+        /// What is doubtful about it, one sentence each.
+        let warnings: [String]
     }
 
     /// A secret is a password or a key, not a file of data.
@@ -26,9 +36,25 @@ struct LaunchOrder: Sendable {
 
     func prepare() throws -> Ready {
         let spec = declaration.spec
-        guard !spec.run.isEmpty else { throw Fault(description: "the inventory gives it nothing to run") }
-        var configuration = LaunchConfiguration(service: spec.service, launch: launch.raw, argv: try programs.command(spec.run))
-        configuration.env = ["PATH": "/usr/local/bin:/usr/bin:/bin"].merging(spec.env) { $1 }
+        guard !declaration.program.isEmpty else { throw Fault(description: "the inventory gives it nothing to run") }
+        let command = try programs.command(spec.run, wrapperCount: declaration.wrapper.count)
+        let runAs = try runAs()
+        let execution = declaration.execution
+        if let refusal = programs.refusal(
+            capabilities: execution.capabilities, realtime: execution.scheduler?.realtimePriority, realtimeLimit: execution.limits["rtprio"])
+        {
+            throw refusal
+        }
+        try makeState(runAs)
+        let environment = Self.environment(declaration)
+        let user = FileUser(user: runAs.user ?? geteuid(), groups: [runAs.group ?? getegid()] + (runAs.user == nil ? try Account.ownGroups() : runAs.groups))
+        let checks = PreStartChecks(
+            service: spec.service, command: command, wrapperCount: declaration.wrapper.count, environment: environment, workdir: spec.workdir,
+            execution: execution, release: declaration.release, user: user, pidFile: paths.pidFile(spec.service), sharesMount: sharesMount,
+            diskFreeMin: diskFreeMin, digests: digests)
+        let warnings = try checks.run()
+        var configuration = LaunchConfiguration(service: spec.service, launch: launch.raw, argv: command)
+        configuration.env = environment
         for (name, path) in spec.secrets {
             let bytes = try Files.read(path, limit: Self.secretBytesMax)
             configuration.env[name] = String(decoding: bytes.last == 10 ? bytes.dropLast() : bytes[...], as: UTF8.self)
@@ -37,29 +63,49 @@ struct LaunchOrder: Sendable {
             guard let cpus = CPUList(spec.cpus) else { throw Fault(description: "\"\(spec.cpus)\" is not a list of CPUs; correct the inventory") }
             configuration.cpus = cpus
         }
-        let runAs = try programs.runAs(user: spec.user, group: spec.group)
         configuration.user = runAs.user
         configuration.group = runAs.group
         configuration.groups = runAs.groups
-        try Files.makeDirectory(paths.workerState(spec.service), mode: 0o750)
-        guard Files.isDirectory(spec.workdir) else {
-            throw Fault(description: "its working directory \(spec.workdir) does not exist. Make it, or correct the inventory")
-        }
         configuration.workdir = spec.workdir
         configuration.stdout = paths.standardOutput(spec.service)
         configuration.stderr = paths.standardError(spec.service)
+        configuration.execution = execution
+        configuration.watchdog = declaration.watchdog
+        if execution.cgroup == .killOnly { configuration.cgroup = cgroups?.directory(service: spec.service, launch: launch.raw) }
         try removeEnded()
         try ServiceNote(tier: spec.tier, emergencyKilled: spec.emergencyKilled).write(runDirectory: paths.run, service: spec.service)
+        let evidence = try checks.evidence()
         let directory = try LaunchDirectory.create(
             runDirectory: paths.run, service: spec.service, launch: launch.raw, configuration: configuration)
         do {
+            try evidence.write(directory)
             try ShimLauncher.spawn(shim: shim, directory: directory, cpus: housekeeping)
             let descriptor = try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName)
-            return Ready(directory: directory, descriptor: descriptor)
+            return Ready(directory: directory, descriptor: descriptor, evidence: evidence, warnings: warnings)
         } catch {
             // The shim that can't be reached gives up by itself when no `go` comes; nothing ran.
             throw Fault(description: "\(error)")
         }
+    }
+
+    /// Without secrets.
+    static func environment(_ declaration: WorkerDeclaration) -> [String: String] {
+        ["PATH": "/usr/local/bin:/usr/bin:/bin"].merging(declaration.spec.env) { $1 }
+    }
+
+    private func runAs() throws -> ProgramPolicy.RunAs {
+        var runAs = try programs.runAs(user: declaration.spec.user, group: declaration.spec.group)
+        // A user without a group would keep the agent's.
+        if runAs.user != nil, runAs.group == nil { runAs.group = getegid() }
+        return runAs
+    }
+
+    /// The directory that the agent gives it to work in is the worker's own, whoever it runs as.
+    private func makeState(_ runAs: ProgramPolicy.RunAs) throws {
+        let path = paths.workerState(declaration.service.raw)
+        try Files.makeDirectory(path, mode: 0o750)
+        guard let status = try FileStatus.read(path), let user = runAs.user, status.user == geteuid(), status.user != user else { return }
+        try Files.give(path, user: user, group: runAs.group ?? status.group)
     }
 
     /// Records of launches that are over: their exits are in the journal by now.
@@ -69,5 +115,14 @@ struct LaunchOrder: Sendable {
         let old = try LaunchDirectory.all(runDirectory: paths.run, service: declaration.service.raw)
         guard let slot = old.first, try !slot.isSlotHeld else { return }
         for directory in old { try directory.remove() }
+    }
+}
+
+extension ExecutionSpec.Scheduler {
+    var realtimePriority: Int? {
+        switch self {
+        case .fifo(let priority), .roundRobin(let priority): priority
+        case .other, .batch, .idle: nil
+        }
     }
 }

@@ -15,7 +15,7 @@ struct LocalPeer: Sendable {
         func mayEnter(agentUser: UInt32, socketGroup: UInt32) -> Bool {
             if user == 0 || user == agentUser || group == socketGroup { return true }
             do {
-                guard let name = LocalPeer.name(of: user) else { return false }
+                guard let name = Account.name(of: user) else { return false }
                 return try Account.named(name)?.groups.contains(socketGroup) ?? false
             } catch {
                 return false
@@ -32,14 +32,6 @@ struct LocalPeer: Sendable {
     let origin: String
 
     init(_ credentials: Credentials) {
-        origin = "local:" + (Self.name(of: credentials.user) ?? "\(credentials.user)")
-    }
-
-    private static func name(of user: UInt32) -> String? {
-        var buffer = [CChar](repeating: 0, count: 16 * 1024)
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        guard getpwuid_r(user, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name else { return nil }
-        return String(cString: name)
+        origin = "local:" + (Account.name(of: credentials.user) ?? "\(credentials.user)")
     }
 }

@@ -243,12 +243,14 @@ struct LocalRoutes {
     private func logs(_ query: QueryItems) {
         let operation = "local-" + Random.hex(8)
         let follow = query.first("follow") == "1"
+        let filter = LogFilter(
+            lines: query.first("lines").flatMap { Int($0) } ?? 100, since: query.first("since").flatMap { UInt64($0) } ?? 0,
+            text: Array((query.first("grep") ?? "").utf8))
         let (reply, host) = (reply, agent.host.raw)
         let logs: LogService = agent.logs
         reply.beginEvents { logs.cancel(operation) }
         logs.read(
-            LogService.Question(
-                operation: operation, services: query.all("service"), lines: query.first("lines").flatMap { Int($0) } ?? 100, follow: follow)
+            LogService.Question(operation: operation, services: query.all("service"), filter: filter, follow: follow)
         ) { answer in
             var alive = answer.lines.isEmpty && !answer.end ? reply.beat() : true
             for line in answer.lines where alive {
@@ -256,6 +258,9 @@ struct LocalRoutes {
                 entry.host = host
                 entry.service = line.service
                 entry.text = String(decoding: line.text, as: UTF8.self)
+                entry.unixUs = line.unixMicroseconds
+                entry.stderr = line.isError
+                entry.file = line.file
                 do { alive = reply.event(id: nil, kind: nil, try APIJSON.encode(entry)) } catch { alive = false }
             }
             if answer.end {

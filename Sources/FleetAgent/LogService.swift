@@ -1,37 +1,23 @@
 internal import FleetCore
 internal import FleetWire
-internal import Glibc
 internal import LinuxHost
+internal import Logging
 internal import NIOCore
 
-/// Answers with the last lines of workers' logs, and with what is added, for as long as someone listens.
+/// Answers with the last lines of workers' logs, and with what is added, for as long as someone listens; keeps the logs within bounds.
 ///
-/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only; reading is done on the files thread.
+/// `@unchecked Sendable`: everything mutable is touched on the agent's loop only, but for the rotator, which its box guards.
 final class LogService: @unchecked Sendable {
     struct Question: Sendable {
         let operation: String
         /// Names or aliases; `all`.
         let services: [String]
-        let lines: Int
+        let filter: LogFilter
         let follow: Bool
     }
 
-    struct Line: Sendable {
-        let service: String
-        let text: [UInt8]
-        let isError: Bool
-
-        var wire: WireLogLine {
-            var line = WireLogLine()
-            line.service = service
-            line.text = String(decoding: text, as: UTF8.self)
-            line.stderr = isError
-            return line
-        }
-    }
-
     struct Answer: Sendable {
-        var lines: [Line]
+        var lines: [LogLine]
         var end: Bool
         /// Why it ended, or what could not be read.
         var text: String
@@ -42,19 +28,30 @@ final class LogService: @unchecked Sendable {
 
     private struct Follower {
         var tails: [LogTail]
+        let filter: LogFilter
         let listener: Listener
     }
 
-    private static let linesMax = 10_000
+    static let linesMax = 10_000
     private static let followersMax = 32
     static let followEvery: Duration = .milliseconds(200)
+    /// Files that the patterns of one worker may stand for.
+    private static let filesMax = 32
+    /// Of text in one answer; the wire's frames hold a multiple of it.
+    private static let answerBytesMax = 128 << 10
+    private static let answerPause: TimeAmount = .milliseconds(20)
 
     private unowned let agent: Agent
     private var followers: [String: Follower] = [:]
+    /// Asked for, and not answered for the first time yet: a listener who leaves meanwhile is never followed.
+    private var opening: Set<String> = []
     private var timer: RepeatedTask?
     private var reading = false
+    private let rotation = LogRotation()
 
     init(agent: Agent) { self.agent = agent }
+
+    // MARK: Questions
 
     func read(_ question: Question, listener: @escaping Listener) {
         let shells = agent.shells.filter { shell in
@@ -64,41 +61,122 @@ final class LogService: @unchecked Sendable {
             _ = listener(Answer(lines: [], end: true, text: "no service of \(agent.host) is called \(question.services.joined(separator: ", "))"))
             return
         }
-        guard !question.follow || followers.count < Self.followersMax else {
+        guard !question.follow || followers.count + opening.count < Self.followersMax else {
             _ = listener(Answer(lines: [], end: true, text: "\(Self.followersMax) others follow logs of \(agent.host) already"))
             return
         }
-        let paths = agent.paths
-        let files = shells.flatMap { shell in
-            [
-                LogTail(service: shell.service, path: paths.standardOutput(shell.service), isError: false),
-                LogTail(service: shell.service, path: paths.standardError(shell.service), isError: true),
-            ] + shell.declaration.spec.logFiles.map { LogTail(service: shell.service, path: $0, isError: false) }
-        }
-        let count = min(max(0, question.lines), Self.linesMax)
-        let box = NIOLoopBound(Follower(tails: [], listener: listener), eventLoop: agent.loop)
-        let accepted = agent.files.submit { [self] in
-            var files = files
-            var lines: [Line] = []
-            for index in files.indices { lines += files[index].last(count) }
-            let (tails, found) = (files, lines)
-            agent.loop.execute {
-                let listener = box.value.listener
-                guard listener(Answer(lines: found, end: !question.follow, text: "")), question.follow else { return }
-                self.followers[question.operation] = Follower(tails: tails, listener: listener)
-                self.poll()
+        var filter = question.filter
+        filter.lines = min(max(0, filter.lines), Self.linesMax)
+        let sources = shells.map { Source(shell: $0, paths: agent.paths) }
+        let box = NIOLoopBound(listener, eventLoop: agent.loop)
+        opening.insert(question.operation)
+        // Beside the other threads: a long search must keep nothing waiting.
+        let accepted = agent.housework.submit(lane: "logs \(question.operation)") { [self, filter] in
+            let (tails, lines, text) = Self.backlog(sources, filter, follow: question.follow)
+            agent.loop.execute { [self] in
+                let listener = box.value
+                guard opening.remove(question.operation) != nil else { return }
+                opening.insert(question.operation)
+                tell(lines[...], to: listener, of: question, text: text) { [self] in
+                    guard question.follow else { return }
+                    followers[question.operation] = Follower(tails: tails, filter: filter, listener: listener)
+                    poll()
+                }
             }
         }
-        if !accepted { _ = listener(Answer(lines: [], end: true, text: "the agent has too much other work waiting. Ask again")) }
+        if !accepted {
+            opening.remove(question.operation)
+            _ = listener(Answer(lines: [], end: true, text: "the agent has too much other work waiting. Ask again"))
+        }
     }
 
     func cancel(_ operation: String) {
+        opening.remove(operation)
         followers[operation] = nil
         if followers.isEmpty {
             timer?.cancel()
             timer = nil
         }
     }
+
+    /// One worker's logs.
+    private struct Source: Sendable {
+        let service: String
+        let output: String
+        let errors: String
+        let patterns: [String]
+
+        init(shell: WorkerShell, paths: AgentPaths) {
+            service = shell.service
+            output = paths.standardOutput(shell.service)
+            errors = paths.standardError(shell.service)
+            patterns = shell.declaration.spec.logFiles
+        }
+
+        /// Blocking.
+        var tails: [LogTail] {
+            let files = patterns.flatMap { Files.matching($0, count: LogService.filesMax) }.prefix(LogService.filesMax)
+            return [LogTail(service: service, path: output, isError: false), LogTail(service: service, path: errors, isError: true)]
+                + files.map { LogTail(service: service, path: $0, isError: false, file: $0) }
+        }
+    }
+
+    /// Blocking: the newest lines of all in the order of their time, each file's own order kept.
+    private static func backlog(_ sources: [Source], _ filter: LogFilter, follow: Bool) -> ([LogTail], [LogLine], String) {
+        var tails = sources.flatMap(\.tails)
+        var lines: [LogLine] = []
+        var cut: [String] = []
+        for index in tails.indices {
+            let found = tails[index].last(filter, wholeOnly: follow)
+            lines += found.lines
+            if found.isCut { cut.append(tails[index].path) }
+        }
+        let text = cut.isEmpty ? "" : "only the last \(LogTail.searchBytesMax >> 20) MiB were searched of \(cut.joined(separator: ", "))"
+        return (tails, LogOrder.merged(lines), text)
+    }
+
+    /// The last lines, at a pace at which a reader need not fall behind; then an answer without a word, where more may come.
+    private func tell(_ lines: ArraySlice<LogLine>, to listener: @escaping Listener, of question: Question, text: String, then: @escaping () -> Void) {
+        guard opening.contains(question.operation) else { return }
+        var count = 0
+        var bytes = 0
+        for line in lines {
+            count += 1
+            bytes += line.text.count + 64
+            if bytes >= Self.answerBytesMax { break }
+        }
+        let rest = lines.dropFirst(count)
+        let isLast = rest.isEmpty
+        let answer = Answer(lines: Array(lines.prefix(count)), end: isLast && !question.follow, text: isLast ? text : "")
+        guard listener(answer) else {
+            opening.remove(question.operation)
+            return
+        }
+        guard isLast else {
+            let box = NIOLoopBound((listener, then), eventLoop: agent.loop)
+            agent.loop.scheduleTask(in: Self.answerPause) { [self] in tell(rest, to: box.value.0, of: question, text: text, then: box.value.1) }
+            return
+        }
+        opening.remove(question.operation)
+        if question.follow, !(answer.lines.isEmpty && text.isEmpty) { guard listener(Answer(lines: [], end: false, text: "")) else { return } }
+        then()
+    }
+
+    /// What was added, in answers of bounded size. False: nobody listens any more.
+    private func deliver(_ lines: [LogLine], to listener: Listener) -> Bool {
+        var batch: [LogLine] = []
+        var bytes = 0
+        for line in lines {
+            batch.append(line)
+            bytes += line.text.count + 64
+            guard bytes >= Self.answerBytesMax else { continue }
+            guard listener(Answer(lines: batch, end: false, text: "")) else { return false }
+            (batch, bytes) = ([], 0)
+        }
+        return listener(Answer(lines: batch, end: false, text: ""))
+    }
+
+    // MARK: What is added
 
     private func poll() {
         guard timer == nil else { return }
@@ -108,26 +186,74 @@ final class LogService: @unchecked Sendable {
 
     private func readGrowth() {
         guard !reading else { return }
-        let tails = followers.mapValues(\.tails)
+        let asked = followers.mapValues { ($0.tails, $0.filter) }
         reading = agent.files.submit { [self] in
-            var tails = tails
-            var lines: [String: [Line]] = [:]
-            for operation in tails.keys {
-                for index in tails[operation, default: []].indices {
-                    lines[operation, default: []] += tails[operation]?[index].growth() ?? []
-                }
+            var read: [String: [LogTail]] = [:]
+            var found: [String: [LogLine]] = [:]
+            for (operation, (tails, filter)) in asked {
+                var tails = tails
+                var lines: [LogLine] = []
+                for index in tails.indices { lines += tails[index].growth().filter { line in line.text.withUnsafeBytes { filter.matches($0) } } }
+                read[operation] = tails
+                found[operation] = LogOrder.merged(lines)
             }
-            let (read, found) = (tails, lines)
-            agent.loop.execute {
-                self.reading = false
-                for (operation, tails) in read {
-                    guard let follower = self.followers[operation] else { continue }
-                    self.followers[operation]?.tails = tails
-                    let lines = found[operation] ?? []
+            let (tails, lines) = (read, found)
+            agent.loop.execute { [self] in
+                reading = false
+                for (operation, tails) in tails {
+                    guard let follower = followers[operation] else { continue }
+                    followers[operation]?.tails = tails
                     // Also asked with nothing new: that is how a listener who left is noticed.
-                    if !follower.listener(Answer(lines: lines, end: false, text: "")) { self.cancel(operation) }
+                    if !deliver(lines[operation] ?? [], to: follower.listener) { cancel(operation) }
                 }
             }
         }
+    }
+
+    // MARK: Bounds
+
+    /// What the rotation has to say, one sentence each.
+    var warnings: [String] { rotation.warnings }
+
+    /// Looks after the logs when it is time to.
+    func tick(now: BootTime) {
+        if rotation.isDue(now) { lookNow() }
+    }
+
+    var isLooking: Bool { rotation.isPassing }
+
+    func lookNow() {
+        guard !isLooking else { return }
+        let streams = agent.shells.flatMap { shell -> [LogRotator.Stream] in
+            let spec = shell.declaration.spec
+            return [
+                LogRotator.Stream(path: agent.paths.standardOutput(shell.service), declared: spec.stdout),
+                LogRotator.Stream(path: agent.paths.standardError(shell.service), declared: spec.stderr),
+            ]
+        }
+        rotation.begin(streams, on: agent)
+    }
+
+    /// Ends a pass that is going on; it is taken up by the next agent.
+    func end() { rotation.end() }
+}
+
+extension LogRotator.Stream {
+    init(path: String, declared: WireLogRetention) {
+        self.init(
+            path: path, keep: declared.keepNs == 0 ? Self.keepDefault : .nanoseconds(Int64(clamping: declared.keepNs)),
+            maxBytes: declared.maxBytes == 0 ? Self.maxBytesDefault : Int64(clamping: declared.maxBytes))
+    }
+}
+
+extension LogLine {
+    var wire: WireLogLine {
+        var line = WireLogLine()
+        line.service = service
+        line.text = String(decoding: text, as: UTF8.self)
+        line.stderr = isError
+        line.unixUs = unixMicroseconds
+        line.file = file
+        return line
     }
 }

@@ -1,70 +1,336 @@
 internal import Glibc
 internal import LinuxHost
 
-/// One log file and how far it has been read.
+/// One log, what was moved out of its file included, and how far it has been read.
 ///
-/// Blocking: for the files thread.
+/// A log that is not rotated here has no segments and is read all the same. Blocking.
 struct LogTail: Sendable {
     let service: String
     let path: String
     let isError: Bool
+    /// As it is shown; empty: output.
+    let file: String
+    let timestamps: LogTimestamps
+    /// Of the live file.
     private var offset: Int64 = 0
+    private var inode: UInt64 = 0
     /// A line that has begun and not ended yet.
     private var partial: [UInt8] = []
+    /// The last time stamp seen, for lines without one.
+    private var time: UInt64 = 0
 
     /// A longer line is cut into pieces.
-    private static let lineBytesMax = 16 << 10
-    /// How far back the last lines are looked for.
-    private static let backBytesMax: Int64 = 1 << 20
-    /// Growth read in one go: five times a second this is 1.25 MiB/s per file.
-    private static let growthBytesMax = 256 << 10
+    static let lineBytesMax = 16 << 10
+    /// How far back lines are looked for, and how much is shown of them.
+    static let searchBytesMax: Int64 = 256 << 20
+    static let shownBytesMax = 4 << 20
+    private static let blockBytes: Int64 = 256 << 10
+    /// Growth read in one go; five times a second this is 2.5 MiB/s per file.
+    private static let growthBytesMax: Int64 = 512 << 10
+    /// Who is further behind than this sees the newest instead of ever older lines.
+    private static let behindBytesMax: Int64 = 8 << 20
 
-    init(service: String, path: String, isError: Bool) {
+    init(service: String, path: String, isError: Bool, file: String = "", timestamps: LogTimestamps = LogTimestamps()) {
         self.service = service
         self.path = path
         self.isError = isError
+        self.file = file
+        self.timestamps = timestamps
     }
 
-    /// The last lines as they stand now; what follows is growth.
+    // MARK: What is there
+
+    /// A stretch of bytes in one file.
+    private struct Piece {
+        let path: String
+        /// Of the file itself.
+        let range: Range<Int64>
+        /// When a segment was cut, or the live file last written: nothing in it is newer.
+        let unixMicroseconds: UInt64
+        let isLive: Bool
+    }
+
+    /// What `last` has to say besides lines.
+    struct Found: Sendable {
+        var lines: [LogLine] = []
+        /// The search ended before the log's beginning because it was long enough.
+        var isCut = false
+    }
+
+    mutating func last(_ count: Int) -> [LogLine] { last(LogFilter(lines: count)).lines }
+
+    /// The newest lines that match, as they stand now; what follows is growth.
     ///
-    /// A file that isn't there has none yet.
-    mutating func last(_ count: Int) -> [LogService.Line] {
-        guard let size = Files.regularSize(path) else { return [] }
-        offset = max(0, size - Self.backBytesMax)
-        let fromStart = offset == 0
-        var lines = read(Int(size - offset))
-        // The first piece of a long file begins in mid-line.
-        if !fromStart, lines.count > 1 { lines.removeFirst() }
-        return Array(lines.suffix(count))
-    }
-
-    /// What was added since; from the start when the file was cut or replaced by a shorter one.
-    mutating func growth() -> [LogService.Line] {
-        guard let size = Files.regularSize(path) else { return [] }
-        if size < offset {
-            offset = 0
-            partial = []
+    /// With `wholeOnly` a last line without its end is left for `growth`, else shown. A file that isn't there has none.
+    mutating func last(_ filter: LogFilter, wholeOnly: Bool = true) -> Found {
+        // A rotation in between moves bytes away from under the reader: then it looks again.
+        for _ in 0..<3 {
+            if let found = search(filter, wholeOnly) { return found }
         }
-        guard size > offset else { return [] }
-        return read(min(Int(size - offset), Self.growthBytesMax))
+        return Found()
     }
 
-    private mutating func read(_ count: Int) -> [LogService.Line] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-        guard descriptor >= 0 else { return [] }
-        defer { close(descriptor) }
-        var bytes = [UInt8](repeating: 0, count: count)
-        let got = pread(descriptor, &bytes, count, Int(offset))
-        guard got > 0 else { return [] }
-        offset += Int64(got)
-        var lines: [LogService.Line] = []
-        for byte in bytes[..<got] {
-            if byte != UInt8(ascii: "\n") { partial.append(byte) }
-            if byte == UInt8(ascii: "\n") || partial.count >= Self.lineBytesMax {
-                lines.append(LogService.Line(service: service, text: partial, isError: isError))
-                partial.removeAll(keepingCapacity: true)
+    /// Nil: what was to be read was moved meanwhile.
+    private mutating func search(_ filter: LogFilter, _ wholeOnly: Bool) -> Found? {
+        let pieces = pieces()
+        var backwards = Backwards(filter: filter, timestamps: timestamps)
+        var searched: Int64 = 0
+        offset = 0
+        partial = []
+        time = 0
+        for (index, piece) in pieces.enumerated().reversed() {
+            if piece.isLive { offset = piece.range.upperBound }
+            // By the files' own times only where the lines tell none: those may be in another zone than is thought.
+            if filter.since > 0, piece.unixMicroseconds < filter.since, piece.isLive || !backwards.hasTimes { break }
+            guard let file = open(piece) else { return nil }
+            var end = piece.range.upperBound
+            while end > piece.range.lowerBound, !backwards.isDone {
+                let begin = max(piece.range.lowerBound, end - Self.blockBytes)
+                guard var bytes = read(file, begin..<end, isLive: piece.isLive) else { return nil }
+                if piece.isLive, end == piece.range.upperBound, bytes.last != UInt8(ascii: "\n") {
+                    let whole = (bytes.lastIndex(of: UInt8(ascii: "\n")) ?? -1) + 1
+                    if bytes.count - whole <= Self.lineBytesMax {
+                        partial = Array(bytes[whole...])
+                        if wholeOnly { bytes.removeLast(partial.count) }
+                    }
+                }
+                backwards.take(bytes, isFirst: index == 0 && begin == piece.range.lowerBound)
+                searched += end - begin
+                end = begin
+                if searched >= Self.searchBytesMax { backwards.stop() }
+            }
+            if backwards.isDone { break }
+        }
+        let (kept, newest, isCut) = backwards.end()
+        time = newest
+        return Found(
+            lines: kept.map { LogLine(service: service, text: $0.text, isError: isError, file: file, unixMicroseconds: $0.time) }, isCut: isCut)
+    }
+
+    /// In the order in which they were written.
+    private mutating func pieces() -> [Piece] {
+        let segments: [LogSegment]
+        // Without a list of segments there is the live file.
+        do { segments = file.isEmpty ? try LogSegment.all(of: path) : [] } catch { segments = [] }
+        var pieces = segments.filter { !$0.isEmpty }.map {
+            Piece(path: $0.path, range: 0..<$0.bytes, unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
+        }
+        do {
+            guard let live = try SparseFile(existing: path) else { return pieces }
+            let about = try live.about()
+            inode = about.inode
+            let generation = segments.last?.generation
+            var begin = segments.filter { $0.generation == generation }.map(\.range.upperBound).max() ?? 0
+            // Shorter: a new file that the rotation has not looked at yet.
+            if begin > about.size { begin = 0 }
+            if let data = try live.data(from: begin) { begin = max(begin, data) }
+            pieces.append(
+                Piece(path: path, range: min(begin, about.size)..<about.size, unixMicroseconds: UInt64(max(0, about.modifiedUnixMicroseconds)), isLive: true))
+        } catch {
+            // Not to be read by this agent; shown as what has no lines.
+        }
+        return pieces
+    }
+
+    private func open(_ piece: Piece) -> SparseFile? {
+        do { return try SparseFile(existing: piece.path) } catch { return nil }
+    }
+
+    /// Nil: it is not there any more.
+    private func read(_ file: borrowing SparseFile, _ range: Range<Int64>, isLive: Bool) -> [UInt8]? {
+        do {
+            let bytes = try file.read(at: range.lowerBound, Int(range.upperBound - range.lowerBound))
+            guard Int64(bytes.count) == range.upperBound - range.lowerBound else { return nil }
+            // Given back from the front on: while its first byte has its block, all is there.
+            if isLive, try file.data(from: range.lowerBound) != range.lowerBound { return nil }
+            return bytes
+        } catch { return nil }
+    }
+
+    // MARK: What is added
+
+    /// What was added since, whole lines only; from the start when the file was cut or replaced.
+    mutating func growth() -> [LogLine] {
+        do {
+            guard let live = try SparseFile(existing: path) else { return [] }
+            let about = try live.about()
+            if about.size < offset || (about.inode != inode && inode != 0) {
+                offset = 0
+                partial = []
+            }
+            inode = about.inode
+            guard about.size > offset else { return [] }
+            var lines: [LogLine] = []
+            if about.size - offset > Self.behindBytesMax {
+                let skipped = about.size - offset - Self.growthBytesMax
+                offset += skipped
+                partial = []
+                lines.append(line(Array("(\(skipped >> 20) MiB of \(path) are not shown: it grows faster than it can be followed)".utf8)))
+                // In mid-line.
+                offset += Int64(try live.read(at: offset, Self.lineBytesMax).firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0)
+            }
+            let bytes: [UInt8]
+            if let data = try live.data(from: offset), data > offset {
+                bytes = try moved(upTo: data)
+            } else {
+                bytes = try live.read(at: offset, Int(min(about.size - offset, Self.growthBytesMax)))
+                // Moved while it was read: next time from its segment.
+                guard try live.data(from: offset) == offset else { return lines }
+                offset += Int64(bytes.count)
+            }
+            take(bytes, into: &lines)
+            return lines
+        } catch {
+            return []
+        }
+    }
+
+    /// Moves on through what lies in segments by now.
+    private mutating func moved(upTo data: Int64) throws -> [UInt8] {
+        let segments = try LogSegment.all(of: path)
+        let here = offset
+        guard let segment = segments.first(where: { $0.generation == segments.last?.generation && $0.range.upperBound > here }), !segment.isEmpty,
+            segment.range.lowerBound <= here, let file = try SparseFile(existing: segment.path)
+        else {
+            // Gone for good.
+            let next = segments.filter { $0.range.lowerBound > here && !$0.isEmpty && $0.generation == segments.last?.generation }.map(\.range.lowerBound).min()
+            offset = min(data, next ?? data)
+            return []
+        }
+        let bytes = try file.read(
+            at: here - segment.range.lowerBound, Int(min(segment.range.upperBound - here, Self.growthBytesMax)))
+        offset += Int64(bytes.count)
+        return bytes
+    }
+
+    private mutating func take(_ bytes: [UInt8], into lines: inout [LogLine]) {
+        var rest = bytes[...]
+        while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
+            partial += rest[..<newline]
+            flush(&lines)
+            rest = rest[(newline + 1)...]
+        }
+        partial += rest
+        if partial.count >= Self.lineBytesMax { flush(&lines) }
+    }
+
+    private mutating func flush(_ lines: inout [LogLine]) {
+        var rest = partial[...]
+        repeat {
+            lines.append(line(Array(rest.prefix(Self.lineBytesMax))))
+            rest = rest.dropFirst(Self.lineBytesMax)
+        } while !rest.isEmpty
+        partial.removeAll(keepingCapacity: true)
+    }
+
+    private mutating func line(_ text: [UInt8]) -> LogLine {
+        if let own = timestamps.parse(text) { time = own }
+        return LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: time)
+    }
+}
+
+/// Goes through a log from its end, block by block, and keeps the newest lines that match.
+private struct Backwards {
+    struct Kept {
+        let text: [UInt8]
+        var time: UInt64
+    }
+
+    let filter: LogFilter
+    let timestamps: LogTimestamps
+    private(set) var isDone = false
+    /// Newest first, by blocks; each in its own order.
+    private var kept: [Kept] = []
+    private var keptBytes = 0
+    /// How many at the end of `kept` (the oldest ones) wait for the time stamp of a line before them.
+    private var waiting = 0
+    /// A line's end whose beginning lies in the block before.
+    private var carried: [UInt8] = []
+    private var newest: UInt64 = 0
+    private var isCut = false
+
+    init(filter: LogFilter, timestamps: LogTimestamps) {
+        self.filter = filter
+        self.timestamps = timestamps
+        isDone = filter.lines <= 0
+    }
+
+    mutating func stop() {
+        isDone = true
+        isCut = true
+    }
+
+    /// The block before the last one; `isFirst`: nothing lies before it.
+    mutating func take(_ block: [UInt8], isFirst: Bool) {
+        var bytes = block
+        bytes += carried
+        carried = []
+        var start = 0
+        // A block without any line's end is a piece of one line: cut here.
+        if !isFirst, let newline = block.firstIndex(of: UInt8(ascii: "\n")) {
+            start = newline + 1
+            carried = Array(bytes[..<start])
+            // A long head would be carried through the whole log.
+            if carried.count > LogTail.lineBytesMax {
+                carried = []
+                start = 0
             }
         }
-        return lines
+        take(lines: bytes, from: start)
+    }
+
+    private mutating func take(lines bytes: [UInt8], from begin: Int) {
+        var found: [Kept] = []
+        var time: UInt64 = 0
+        var anyInTime = false
+        bytes.withUnsafeBytes { all in
+            guard let base = all.baseAddress else { return }
+            var start = begin
+            while start < all.count {
+                let newline = memchr(base + start, 10, all.count - start)
+                let end = newline.map { UnsafeRawPointer($0) - base } ?? all.count
+                let line = UnsafeRawBufferPointer(rebasing: all[start..<end])
+                start = end + 1
+                if let own = timestamps.parse(line) { time = own }
+                if time >= filter.since { anyInTime = true }
+                guard time == 0 || time >= filter.since, filter.matches(line) else { continue }
+                var rest = line[...]
+                repeat {
+                    found.append(Kept(text: Array(rest.prefix(LogTail.lineBytesMax)), time: time))
+                    rest = rest.dropFirst(LogTail.lineBytesMax)
+                } while !rest.isEmpty
+            }
+        }
+        if newest == 0 { newest = time }
+        // What waits, of the block behind this one, has its time now.
+        if time > 0 { settle(time) }
+        let wasFull = isFull
+        for one in found.reversed() where !isFull {
+            kept.append(one)
+            keptBytes += one.text.count
+            if one.time == 0 { waiting += 1 }
+        }
+        // One block more for the time of those that wait; a log without any stamps is not searched through for one.
+        if isFull, waiting == 0 || wasFull { isDone = true }
+        // Every line of a whole block is older than what is asked for.
+        if filter.since > 0, time > 0, !anyInTime { isDone = true }
+    }
+
+    var hasTimes: Bool { newest > 0 }
+
+    private var isFull: Bool { kept.count >= filter.lines || keptBytes >= LogTail.shownBytesMax }
+
+    private mutating func settle(_ time: UInt64) {
+        guard waiting > 0 else { return }
+        let from = kept.count - waiting
+        for index in from..<kept.count { kept[index].time = time }
+        if time < filter.since { kept.removeLast(waiting) }
+        waiting = 0
+    }
+
+    /// Oldest first, and the newest time stamp of all.
+    mutating func end() -> ([Kept], newest: UInt64, isCut: Bool) {
+        if !carried.isEmpty, !isDone { take(lines: carried, from: 0) }
+        return (kept.reversed(), newest, isCut)
     }
 }

@@ -75,7 +75,8 @@ extension WorkerMachine.Event {
     var order: Order? {
         switch self {
         case .startRequested(let order, _), .stopRequested(let order, _), .quiesceRequested(let order), .resumeRequested(let order),
-            .holdWaitRequested(let order, _), .holdReleaseRequested(let order, _):
+            .holdWaitRequested(let order, _), .holdReleaseRequested(let order, _), .lockRequested(let order, _), .unlockRequested(let order),
+            .remarkRequested(let order, _):
             order
         default: nil
         }

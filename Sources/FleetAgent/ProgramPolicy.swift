@@ -6,6 +6,11 @@ struct ProgramPolicy: Equatable, Sendable {
     let programDirectories: [String]
     let allowedDirectories: [String]
     let allowedUsers: [String]
+    var allowedGroups: [String] = []
+    var allowedCapabilities: [String] = []
+    var realtimeMax = 0
+    /// Named in refusals; empty: flags alone.
+    var settingsFile = ""
 
     /// Who a worker runs as; empty: the agent's own.
     struct RunAs: Equatable, Sendable {
@@ -20,13 +25,15 @@ struct ProgramPolicy: Equatable, Sendable {
 
     /// The argument vector with every program in it judged and bare names replaced by paths, or why it may not run.
     ///
-    /// Judged is what is executed, and what wrappers that this agent knows execute in turn (`WrapperCommand` says which, and
-    /// what that leaves open).
-    func command(_ arguments: [String]) throws(Refusal) -> [String] {
+    /// Judged is what is executed, what stands at `wrapperCount`, where the declared wrapper ends, and what wrappers that this
+    /// agent knows execute in turn (`WrapperCommand` says which, and what that leaves open).
+    func command(_ arguments: [String], wrapperCount: Int = 0) throws(Refusal) -> [String] {
         var command = arguments
         let found: WrapperCommand
         do { found = try WrapperCommand(arguments) } catch { throw Refusal(description: error.description) }
-        for index in found.programs { command[index] = try program(arguments[index]) }
+        for index in Set(found.programs + [min(wrapperCount, arguments.count - 1)]) where index >= 0 {
+            command[index] = try program(arguments[index])
+        }
         return command
     }
 
@@ -48,7 +55,7 @@ struct ProgramPolicy: Equatable, Sendable {
         guard isAllowed else {
             throw Refusal(
                 description:
-                    "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). Add --allow-dir to the agent's settings, or correct the inventory"
+                    "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). \(add("allow-dir", real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real)), or correct the inventory"
             )
         }
         guard Files.isExecutable(real) else {
@@ -88,7 +95,7 @@ struct ProgramPolicy: Equatable, Sendable {
                     throw Refusal(description: "the agent runs as uid \(own) and can't start workers as \(user). Run it as root, or drop `user`")
                 }
                 guard allowedUsers.contains(user) else {
-                    throw Refusal(description: "this host doesn't let workers run as \(user). Add --allow-user \(user) to the agent's settings")
+                    throw Refusal(description: "this host doesn't let workers run as \(user). \(add("allow-user", user)), or correct the inventory")
                 }
                 runAs.user = account.user
                 runAs.group = account.group
@@ -99,12 +106,54 @@ struct ProgramPolicy: Equatable, Sendable {
             guard let number = try Account.group(named: group) else {
                 throw Refusal(description: "there is no group \"\(group)\" on this host. Create it, or correct the inventory")
             }
+            let theirs = runAs.user == nil ? try Account.ownGroups() : runAs.groups
+            guard theirs.contains(number) || allowedGroups.contains(group) else {
+                throw Refusal(
+                    description:
+                        "its user is not in the group \(group), and this host doesn't let workers run in it. \(add("allow-group", group)), or correct the inventory"
+                )
+            }
+            if number != runAs.group ?? getegid() {
+                guard own == 0 else {
+                    throw Refusal(description: "the agent runs as uid \(own) and can't start workers in the group \(group). Run it as root, or drop `group`")
+                }
+            }
             runAs.group = number
+            if runAs.user == nil { runAs.groups = theirs }
         }
         return runAs
     }
 
-    private static func realPath(_ path: String) -> String? {
+    /// Why a worker may not be scheduled or privileged as declared; the first reason.
+    func refusal(capabilities: [String], realtime: Int?, realtimeLimit: UInt64?) -> Refusal? {
+        for capability in capabilities where !allowedCapabilities.contains(capability) {
+            return Refusal(
+                description:
+                    "this host doesn't let workers have the capability \(capability). \(add("allow-capability", capability)), or correct the inventory")
+        }
+        let limit = realtimeMax == 0 ? "no real-time priority" : "real-time priorities up to \(realtimeMax) only"
+        if let realtime, realtime > realtimeMax {
+            return Refusal(
+                description:
+                    "it asks for the real-time priority \(realtime), this host lets workers have \(limit). \(add("allow-realtime", "\(realtime)")), or correct the inventory"
+            )
+        }
+        if let realtimeLimit, realtimeLimit > UInt64(realtimeMax) {
+            let asked = realtimeLimit == .max ? "unlimited" : "\(realtimeLimit)"
+            return Refusal(
+                description:
+                    "its limit rtprio is \(asked), this host lets workers have \(limit). \(add("allow-realtime", "\(min(99, realtimeLimit))")), or correct the inventory"
+            )
+        }
+        return nil
+    }
+
+    /// What the host's administrator would write, and where.
+    private func add(_ setting: String, _ value: String) -> String {
+        settingsFile.isEmpty ? "Add --\(setting) \(value) to the agent's flags" : "Add `\(setting) = \(value)` to \(settingsFile)"
+    }
+
+    static func realPath(_ path: String) -> String? {
         guard let resolved = realpath(path, nil) else { return nil }
         defer { free(resolved) }
         return String(cString: resolved)

@@ -11,8 +11,10 @@ enum ReportBuilder {
         case .starting: "starting"
         case .running: "running"
         case .stopping: "stopping"
+        case .dumping: "dumping"
         case .held: "held"
         case .killing: "killing"
+        case .verifying: "verifying"
         case .backoff: "backoff"
         case .failed: "failed"
         }
@@ -23,7 +25,8 @@ enum ReportBuilder {
         case .stopped: .stopped
         case .launching, .starting: .starting
         case .running: .running
-        case .stopping, .killing: .stopping
+        case .stopping, .killing, .verifying: .stopping
+        case .dumping: .dumping
         case .held: .held
         case .backoff: .backoff
         case .failed: .failed

@@ -19,6 +19,8 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
     private var channel: (any Channel)?
     private var line: [UInt8] = []
     private var closed = false
+    /// The protocol's, once the shim has answered hello: 1 or 2.
+    private(set) var version: Int?
     private var nextRequest = 0
     /// Distinguishes this agent's request ids from those of the agent before it.
     private let prefix: String
@@ -81,7 +83,7 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
         let buffer = unwrapInboundIn(data)
         for byte in buffer.readableBytesView {
             if byte == UInt8(ascii: "\n") {
-                if let message = ShimMessage.parse(line) { onMessage(message) }
+                if let message = ShimMessage.parse(line) { received(message) }
                 line.removeAll(keepingCapacity: true)
                 if closed { return }
             } else if line.count < ShimMessage.lineBytesMax {
@@ -92,6 +94,18 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
                 return
             }
         }
+    }
+
+    private func received(_ message: ShimMessage) {
+        switch message {
+        case .error("-", "version", _) where version == nil:
+            version = 1  // an older shim: it lives on under this agent
+            send(.helloVersion1)
+            return
+        case .shim(let version, _, _): self.version = version
+        default: break
+        }
+        onMessage(message)
     }
 
     func channelInactive(context: ChannelHandlerContext) { finish() }

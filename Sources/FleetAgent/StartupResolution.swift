@@ -99,15 +99,17 @@ final class StartupResolution: @unchecked Sendable {
             let exit: WorkerExit
             if let kept = record?.exit {
                 switch kept.how {
-                // Nothing ran: there is no end to tell.
-                case .never, .failed: continue
-                case .exited, .signalled: exit = WorkerExit(kept)
+                case .never, .failed:
+                    shell.recordNothingRan(folded.launch)
+                    continue
+                case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
             } else if record != nil || rebooted {
                 // Its shim was lost with it, or the whole host was.
                 exit = WorkerExit(how: .unknown, at: Clock.boottime())
             } else {
                 // The intent got no further than the journal.
+                shell.recordNothingRan(folded.launch)
                 continue
             }
             ended.append((shell, exit))
@@ -128,9 +130,10 @@ final class StartupResolution: @unchecked Sendable {
         guard !finished else { return }
         finished = true
         for (shell, exit) in ended {
-            let stopping = agent.fold.workers[shell.service]?.stopping ?? false
+            let folded = agent.fold.workers[shell.service]
+            let stopping = folded?.stopping ?? false
             // After a reboot nothing restarts by policy: only what the inventory starts after boot does.
-            shell.handle(.foundGone(exit, wasStopping: stopping || rebooted))
+            shell.handle(.foundGone(LaunchID(folded?.launch ?? ""), exit, wasStopping: stopping || rebooted))
         }
         let then = done
         done = nil

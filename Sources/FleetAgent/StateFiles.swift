@@ -17,7 +17,7 @@ enum StateFiles {
         return digests
     }
 
-    private static func digest(_ path: String) throws -> String {
+    static func digest(_ path: String) throws -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
         defer { close(descriptor) }

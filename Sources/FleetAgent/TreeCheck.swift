@@ -8,7 +8,7 @@ enum TreeCheck {
     /// A shim says `gone` and then ends by itself; that takes it less than a millisecond on an idle host.
     private static let bound: Duration = .seconds(1)
 
-    /// Nil: nothing is left, by process identity, by environment and by lock.
+    /// Nil: nothing is left, by process identity, by cgroup and by the slot and its lock.
     ///
     /// A sentence otherwise, also when it can't be told.
     static func problem(runDirectory: String, service: String) -> String? {
@@ -16,10 +16,13 @@ enum TreeCheck {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
                 if let shim = try directory.identity, try !isGone(shim) { return "the shim of \(service) still runs (PID \(shim.pid))" }
                 if let worker = try directory.worker, try worker.isAlive() { return "\(service) still runs (PID \(worker.pid))" }
-                let left = try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)")
-                if let pid = left.first { return "a process of \(service) is left (PID \(pid))" }
+                if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
+                    let pid = try Cgroup.processes(cgroup).first?.pid
+                    return "a process of \(service) is left in its cgroup" + (pid.map { " (PID \($0))" } ?? "")
+                }
             }
             let slot = LaunchDirectory.slot(runDirectory: runDirectory, service: service)
+            if let left = try Processes.holding(slot: slot).first { return "a process of \(service) is left (PID \(left.pid))" }
             return try FileLock.isHeld(path: slot) ? "the slot of \(service) is held: something of its process tree lives" : nil
         } catch {
             return "it can't be told whether \(service) has left anything: \(error)"

@@ -6,8 +6,21 @@ struct WorkerDeclaration: Equatable, Sendable {
     let service: ServiceName
     let tier: TierName
     let spec: WireWorkerSpec
+    /// What its machine goes by; with what its end must leave, its health checks and its watchdog.
     let policy: WorkerPolicy
     let counters: [CounterSpec]
+    let execution: ExecutionSpec
+    let placement: CPUPlacement
+    let standardOutput: LogRetentionSpec
+    let standardError: LogRetentionSpec
+
+    /// What is executed in front of `program`.
+    var wrapper: [String] { Array(spec.run.prefix(Int(clamping: spec.wrapperCount))) }
+    /// What the wrapper executes: what the digest is of, and what identity and status name.
+    var program: [String] { Array(spec.run.dropFirst(Int(clamping: spec.wrapperCount))) }
+    var release: ReleaseSpec { policy.release }
+    var health: [HealthSpec] { policy.health }
+    var watchdog: Duration? { policy.watchdog }
 
     init(_ declared: WireWorkerSpec, paths: AgentPaths) {
         var spec = declared
@@ -18,12 +31,38 @@ struct WorkerDeclaration: Equatable, Sendable {
         spec.stateFiles = declared.stateFiles.map { Self.expand($0, state: state) }
         spec.logFiles = declared.logFiles.map { Self.expand($0, state: state) }
         spec.workdir = declared.workdir.isEmpty ? state : Self.expand(declared.workdir, state: state)
+        spec.writable = declared.writable.map { Self.expand($0, state: state) }
+        spec.freeSpace = Dictionary(declared.freeSpace.map { (Self.expand($0.key, state: state), $0.value) }, uniquingKeysWith: Swift.max)
+        spec.lockFiles = declared.lockFiles.map { Self.expand($0, state: state) }
+        spec.workerPidFile = Self.expand(declared.workerPidFile, state: state)
+        spec.markerFile = Self.expand(declared.markerFile, state: state)
+        spec.hugepageMount = Self.expand(declared.hugepageMount, state: state)
+        spec.hugepageKeeps = declared.hugepageKeeps.map { Self.expand($0, state: state) }
+        for index in spec.health.indices {
+            if case .exec(var call) = spec.health[index].how {
+                call.argv = call.argv.map { Self.expand($0, state: state) }
+                spec.health[index].exec = call
+            }
+        }
+        if case .exec(var call) = spec.quiesce.how {
+            call.argv = call.argv.map { Self.expand($0, state: state) }
+            spec.quiesce.exec = call
+        }
+        if case .exec(var call) = spec.resume.how {
+            call.argv = call.argv.map { Self.expand($0, state: state) }
+            spec.resume.exec = call
+        }
         self.spec = spec
         service = ServiceName(declared.service)
         tier = TierName(declared.tier)
         policy = WorkerPolicy(
             ready: Self.ready(spec.ready), stop: Self.stop(spec.stop), quiesce: spec.hasQuiesce ? Self.action(spec.quiesce) : nil,
-            resume: spec.hasResume ? Self.action(spec.resume) : nil, restart: Self.restart(spec.restart))
+            resume: spec.hasResume ? Self.action(spec.resume) : nil, restart: Self.restart(spec.restart), release: Self.release(spec),
+            health: spec.health.compactMap(Self.health), watchdog: spec.watchdogNs > 0 ? Self.duration(spec.watchdogNs) : nil)
+        execution = Self.execution(spec)
+        placement = Self.placement(spec)
+        standardOutput = Self.retention(spec.stdout)
+        standardError = Self.retention(spec.stderr)
         counters = spec.counters.compactMap { counter in
             switch counter.how {
             case .notify(let key): CounterSpec(name: counter.name, how: .notify(key))
@@ -51,7 +90,7 @@ struct WorkerDeclaration: Equatable, Sendable {
         HTTPProbeSpec(url: wire.url, pointer: wire.pointer, equals: wire.is, maxAge: .nanoseconds(Int64(clamping: wire.maxAgeNs)))
     }
 
-    private static func duration(_ ns: UInt64) -> Duration { .nanoseconds(Int64(clamping: ns)) }
+    static func duration(_ ns: UInt64) -> Duration { .nanoseconds(Int64(clamping: ns)) }
 
     private static func ready(_ wire: WireReady) -> ReadySpec {
         if case .notify = wire.how { .notify(within: duration(wire.withinNs)) } else { .delay(duration(wire.withinNs)) }
@@ -87,7 +126,11 @@ struct WorkerDeclaration: Equatable, Sendable {
             case .onFailure: .onFailure
             case .never, .UNRECOGNIZED: .never
             }
-        return RestartSpec(
+        var spec = RestartSpec(
             policy: policy, delay: duration(wire.delayNs), limitStarts: Int(wire.limitStarts), limitWithin: duration(wire.limitWithinNs))
+        // A part from before these fields leaves them out.
+        spec.delayMax = wire.delayMaxNs > 0 ? duration(wire.delayMaxNs) : Swift.max(spec.delay, spec.delayMax)
+        if wire.stableAfterNs > 0 { spec.stableAfter = duration(wire.stableAfterNs) }
+        return spec
     }
 }

@@ -82,7 +82,7 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
             endAdoption()
         case .notify(let key, let value): notify(key, value)
-        case .exited: break
+        case .exited, .exitedUnknown, .mainPID, .watchdog, .fence, .degraded: break
         case .gone:
             self.link = nil
             link.close()
@@ -161,7 +161,12 @@ extension WorkerShell {
         switch key {
         case "STATUS": status = value
         case "EXTEND_TIMEOUT_USEC":
-            if let microseconds = Int64(value), microseconds > 0 { return handle(.extensionSaid(.microseconds(min(microseconds, 86_400_000_000)))) }
+            if let microseconds = Int64(value), microseconds > 0 {
+                return handle(
+                    .extensionSaid(
+                        .microseconds(min(microseconds, 86_400_000_000)),
+                        words: WorkerMachine.flightWords(inFlight: notified["X_INFLIGHT"].flatMap { Int64($0) }, status: status)))
+            }
         default: break
         }
         handle(.notified("\(key)=\(value)"))
@@ -189,10 +194,11 @@ extension WorkerShell {
         switch exit.how {
         case .never:
             if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
+            if adoption != nil { recordNothingRan(id.raw) }
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
-        case .exited, .signalled:
-            if let adoption { return handle(.foundGone(WorkerExit(exit), wasStopping: adoption.stopping)) }
+        case .exited, .signalled, .unknown:
+            if let adoption { return handle(.foundGone(id, WorkerExit(exit), wasStopping: adoption.stopping)) }
             guard machine.launch == id else { return }
             if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
             handle(.gone(WorkerExit(exit)))
@@ -204,7 +210,7 @@ extension WorkerShell {
         cleared(id)
         defer { endAdoption() }
         let now = Clock.boottime()
-        if let adoption { return handle(.foundGone(WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
+        if let adoption { return handle(.foundGone(id, WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
         guard machine.launch == id else { return }
         if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
         handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { $0.key.hasPrefix("X_") }, status: status, at: now)))
@@ -222,6 +228,12 @@ extension WorkerShell {
         agent.files.submit { [log] in
             do { try Files.remove(pidFile) } catch { log.warning("a PID file is left", metadata: ["error": "\(error)"]) }
         }
+    }
+
+    /// Ends the intent of an agent that was gone before it said `go`: every intent has its end on record.
+    func recordNothingRan(_ launch: String) {
+        let fields = [WorkerMachine.Field("launch", launch), WorkerMachine.Field("why", "the agent ended before it let it go; nothing ran")]
+        agent.journal.append([AgentJournal.Draft(event: AuditEvent.workerLaunchFailed.rawValue, worker: name.description, fields: fields)]) { _ in }
     }
 
     // MARK: Loss of the stream
@@ -287,8 +299,9 @@ extension WorkerShell {
                 }
                 try PIDFD(opening: worker).signal(SIGKILL)
             }
-            for pid in try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)") {
-                try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)
+            if let cgroup = try directory.cgroup { try Cgroup.kill(cgroup) }
+            for identity in try Processes.holding(slot: directory.slot) {
+                try PIDFD(opening: identity).signal(SIGKILL)
             }
         } catch {
             log.debug("looking at a lost launch", metadata: ["why": "\(error)"])
@@ -324,7 +337,7 @@ extension WorkerExit {
             switch exit.how {
             case .exited(let code): .exited(code)
             case .signalled(let number, let core): .signalled(number, core: core)
-            case .never, .failed: .unknown
+            case .never, .failed, .unknown: .unknown
             }
         self.init(
             how: how, killedByLatch: exit.latch, notified: exit.notified.filter { $0.key.hasPrefix("X_") },

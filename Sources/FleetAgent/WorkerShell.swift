@@ -73,17 +73,15 @@ final class WorkerShell: @unchecked Sendable {
         case refused(String)
     }
 
-    init(agent: Agent, declaration: WorkerDeclaration, fold: AgentJournalFold.Worker?) {
+    init(agent: Agent, declaration: WorkerDeclaration, past: WorkerMachine.Past) {
         self.agent = agent
         self.declaration = declaration
         name = WorkerName(declaration.service, on: agent.host)
         var log = agent.log
         log[metadataKey: "worker"] = "\(declaration.service)"
         self.log = log
-        machine = WorkerMachine(
-            worker: name, policy: declaration.policy, generation: fold?.generation ?? 0, restarts: fold?.restarts ?? 0,
-            lastExit: fold?.exit, now: Clock.boottime())
-        status = fold?.exit?.status ?? ""
+        machine = WorkerMachine(worker: name, policy: declaration.policy, past: past, now: Clock.boottime())
+        status = past.lastExit?.status ?? ""
     }
 
     var service: String { declaration.service.raw }
@@ -140,6 +138,9 @@ final class WorkerShell: @unchecked Sendable {
         if let forbidding, machine.latch == nil { handle(.latched(forbidding.id)) }
     }
 
+    /// What became of the launches of the agent before is known: a restart that was pending then is due from now on.
+    func resume() { schedule() }
+
     private func schedule() {
         timer?.cancel()
         timer = nil
@@ -184,6 +185,8 @@ final class WorkerShell: @unchecked Sendable {
                 killTree(latch: latch)
             case .perform(let action):
                 perform(action)
+            case .verify(let launch):
+                handle(.verified(launch, Verification([], at: Clock.boottime())))
             case .answer(let order, let answer):
                 agent.answer(order, answer, from: self)
             }

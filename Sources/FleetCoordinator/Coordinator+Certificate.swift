@@ -174,6 +174,7 @@ extension Coordinator {
                 }
                 runs[id]?.api.certificate = certificate
                 runs[id]?.api.verdict = certificate.verdict
+                alerts?.stopEnded(runs[id]?.api.kind ?? "", certificate)
                 announceEnd(run: id)
             }
         }

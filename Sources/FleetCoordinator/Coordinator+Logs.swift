@@ -3,6 +3,7 @@ internal import FleetCore
 internal import FleetJournal
 internal import FleetTrust
 internal import FleetWire
+internal import LinuxHost
 internal import NIOCore
 
 /// Logs and audits that lie on the agents' hosts.
@@ -10,7 +11,13 @@ extension Coordinator {
     /// Lines that a caller may fall behind before the stream ends.
     static let logBuffer = 20_000
 
-    package func logs(services: [String], host: String?, lines: UInt32, follow: Bool) async throws -> AsyncStream<APILogEntry> {
+    /// How long the hosts' last lines are waited for; a follower sees what there is before that.
+    static let logWait: TimeAmount = .seconds(30)
+    static let logWaitFollowing: TimeAmount = .seconds(3)
+
+    package func logs(
+        services: [String], host: String?, lines: UInt32, follow: Bool, since: UInt64, grep: String
+    ) async throws -> AsyncStream<APILogEntry> {
         try await onHome { [self] in
             let wanted = Set(services)
             let matching = inventory.services.filter { service in
@@ -27,7 +34,7 @@ extension Coordinator {
             let targets = Set(matching.flatMap(\.hosts)).filter { host == nil || $0.raw == host }
             let operation = operationID()
             let (stream, continuation) = AsyncStream.makeStream(of: APILogEntry.self, bufferingPolicy: .bufferingOldest(Self.logBuffer))
-            logStreams[operation] = LogStream(hosts: targets, continuation: continuation, follow: follow)
+            logStreams[operation] = LogStream(hosts: targets, awaited: targets, continuation: continuation)
             continuation.onTermination = { [weak self] _ in
                 guard let self else { return }
                 home.execute { self.cancelLogs(operation) }
@@ -38,45 +45,99 @@ extension Coordinator {
                 envelope.logRequest.services = matching.filter { $0.hosts.contains(target) }.map(\.name.raw)
                 envelope.logRequest.lines = lines
                 envelope.logRequest.follow = follow
+                envelope.logRequest.sinceUnixUs = since
+                envelope.logRequest.grep = grep
                 guard let entry = table.session(target) else {
-                    var missing = APILogEntry()
-                    missing.host = target.raw
-                    missing.text = "UNKNOWN: \(target) is not answering; its logs are not shown"
-                    continuation.yield(missing)
-                    logEnded(operation, target)
+                    logEnded(operation, target, because: "UNKNOWN: \(target) is not answering; its logs are not shown")
                     continue
                 }
                 entry.session.send(envelope)
             }
-            if targets.isEmpty { continuation.finish() }
+            if targets.isEmpty {
+                logStreams[operation] = nil
+                continuation.finish()
+            }
+            home.scheduleTask(in: follow ? Self.logWaitFollowing : Self.logWait) { [self] in stopWaiting(operation) }
             return stream
         }
     }
 
     func logged(_ host: HostName, _ chunk: WireLogChunk) {
-        guard let stream = logStreams[chunk.operation] else { return }
-        for line in chunk.lines {
+        guard var stream = logStreams[chunk.operation], stream.hosts.contains(host) else { return }
+        var entries = chunk.lines.map { line in
             var entry = APILogEntry()
             entry.host = host.raw
             entry.service = line.service
             entry.text = line.text
-            if case .dropped = stream.continuation.yield(entry) {
-                stream.continuation.finish()
-                return
-            }
+            entry.unixUs = line.unixUs
+            entry.stderr = line.stderr
+            entry.file = line.file
+            return entry
         }
-        if chunk.end { logEnded(chunk.operation, host) }
+        if !chunk.text.isEmpty { entries.append(Self.note(host, "NOTE: \(chunk.text)")) }
+        stream.merger.take(entries, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0)
+        logStreams[chunk.operation] = stream
+        // A chunk without a word says that the last lines have all come.
+        if entries.isEmpty || chunk.end { linesCame(chunk.operation, host) }
+        if chunk.end { return logEnded(chunk.operation, host, because: nil) }
+        guard !entries.isEmpty, stream.awaited.isEmpty, stream.telling == nil else { return }
+        logStreams[chunk.operation]?.telling = home.scheduleTask(in: .nanoseconds(LogMerger.window.nanoseconds)) { [self] in
+            logStreams[chunk.operation]?.telling = nil
+            tell(chunk.operation)
+        }
     }
 
-    func logEnded(_ operation: String, _ host: HostName) {
-        logStreams[operation]?.hosts.remove(host)
+    /// A host has no more to say; `because`: what its reader is told.
+    func logEnded(_ operation: String, _ host: HostName, because: String?) {
+        guard logStreams[operation]?.hosts.remove(host) != nil else { return }
+        if let because { logStreams[operation]?.merger.take([Self.note(host, because)], floor: Clock.unixMicroseconds()) }
+        linesCame(operation, host)
         guard let stream = logStreams[operation], stream.hosts.isEmpty else { return }
+        tell(operation)
         logStreams[operation] = nil
+        stream.telling?.cancel()
         stream.continuation.finish()
+    }
+
+    private func linesCame(_ operation: String, _ host: HostName) {
+        guard logStreams[operation]?.awaited.remove(host) != nil, logStreams[operation]?.awaited.isEmpty == true else { return }
+        tell(operation)
+    }
+
+    private func stopWaiting(_ operation: String) {
+        guard let stream = logStreams[operation], !stream.awaited.isEmpty else { return }
+        let late = stream.awaited.sorted().map { Self.note($0, "UNKNOWN: \($0) has not sent its last lines yet") }
+        logStreams[operation]?.merger.take(late, floor: Clock.unixMicroseconds())
+        logStreams[operation]?.awaited = []
+        tell(operation)
+    }
+
+    private func tell(_ operation: String) {
+        guard var stream = logStreams[operation] else { return }
+        let before = stream.merger.dropped
+        var entries = stream.merger.drain()
+        logStreams[operation] = stream
+        if stream.merger.dropped > before {
+            var note = APILogEntry()
+            note.text = "NOTE: \(stream.merger.dropped - before) older lines are not shown. Name fewer services or hosts, or fewer lines"
+            entries.insert(note, at: 0)
+        }
+        for entry in entries {
+            // Its reader is too far behind; the end of the stream cancels the rest.
+            if case .dropped = stream.continuation.yield(entry) { return stream.continuation.finish() }
+        }
+    }
+
+    private static func note(_ host: HostName, _ text: String) -> APILogEntry {
+        var entry = APILogEntry()
+        entry.host = host.raw
+        entry.text = text
+        return entry
     }
 
     private func cancelLogs(_ operation: String) {
         guard let stream = logStreams.removeValue(forKey: operation) else { return }
+        stream.telling?.cancel()
         var envelope = WireEnvelope()
         envelope.logRequest.operation = operation
         envelope.logRequest.cancel = true

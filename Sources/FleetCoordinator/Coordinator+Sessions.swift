@@ -101,7 +101,9 @@ extension Coordinator: WireSessionDelegate {
                 default: break
                 }
             }
-            for (operation, stream) in logStreams where stream.hosts.contains(host) { logEnded(operation, host) }
+            for (operation, stream) in logStreams where stream.hosts.contains(host) {
+                logEnded(operation, host, because: "UNKNOWN: \(host) has stopped answering; what it logs now is not shown")
+            }
             eachActiveRun { _ in .hostLost(host, why: why) }
         }
     }
@@ -114,6 +116,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.lastWordAt = time
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
+        alerts?.reported(host, report)
         for worker in report.workers where !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
             let name = WorkerName(ServiceName(worker.service), on: host)
             if let known = launchSinceBaseline[name], known != worker.launch { relaunched.insert(name) }

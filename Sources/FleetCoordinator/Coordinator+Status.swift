@@ -20,6 +20,7 @@ extension Coordinator {
         status.latches = table.book.inForce.map { WireLatch($0) }
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }
         status.needsAPerson = needs(time.boot)
+        status.alerts = alerts?.status() ?? []
         return status
     }
 
@@ -120,21 +121,25 @@ extension Coordinator {
         return "flowing"
     }
 
+    private func paged(_ event: AlertSpec.Event, _ subject: String) -> String { alerts?.paged(event, subject) ?? "" }
+
     private func needs(_ time: BootTime) -> [String] {
         var lines: [String] = []
         for spec in inventory.hosts {
             guard let host = hosts[spec.name] else { continue }
             guard host.isKnown(now: time, bound: settings.reportBound) else {
                 let since = host.lastWordAt.map { "no word for \((time - $0).words)" } ?? "has never reported"
-                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.")
+                lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")
                 continue
             }
             for worker in host.report?.workers ?? [] {
                 let name = "\(worker.service)@\(spec.name)"
                 switch worker.state {
                 case .held:
-                    lines.append("! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …")
-                case .failed: lines.append("  \(name) failed: \(worker.note). trading logs \(worker.service)")
+                    lines.append(
+                        "! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))"
+                    )
+                case .failed: lines.append("  \(name) failed: \(worker.note). trading logs \(worker.service)\(paged(.failed, name))")
                 default: break
                 }
             }

@@ -51,6 +51,8 @@ package final class Coordinator: @unchecked Sendable {
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
+    /// nil: nobody is declared who could be told, or this is a relay.
+    let alerts: AlertDesk?
 
     var hosts: [HostName: HostRecord]
     var runs: [UInt64: RunRecord] = [:]
@@ -74,8 +76,12 @@ package final class Coordinator: @unchecked Sendable {
 
     struct LogStream {
         var hosts: Set<HostName>
+        /// Whose last lines have not all come yet; nothing is told before they have, or `logWait` is past.
+        var awaited: Set<HostName>
         var continuation: AsyncStream<APILogEntry>.Continuation
-        var follow: Bool
+        var merger = LogMerger()
+        /// What is held is told then.
+        var telling: Scheduled<Void>?
     }
 
     /// `home` must be an event loop that nothing else uses.
@@ -96,6 +102,8 @@ package final class Coordinator: @unchecked Sendable {
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0)) })
+        alerts = AlertDesk(
+            inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
     }
 
@@ -113,10 +121,11 @@ package final class Coordinator: @unchecked Sendable {
                     .runInterrupted, by: past.by, reason: past.reason, run: past.id,
                     fields: [("why", "the coordinator ended during it; order again")]))
         }
-        let committed = records
+        let committed = records + AlertDesk.unfinished(fold.alerts)
         try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
             journal.append(committed) { result in continuation.resume(with: result.map { _ in }.mapError { $0 as any Error }) }
         }
+        alerts?.begin { [weak self] host in self?.hosts[host]?.whyUnknown ?? "" }
         home.execute { [self] in
             for past in fold.unfinished {
                 runs[past.id]?.api.state = .aborted
@@ -133,6 +142,7 @@ package final class Coordinator: @unchecked Sendable {
             }
             for stream in logStreams.values { stream.continuation.finish() }
         }
+        alerts?.close()
         journal?.close()
     }
 

@@ -11,6 +11,7 @@ package struct CoordinatorFold: Equatable, Sendable {
     package var latches = LatchBook()
     package var baseline: [StreamReading] = []
     package var runs: [UInt64: Past] = [:]
+    package var alerts = AlertFold()
 
     package struct Past: Equatable, Sendable {
         package var id: UInt64
@@ -64,6 +65,7 @@ package struct CoordinatorFold: Equatable, Sendable {
         case .latchReleased:
             _ = latches.release(
                 record["latch"], Latch.Release(by: (record.by ?? ""), reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds))
+        case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }
     }

@@ -32,6 +32,7 @@ package protocol CoordinatorService: AnyObject, Sendable {
     func events(run id: UInt64, from sequence: UInt64) async throws -> AsyncStream<APIRunEvent>
     /// verb: abort, retry, override, attest
     func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone
-    func logs(services: [String], host: String?, lines: UInt32, follow: Bool) async throws -> AsyncStream<APILogEntry>
+    /// Lines since a moment (microseconds since 1970; 0: no bound) that hold a text (empty: every line), at most so many of each log.
+    func logs(services: [String], host: String?, lines: UInt32, follow: Bool, since: UInt64, grep: String) async throws -> AsyncStream<APILogEntry>
     func audit(host: String?, limit: UInt32) async throws -> APIAuditPage
 }

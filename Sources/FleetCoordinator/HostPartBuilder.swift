@@ -16,6 +16,7 @@ package struct HostPartBuilder: Sendable {
         part.host = host.name.raw
         part.inventoryDigest = inventory.digest
         part.housekeepingCpus = host.housekeeping?.description ?? ""
+        describe(host, in: &part)
         part.workers = inventory.workers.filter { $0.host == host.name }.compactMap { worker in
             inventory.service(worker.service).map { self.worker($0.substituted(for: host.name), host) }
         }
@@ -33,6 +34,7 @@ package struct HostPartBuilder: Sendable {
         spec.service = service.name.raw
         spec.tier = service.tier.raw
         spec.run = service.wrapper + service.run
+        spec.wrapperCount = UInt32(service.wrapper.count)
         spec.env = service.env
         spec.secrets = service.secrets
         spec.workdir = service.workdir ?? ""
@@ -65,12 +67,22 @@ package struct HostPartBuilder: Sendable {
         spec.restart.delayNs = UInt64(service.restart.delay.nanoseconds)
         spec.restart.limitStarts = UInt32(service.restart.limitStarts)
         spec.restart.limitWithinNs = UInt64(service.restart.limitWithin.nanoseconds)
+        spec.restart.delayMaxNs = UInt64(service.restart.delayMax.nanoseconds)
+        spec.restart.stableAfterNs = UInt64(service.restart.stableAfter.nanoseconds)
         spec.stateFiles = service.stateFiles
         spec.aliases = service.aliases
         spec.logFiles = service.logFiles
         spec.emergencyKilled = inventory.emergencyKills(service)
         spec.startAfterBoot = service.startAfterBoot
         spec.holdNote = service.holdNote ?? ""
+        spec.holdPage = service.holdPage ?? ""
+        execution(service.execution, in: &spec)
+        placement(service.cpus, in: &spec)
+        release(service.release, in: &spec)
+        spec.watchdogNs = UInt64(service.watchdog?.nanoseconds ?? 0)
+        spec.health = service.health.map(health)
+        if service.standardOutput != LogRetentionSpec() { spec.stdout = retention(service.standardOutput) }
+        if service.standardError != LogRetentionSpec() { spec.stderr = retention(service.standardError) }
         spec.gates = gates(askedAt: service.name, on: host.name)
         return spec
     }
@@ -117,7 +129,7 @@ package struct HostPartBuilder: Sendable {
         return wire
     }
 
-    private func probe(_ spec: HTTPProbeSpec) -> WireHTTPProbe {
+    func probe(_ spec: HTTPProbeSpec) -> WireHTTPProbe {
         var wire = WireHTTPProbe()
         wire.url = spec.url
         wire.pointer = spec.pointer

@@ -9,17 +9,21 @@ struct ActionDecoder {
     var faults: Faults { reader.faults }
 
     func action(_ tree: YAMLTree, _ name: String) -> ActionSpec? {
-        guard let map = reader.map(tree, name, keys: ["signal", "http", "done", "within"]) else { return nil }
-        let how: ActionSpec.How?
-        switch (map["signal"], map["http"]) {
-        case (let signal?, nil): how = reader.signal(signal, "\(name).signal").map { .signal($0) }
-        case (nil, let http?): how = call(http, "\(name).http")
-        case (nil, nil):
-            faults.add(tree.position, "\(name) does not say how", "write signal: USR1 or http: \"POST http://127.0.0.1:8081/\(name)\"")
-            how = nil
-        case (_?, let http?):
-            faults.add(http.position, "\(name) says two ways", "write either signal or http")
-            how = nil
+        guard let map = reader.map(tree, name, keys: ["signal", "http", "exec", "done", "within"]) else { return nil }
+        let ways = ["signal", "http", "exec"].compactMap { map.tree.entry($0) }
+        var how: ActionSpec.How?
+        if ways.isEmpty {
+            faults.add(
+                tree.position, "\(name) does not say how", "write signal: USR1, http: \"POST http://127.0.0.1:8081/\(name)\" or exec: [/path/to/program]")
+        } else if ways.count > 1 {
+            faults.add(ways[1].value.position, "\(name) says \(ways.count == 2 ? "two" : "three") ways", "write either \(oneOf(ways.map(\.key)))")
+        } else {
+            let way = ways[0]
+            switch way.key {
+            case "signal": how = reader.signal(way.value, "\(name).signal").map { .signal($0) }
+            case "http": how = call(way.value, "\(name).http")
+            default: how = reader.program(way.value, "\(name).exec", substitution).map { .exec($0) }
+            }
         }
         let done = map["done"].flatMap { self.done($0, "\(name).done") }
         let within = map["within"].map { reader.duration($0, "\(name).within", atLeast: .milliseconds(1)) } ?? .seconds(30)
@@ -73,24 +77,10 @@ struct ActionDecoder {
             reader.loopbackURL(tree, "http").map { substitution.apply($0, at: tree.position) }
         }
         let pointer = map.required("pointer", "/open").flatMap { reader.pointer($0, "pointer") }
-        let equals = wanted ? map.required("is", "0").flatMap { json($0, "is") } : ""
+        let equals = wanted ? map.required("is", "0").flatMap { reader.json($0, "is") } : ""
         let maxAge = map["max_age"].map { reader.duration($0, "max_age", atLeast: .milliseconds(1)) } ?? .seconds(2)
         guard let url, let pointer, let equals, let maxAge else { return nil }
         return HTTPProbeSpec(url: url, pointer: pointer, equals: equals, maxAge: maxAge)
-    }
-
-    /// A plain number, true, false or null is that; everything else, and all in quotes, is a string.
-    private func json(_ tree: YAMLTree, _ name: String) -> String? {
-        guard let text = reader.text(tree, name) else { return nil }
-        if case .scalar(_, plain: true) = tree.content {
-            do throws(JSON.ParseError) {
-                switch try JSON.parse(text) {
-                case .number, .bool, .null: return text
-                default: return JSON.string(text).text
-                }
-            } catch { return JSON.string(text).text }
-        }
-        return JSON.string(text).text
     }
 
     // MARK: Gates and counters

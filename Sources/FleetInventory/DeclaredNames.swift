@@ -5,4 +5,6 @@ struct DeclaredNames {
     var services: [String]
     var dependencies: [String]
     var releases: [String]
+    /// Of alerts.
+    var receivers: [String]
 }

@@ -4,11 +4,11 @@ import FleetCore
 struct InventoryDecoder {
     static let keys = [
         "fleet", "format", "timezone", "coordinators", "tiers", "emergency_stop", "dependencies", "releases", "defaults", "hosts",
-        "services", "streams",
+        "services", "streams", "alerts",
     ]
     /// Headings of the format that this version would not act on.
     static let later: Set<String> = [
-        "trust", "roles", "calendars", "venues", "guards", "schedules", "preopen", "maintenance", "alerts",
+        "trust", "roles", "calendars", "venues", "guards", "schedules", "preopen", "maintenance",
     ]
 
     let reader: SchemaReader
@@ -30,9 +30,11 @@ struct InventoryDecoder {
             .map { reader.named($0, "services") } ?? []
         let dependencyEntries = map["dependencies"].map { reader.named($0, "dependencies") } ?? []
         let releaseEntries = map["releases"].map { reader.named($0, "releases") } ?? []
+        let alertEntries = map["alerts"].map { reader.named($0, "alerts") } ?? []
         let names = DeclaredNames(
             tiers: tierEntries.map(\.key), hosts: hostEntries.map(\.key), services: serviceEntries.map(\.key),
-            dependencies: dependencyEntries.map(\.key), releases: releaseEntries.map(\.key))
+            dependencies: dependencyEntries.map(\.key), releases: releaseEntries.map(\.key),
+            receivers: alertEntries.map(\.key))
 
         for tier in tierEntries { _ = reader.map(tier.value, "the tier \(tier.key)", keys: [], later: ["on_unknown_host"]) }
         let hosts = self.hosts(hostEntries)
@@ -45,13 +47,17 @@ struct InventoryDecoder {
         let emergencyStop = map["emergency_stop"].map { self.emergencyStop($0, names) }
         InventoryRules(faults: faults, tiers: names.tiers.map { TierName($0) }, hosts: hosts, services: services, streams: streams).check()
 
+        let alerts = alertEntries.compactMap { AlertDecoder(reader: reader).decode($0) }
+
         guard let fleet, faults.isEmpty else { return nil }
-        return Inventory(
+        var inventory = Inventory(
             fleet: FleetName(fleet), timezone: timezone, coordinators: coordinators,
             tiers: names.tiers.map { TierSpec(name: TierName($0)) },
             // Who says nothing about it gets the stop that leaves nothing trading.
             emergencyStop: emergencyStop ?? EmergencyStopSpec(kills: names.tiers.map { TierName($0) }),
             dependencies: dependencies, hosts: hosts.map(\.spec), services: services.map(\.spec), streams: streams.map(\.spec))
+        inventory.alerts = alerts
+        return inventory
     }
 
     private func timezone(_ tree: YAMLTree) -> String? {
@@ -163,18 +169,8 @@ struct InventoryDecoder {
     private func hosts(_ entries: [YAMLTree.Entry]) -> [LocatedHost] {
         ServiceLayers.checkLikes(entries, kind: "host", reader: reader)
         let layers = ServiceLayers(reader: reader, defaults: nil, services: entries)
-        return entries.compactMap { entry in
-            guard
-                let map = reader.map(
-                    layers.tree(of: entry), at: entry.keyPosition, "the host", keys: ["like", "address", "housekeeping", "shared"],
-                    later: ["hugepages", "expect", "disk"])
-            else { return nil }
-            var host = HostSpec(name: HostName(entry.key))
-            host.address = map["address"].flatMap { reader.text($0, "address") }
-            host.housekeeping = map["housekeeping"].flatMap { reader.cpus($0, "housekeeping") }
-            host.shared = map["shared"].flatMap { reader.cpus($0, "shared") }
-            return LocatedHost(spec: host, position: entry.keyPosition, sharedPosition: map["shared"]?.position ?? entry.keyPosition)
-        }
+        let decoder = HostDecoder(reader: reader)
+        return entries.compactMap { decoder.decode($0.key, at: $0.keyPosition, layers.tree(of: $0)) }
     }
 
     private func services(
@@ -190,10 +186,7 @@ struct InventoryDecoder {
                 let tree = layers.tree(of: entry, host: host.raw)
                 guard let onHost = decoder.decode(entry.key, at: entry.keyPosition, tree) else { continue }
                 if entry.value["on"]?[host.raw] != nil { service.spec.onHost[host] = onHost.spec }
-                if let cpus = onHost.spec.cpus.exclusive, let position = tree["cpus"]?["exclusive"]?.position {
-                    service.exclusive[host] = (cpus, position)
-                }
-                if onHost.spec.cpus.helpers { service.helpers[host] = tree["cpus"]?["helpers"]?.position ?? entry.keyPosition }
+                service.placed[host] = LocatedPlacement(spec: onHost.spec, tree: tree)
             }
             if let on = entry.value["on"] { checkOn(on, service.spec.hosts.map(\.raw)) }
             return service
@@ -202,12 +195,12 @@ struct InventoryDecoder {
 
     /// The defaults' own keys and tiers; their values are read with each service that inherits them.
     private func checkDefaults(_ defaults: YAMLTree, _ names: DeclaredNames) {
-        guard let map = reader.map(defaults, "defaults", keys: ServiceDecoder.defaultKeys + ["tier"], later: ServiceDecoder.later.union(["logs"])),
+        guard let map = reader.map(defaults, "defaults", keys: ServiceDecoder.defaultKeys + ["tier"], later: ServiceDecoder.later),
             let tiers = map["tier"]
         else { return }
         for tier in reader.entries(tiers, "defaults.tier") ?? [] {
             _ = reader.reference(tier.key, at: tier.keyPosition, "defaults.tier", to: "tier", in: names.tiers)
-            _ = reader.map(tier.value, "defaults.tier.\(tier.key)", keys: ServiceDecoder.defaultKeys, later: ServiceDecoder.later.union(["logs"]))
+            _ = reader.map(tier.value, "defaults.tier.\(tier.key)", keys: ServiceDecoder.defaultKeys, later: ServiceDecoder.later)
         }
     }
 
@@ -217,11 +210,4 @@ struct InventoryDecoder {
             _ = reader.map(entry.value, "on.\(entry.key)", keys: ServiceDecoder.hostKeys)
         }
     }
-}
-
-/// A decoded host with the places that rules report at.
-struct LocatedHost {
-    var spec: HostSpec
-    var position: SourcePosition
-    var sharedPosition: SourcePosition
 }

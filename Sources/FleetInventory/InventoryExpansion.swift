@@ -42,8 +42,11 @@ package enum InventoryExpansion {
             "cpus",
             [
                 ("exclusive", spec.cpus.exclusive?.description), ("helpers", spec.cpus.helpers ? host.shared?.description : nil),
-                ("housekeeping", spec.cpus == CPUPlacement() ? host.housekeeping?.description : nil),
+                ("node", spec.cpus.node.map { "\($0)" }),
+                ("housekeeping", spec.cpus.exclusive == nil && !spec.cpus.helpers ? host.housekeeping?.description : nil),
             ])
+        threads(of: spec, on: host, to: &yaml)
+        execution(spec.execution, to: &yaml)
         yaml.map("env", spec.env)
         yaml.map("secrets", spec.secrets)
         yaml.pair("workdir", spec.workdir)
@@ -53,6 +56,7 @@ package enum InventoryExpansion {
         case .notify(let within): yaml.flow("ready", [("notify", duration(within))])
         case .delay(let delay): yaml.flow("ready", [("delay", duration(delay))])
         }
+        health(of: spec, to: &yaml)
         yaml.flow(
             "stop",
             [
@@ -87,14 +91,16 @@ package enum InventoryExpansion {
             "restart",
             [
                 ("policy", spec.restart.policy.rawValue), ("delay", duration(spec.restart.delay)),
+                ("delay_max", duration(spec.restart.delayMax)), ("stable_after", duration(spec.restart.stableAfter)),
                 ("limit", "\(spec.restart.limitStarts) starts within \(duration(spec.restart.limitWithin))"),
             ])
+        release(spec.release, to: &yaml)
         yaml.list("state_files", spec.stateFiles)
         yaml.list("aliases", spec.aliases)
-        yaml.list("log_files", spec.logFiles)
+        logs(of: spec, to: &yaml)
         yaml.pair("after_boot", spec.startAfterBoot ? "start" : "stay-down")
         yaml.pair("emergency_stop", inventory.emergencyKills(spec) ? "killed" : "spared")
-        yaml.pair("on_hold", spec.holdNote)
+        yaml.flow("on_hold", [("page", spec.holdPage), ("note", spec.holdNote)])
     }
 
     private static func action(_ name: String, _ action: ActionSpec?, to yaml: inout YAMLText) {
@@ -104,7 +110,7 @@ package enum InventoryExpansion {
             switch action.how {
             case .signal(let signal): yaml.pair("signal", signal)
             case .http(let method, let url): yaml.pair("http", "\(method) \(url)")
-            case .exec(let argv): yaml.pair("exec", argv.joined(separator: " "))
+            case .exec(let argv): yaml.list("exec", argv)
             }
             switch action.done {
             case .notify(let text): yaml.flow("done", [("notify", text)])
@@ -115,7 +121,7 @@ package enum InventoryExpansion {
         }
     }
 
-    private static func parts(_ probe: HTTPProbeSpec) -> [(String, String?)] {
+    static func parts(_ probe: HTTPProbeSpec) -> [(String, String?)] {
         [
             ("http", probe.url), ("pointer", probe.pointer), ("is", probe.equals.isEmpty ? nil : probe.equals),
             ("max_age", SchemaReader.text(of: probe.maxAge)),

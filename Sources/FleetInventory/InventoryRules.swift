@@ -1,6 +1,6 @@
 import FleetCore
 
-/// The rules between declarations: CPUs claimed twice, orders that contradict each other, aliases that clash.
+/// The rules between declarations: orders that contradict each other, aliases that clash, and what one host can't hold.
 struct InventoryRules {
     let faults: Faults
     /// In stop order.
@@ -11,7 +11,8 @@ struct InventoryRules {
 
     func check() {
         checkAliases()
-        for host in hosts { checkCPUs(of: host) }
+        let placement = PlacementRules(faults: faults, services: services)
+        for host in hosts { placement.check(host) }
         checkNeedsAcrossTiers()
         checkStreamsAcrossTiers()
         checkCycles()
@@ -41,42 +42,6 @@ struct InventoryRules {
                     owners[alias.text] = service.spec.name.raw
                 }
             }
-        }
-    }
-
-    // MARK: CPUs
-
-    private func checkCPUs(of host: LocatedHost) {
-        let name = host.spec.name
-        if let shared = host.spec.shared, let housekeeping = host.spec.housekeeping {
-            let both = shared.intersection(housekeeping)
-            if !both.isEmpty {
-                faults.add(
-                    host.sharedPosition, "CPU \(both) of \(name) is both in shared and in housekeeping", "write CPUs that are not \(both)")
-            }
-        }
-        var claims: [(cpus: CPUList, who: String, line: Int?)] = []
-        if let housekeeping = host.spec.housekeeping { claims.append((housekeeping, "its housekeeping", nil)) }
-        if let shared = host.spec.shared { claims.append((shared, "its shared pool", nil)) }
-        // A service whose CPUs are its own comes before one that inherited them, so that the fault stands where the cure is.
-        for service in services {
-            if let position = service.helpers[name], host.spec.shared == nil {
-                faults.add(position, "helpers: shared, but \(name) has no shared pool", "write shared: 2-3 in the host \(name)")
-            }
-            guard let (cpus, position) = service.exclusive[name] else { continue }
-            let place =
-                services.contains { other in
-                    other.spec.name != service.spec.name && other.exclusive[name]?.position == position
-                } && position < service.position ? service.position : position
-            for claim in claims {
-                let both = cpus.intersection(claim.cpus)
-                guard !both.isEmpty else { continue }
-                let line = claim.line.map { " (line \($0))" } ?? ""
-                faults.add(
-                    place, "CPU \(both) of \(name) is claimed by \(service.spec.name) and by \(claim.who)\(line)",
-                    "write CPUs for \(service.spec.name) that are not \(both)")
-            }
-            claims.append((cpus, service.spec.name.raw, position.line))
         }
     }
 

@@ -8,8 +8,19 @@ struct LocatedService {
     var position: SourcePosition
     var needs: [(service: ServiceName, position: SourcePosition)] = []
     var aliases: [(text: String, position: SourcePosition)] = []
-    /// Its CPUs on each of its hosts, which `on` may change.
-    var exclusive: [HostName: (cpus: CPUList, position: SourcePosition)] = [:]
-    /// Where `cpus: {helpers: shared}` stands, for hosts without a shared pool.
-    var helpers: [HostName: SourcePosition] = [:]
+    /// What it is on each of its hosts, which `on` may change.
+    var placed: [HostName: LocatedPlacement] = [:]
+}
+
+/// A service as one host runs it.
+struct LocatedPlacement {
+    var spec: ServiceSpec
+    var tree: YAMLTree
+
+    /// Where the value stands that these keys lead to; nil: nothing is written there.
+    func place(_ keys: String...) -> SourcePosition? {
+        var tree: YAMLTree? = tree
+        for key in keys { tree = tree?[key] }
+        return tree?.position
+    }
 }

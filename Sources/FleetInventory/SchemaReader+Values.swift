@@ -41,6 +41,46 @@ extension SchemaReader {
         return "\(nanoseconds / unit.nanoseconds)\(unit.name)"
     }
 
+    private static let sizes: [(name: String, bytes: UInt64)] = [
+        ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40),
+    ]
+
+    /// A whole number of bytes with its binary unit.
+    func bytes(_ tree: YAMLTree, _ name: String, atLeast: UInt64 = 0) -> UInt64? {
+        guard let text = text(tree, name) else { return nil }
+        guard let bytes = Self.bytes(text) else {
+            let digits = text.prefix { $0.isASCII && $0.isNumber }
+            let unit = text[digits.endIndex...]
+            if !digits.isEmpty, unit.isEmpty {
+                faults.add(tree.position, "\(name) is \(text) without a unit", "write \(text)MiB or \(text)GiB: B, KiB, MiB, GiB and TiB are known")
+            } else if !digits.isEmpty, let near = Self.sizes.first(where: { $0.name.first?.lowercased() == unit.first?.lowercased() })?.name {
+                faults.add(tree.position, "\(name) is \(text), which is no size", "write \(digits)\(near)")
+            } else {
+                faults.add(tree.position, "\(name) is \(text), which is no size", "write a whole number with its unit: 512MiB")
+            }
+            return nil
+        }
+        if bytes < atLeast {
+            faults.add(tree.position, "\(name) is \(text), too little to mean anything", "write at least \(Self.text(ofBytes: atLeast))")
+            return nil
+        }
+        return bytes
+    }
+
+    /// nil: no size, or more than 2^63 bytes.
+    static func bytes(_ text: String) -> UInt64? {
+        let digits = text.prefix { $0.isASCII && $0.isNumber }
+        guard let value = UInt64(digits), let factor = sizes.first(where: { $0.name == text[digits.endIndex...] })?.bytes else { return nil }
+        let (bytes, overflow) = value.multipliedReportingOverflow(by: factor)
+        return overflow || bytes > 1 << 63 ? nil : bytes
+    }
+
+    /// A size in the largest unit that needs no fraction, as this format writes it.
+    static func text(ofBytes bytes: UInt64) -> String {
+        let unit = sizes.last { bytes != 0 && bytes % $0.bytes == 0 } ?? ("B", 1)
+        return "\(bytes / unit.bytes)\(unit.name)"
+    }
+
     /// Signals that ask a worker for something; KILL and STOP can't be asked for, the rest are the kernel's own.
     private static let signals = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "WINCH", "ALRM", "CONT"]
 
@@ -80,6 +120,17 @@ extension SchemaReader {
         faults.add(
             tree.position, "\(name) is \(text), which is no IP address with a port",
             "write the address itself, 10.0.0.1:\(port) or [fd00::1]:\(port): names are not resolved")
+        return nil
+    }
+
+    /// `IP:port` on loopback.
+    func loopbackAddress(_ tree: YAMLTree, _ name: String) -> String? {
+        guard let text = address(tree, name) else { return nil }
+        if text.hasPrefix("127.") || text.hasPrefix("[::1]:") { return text }
+        let port = text.split(separator: ":").last ?? "8081"
+        faults.add(
+            tree.position, "\(name) asks \(text), which is not loopback",
+            "write \"127.0.0.1:\(port)\": the agent on the service's own host asks")
         return nil
     }
 
@@ -136,6 +187,26 @@ extension SchemaReader {
         return nil
     }
 
+    /// An HTTP or HTTPS URL of an address or a name, for those who are not ours.
+    func webURL(_ tree: YAMLTree, _ name: String) -> String? {
+        guard let text = text(tree, name) else { return nil }
+        let scheme = ["https://", "http://"].first { text.hasPrefix($0) }
+        guard let scheme, let (host, _) = Self.split(url: "http://" + text.dropFirst(scheme.count)),
+            Self.isAddress(host)
+                || host.utf8.allSatisfy({ byte in
+                    (97...122).contains(byte) || (65...90).contains(byte) || (48...57).contains(byte) || byte == 45 || byte == 46
+                })
+        else {
+            if text.contains("@"), text.contains("://") {
+                faults.add(tree.position, "\(name) holds a user or a password, which everyone who may read this file would know", "write the URL without it")
+            } else {
+                faults.add(tree.position, "\(name) is \(text), which is no HTTP URL", "write https://10.0.0.16/path")
+            }
+            return nil
+        }
+        return text
+    }
+
     /// `http://HOST[:PORT][/…]` as the host and all that follows it.
     private static func split(url: String) -> (host: Substring, rest: Substring)? {
         guard url.hasPrefix("http://"), !url.contains(where: { $0 == " " || !$0.isASCII }) else { return nil }
@@ -165,5 +236,42 @@ extension SchemaReader {
         let bare = text.uppercased().hasPrefix("X_") ? text.uppercased() : "X_" + text.uppercased()
         faults.add(position, "\(name) is \(text), which no worker says to its notify socket", "write \(bare)")
         return nil
+    }
+
+    func paths(_ tree: YAMLTree?, _ name: String, _ substitution: Substitution) -> [String] {
+        guard let tree else { return [] }
+        return (texts(tree, name) ?? []).compactMap { item in
+            path(item.text, at: item.position, name).map { substitution.apply($0, at: item.position) }
+        }
+    }
+
+    /// A program and its arguments: nothing that a shell would read.
+    func program(_ tree: YAMLTree, _ name: String, _ substitution: Substitution) -> [String]? {
+        guard let items = texts(tree, name, unique: false) else { return nil }
+        if items.isEmpty {
+            if case .list(let written) = tree.content, written.isEmpty { faults.add(tree.position, "\(name) is empty", "write [/path/to/program, argument]") }
+            return nil
+        }
+        let words = items.map { substitution.apply($0.text, at: $0.position) }
+        if words[0].isEmpty || (words[0].contains("/") && !words[0].hasPrefix("/")) {
+            faults.add(
+                tree.position, words[0].isEmpty ? "\(name) starts with an empty text" : "\(name) starts with \(words[0]), a relative path",
+                "write an absolute path, or a bare program name that the agent looks up in its own program directories")
+        }
+        return words
+    }
+
+    /// A plain number, true, false or null is that; everything else, and all in quotes, is a string.
+    func json(_ tree: YAMLTree, _ name: String) -> String? {
+        guard let text = text(tree, name) else { return nil }
+        if case .scalar(_, plain: true) = tree.content {
+            do throws(JSON.ParseError) {
+                switch try JSON.parse(text) {
+                case .number, .bool, .null: return text
+                default: return JSON.string(text).text
+                }
+            } catch { return JSON.string(text).text }
+        }
+        return JSON.string(text).text
     }
 }

@@ -2,21 +2,23 @@ import FleetCore
 
 /// Reads one service's tree, defaults and all, into a `ServiceSpec`.
 struct ServiceDecoder {
-    static let keys = [
-        "tier", "like", "run", "wrapper", "release", "hosts", "on", "needs", "cpus", "env", "secrets", "workdir", "user", "group",
-        "ready", "stop", "quiesce", "resume", "gates", "gate_wait", "counters", "restart", "state_files", "aliases", "logs",
-        "after_boot", "on_hold",
-    ]
+    static let keys =
+        [
+            "tier", "like", "run", "wrapper", "release", "hosts", "on", "needs", "cpus", "threads", "env", "secrets", "workdir", "user",
+            "group", "ready", "health", "stop", "quiesce", "resume", "gates", "gate_wait", "counters", "restart", "state_files", "aliases",
+            "logs", "after_boot", "on_hold",
+        ] + ExecutionDecoder.keys + ReleaseDecoder.keys
     /// What `defaults` and `defaults.tier.TIER` may hold.
     static let defaultKeys = [
-        "wrapper", "env", "secrets", "workdir", "user", "group", "ready", "stop", "gate_wait", "restart", "after_boot", "on_hold",
+        "wrapper", "env", "secrets", "workdir", "user", "group", "ready", "health", "stop", "gate_wait", "restart", "logs", "after_boot",
+        "on_hold", "scheduler", "nice", "oom_score_adj", "umask", "limits", "capabilities", "memory", "cgroup", "writable", "free", "sockets",
+        "core", "lock_files", "pid_file", "marker",
     ]
-    /// What `on.HOST` may hold.
-    static let hostKeys = ["run", "wrapper", "env", "secrets", "workdir", "cpus"]
+    /// What `on.HOST` may hold: what depends on the machine, and nothing that orders the fleet.
+    static let hostKeys =
+        ["run", "wrapper", "env", "secrets", "workdir", "cpus", "threads", "health", "logs"] + ExecutionDecoder.keys + ReleaseDecoder.keys
     /// Keys of the format that this version would not act on: refused rather than passed over.
-    static let later: Set<String> = [
-        "scheduler", "limits", "core", "cgroup", "threads", "capabilities", "health", "sockets", "exclusive", "hugepages",
-    ]
+    static let later: Set<String> = ["exclusive"]
     /// The tier whose workers are held, never killed on a timer, unless it says otherwise.
     static let executionTier = "execution"
 
@@ -42,7 +44,10 @@ struct ServiceDecoder {
         }
         var spec = ServiceSpec(
             name: ServiceName(name), tier: TierName(tier ?? ""), run: run(map, substitution), hosts: hosts(map))
-        execution(map, substitution, &spec)
+        launch(map, substitution, &spec)
+        spec.execution = ExecutionDecoder(reader: reader, substitution: substitution).decode(map)
+        spec.release = ReleaseDecoder(reader: reader, substitution: substitution).decode(map)
+        if let health = map["health"] { HealthDecoder(reader: reader, substitution: substitution).decode(health, into: &spec) }
         spec.ready = map["ready"].flatMap(ready) ?? spec.ready
         spec.stop = stop(map["stop"], tier: tier)
         spec.restart = map["restart"].map { restart($0) } ?? spec.restart
@@ -52,22 +57,25 @@ struct ServiceDecoder {
         let wait = map["gate_wait"].flatMap { reader.duration($0, "gate_wait") } ?? .seconds(30)
         spec.gates = map["gates"].map { actions.gates($0, wait: wait) } ?? []
         spec.counters = map["counters"].map { actions.counters($0) } ?? []
-        spec.stateFiles = paths(map["state_files"], "state_files", substitution)
-        if let logs = map["logs"], let logs = reader.map(logs, "logs", keys: ["files"], later: ["stdout", "stderr"]) {
-            spec.logFiles = paths(logs["files"], "logs.files", substitution)
+        spec.stateFiles = reader.paths(map["state_files"], "state_files", substitution)
+        if let logs = map["logs"], let logs = reader.map(logs, "logs", keys: ["stdout", "stderr", "files"]) {
+            spec.standardOutput = logs["stdout"].map { retention($0, "logs.stdout") } ?? spec.standardOutput
+            spec.standardError = logs["stderr"].map { retention($0, "logs.stderr") } ?? spec.standardError
+            spec.logFiles = reader.paths(logs["files"], "logs.files", substitution)
         }
         spec.startAfterBoot =
             map["after_boot"].flatMap { reader.oneOf($0, "after_boot", ["stay-down", "start"]) } == "start"
-        if let hold = map["on_hold"], let hold = reader.map(hold, "on_hold", keys: ["note"], later: ["page"]) {
+        if let hold = map["on_hold"], let hold = reader.map(hold, "on_hold", keys: ["note", "page"]) {
             spec.holdNote = hold["note"].flatMap { reader.text($0, "note") }
+            spec.holdPage = hold["page"].flatMap { reader.reference($0, "on_hold.page", to: "receiver", in: names.receivers) }
         }
         var located = LocatedService(spec: spec, tier: tier.map { TierName($0) }, position: position)
         references(map, &located)
         return located
     }
 
-    /// What starts it and where it runs; what `on.HOST` may change but for `run` and `cpus`.
-    private func execution(_ map: SchemaReader.Map, _ substitution: Substitution, _ spec: inout ServiceSpec) {
+    /// What starts it and where it runs.
+    private func launch(_ map: SchemaReader.Map, _ substitution: Substitution, _ spec: inout ServiceSpec) {
         spec.wrapper = map["wrapper"].map { arguments($0, "wrapper", substitution) } ?? []
         spec.env = map["env"].map { environment($0, substitution) } ?? [:]
         spec.secrets = map["secrets"].map { secrets($0, substitution) } ?? [:]
@@ -75,23 +83,14 @@ struct ServiceDecoder {
         spec.user = map["user"].flatMap { reader.name($0, "user") }
         spec.group = map["group"].flatMap { reader.name($0, "group") }
         spec.cpus = map["cpus"].flatMap(cpus) ?? CPUPlacement()
+        spec.cpus.threads = map["threads"].map { threads($0) } ?? [:]
     }
 
     // MARK: What it runs
 
     private func run(_ map: SchemaReader.Map, _ substitution: Substitution) -> [String] {
         guard let tree = map.required("run", "[/path/to/program, argument]") else { return [] }
-        if case .list(let items) = tree.content, items.isEmpty {
-            faults.add(tree.position, "run is empty", "write [/path/to/program, argument]")
-            return []
-        }
-        let run = arguments(tree, "run", substitution)
-        if let first = run.first, first.isEmpty || (first.contains("/") && !first.hasPrefix("/")) {
-            faults.add(
-                tree.position, first.isEmpty ? "run starts with an empty text" : "run starts with \(first), a relative path",
-                "write an absolute path, or a bare program name that the agent looks up in its own program directories")
-        }
-        return run
+        return reader.program(tree, "run", substitution) ?? []
     }
 
     private func arguments(_ tree: YAMLTree, _ name: String, _ substitution: Substitution) -> [String] {
@@ -133,16 +132,11 @@ struct ServiceDecoder {
         reader.path(tree, name).map { substitution.apply($0, at: tree.position) }
     }
 
-    private func paths(_ tree: YAMLTree?, _ name: String, _ substitution: Substitution) -> [String] {
-        guard let tree else { return [] }
-        return (reader.texts(tree, name) ?? []).compactMap { item in
-            reader.path(item.text, at: item.position, name).map { substitution.apply($0, at: item.position) }
-        }
-    }
-
     // MARK: Where it runs
 
     private func hosts(_ map: SchemaReader.Map) -> [HostName] {
+        // `exclusive` says the hosts as well; it has been refused, and one fault is enough.
+        if map["hosts"] == nil, map["exclusive"] != nil { return [] }
         guard let tree = map.required("hosts", "[\(names.hosts.first ?? "md-1")]"), let items = reader.texts(tree, "hosts") else { return [] }
         if items.isEmpty { faults.add(tree.position, "hosts is empty", "write [\(names.hosts.first ?? "md-1")]") }
         return items.compactMap { item in
@@ -151,10 +145,43 @@ struct ServiceDecoder {
     }
 
     private func cpus(_ tree: YAMLTree) -> CPUPlacement? {
-        guard let map = reader.map(tree, "cpus", keys: ["exclusive", "helpers"], later: ["node"]) else { return nil }
-        return CPUPlacement(
+        guard let map = reader.map(tree, "cpus", keys: ["exclusive", "helpers", "node"]) else { return nil }
+        var cpus = CPUPlacement(
             exclusive: map["exclusive"].flatMap { reader.cpus($0, "cpus.exclusive") },
             helpers: map["helpers"].flatMap { reader.oneOf($0, "cpus.helpers", ["shared"]) } != nil)
+        if let node = map.tree.entry("node") {
+            cpus.node = reader.count(node.value, "cpus.node", 0...HostDecoder.nodeMax)
+            if map["exclusive"] == nil {
+                faults.add(
+                    node.keyPosition, "cpus.node without cpus.exclusive, whose place it says", "write exclusive: 4-5, or memory: {bind: \(cpus.node ?? 0)}")
+            }
+        }
+        return cpus
+    }
+
+    /// The kernel's TASK_COMM_LEN leaves 15 bytes; a longer name would never be found.
+    private static let threadNameMax = 15
+
+    private func threads(_ tree: YAMLTree) -> [String: CPUPlacement.ThreadPlacement] {
+        var threads: [String: CPUPlacement.ThreadPlacement] = [:]
+        for entry in reader.entries(tree, "threads") ?? [] {
+            if entry.key.isEmpty || entry.key.utf8.count > Self.threadNameMax {
+                faults.add(
+                    entry.keyPosition, "the thread name '\(entry.key)' has \(entry.key.utf8.count) bytes, the kernel keeps 1 to \(Self.threadNameMax)",
+                    "write it as ps -L -o comm shows it")
+                continue
+            }
+            if entry.key != "*", entry.key.contains(where: { $0 == "*" || $0 == "?" }) {
+                faults.add(entry.keyPosition, "\(entry.key) in threads is a pattern", "write each thread's name, and \"*\" for every other")
+                continue
+            }
+            if case .scalar("helpers", _) = entry.value.content {
+                threads[entry.key] = .helpers
+            } else if let cpus = reader.cpus(entry.value, "threads.\(entry.key)") {
+                threads[entry.key] = .cpus(cpus)
+            }
+        }
+        return threads
     }
 
     private func references(_ map: SchemaReader.Map, _ located: inout LocatedService) {
@@ -171,13 +198,23 @@ struct ServiceDecoder {
         }
     }
 
-    /// Says more about the one health check that is refused for good, in place of "not supported".
+    /// Takes out the one health check that is refused for good in the execution tier.
     private func withoutOrderPortCheck(_ tree: YAMLTree) -> YAMLTree {
-        guard case .scalar(Self.executionTier, _)? = tree["tier"]?.content, let tcp = tree["health"]?.entry("tcp") else { return tree }
+        guard case .scalar(Self.executionTier, _)? = tree["tier"]?.content, let health = tree["health"], let tcp = health.entry("tcp"),
+            case .map(let entries) = tree.content
+        else { return tree }
         faults.add(
             tcp.keyPosition, "a tcp health check in the execution tier: connecting to an order port is not harmless",
-            "write ready: {notify: 60s} and let the worker speak for itself")
-        return tree.without(["health"])
+            "write notify_watchdog: 5s and let the worker speak for itself")
+        let without = entries.map { entry in
+            var entry = entry
+            if entry.key == "health" {
+                let rest = health.without(["tcp"])
+                entry.value = HealthDecoder.saysHow(rest) ? rest : YAMLTree(position: health.position, content: .map([]))
+            }
+            return entry
+        }
+        return YAMLTree(position: tree.position, content: .map(without))
     }
 
     // MARK: How it starts, stops and restarts
@@ -220,16 +257,39 @@ struct ServiceDecoder {
 
     private func restart(_ tree: YAMLTree) -> RestartSpec {
         var spec = RestartSpec()
-        guard let map = reader.map(tree, "restart", keys: ["policy", "delay", "limit"]) else { return spec }
+        guard let map = reader.map(tree, "restart", keys: ["policy", "delay", "delay_max", "stable_after", "limit"]) else { return spec }
         spec.policy =
             map["policy"].flatMap { reader.oneOf($0, "restart.policy", ["never", "on-failure", "always"]) }
             .flatMap { RestartSpec.Policy(rawValue: $0) } ?? spec.policy
         spec.delay = map["delay"].flatMap { reader.duration($0, "restart.delay") } ?? spec.delay
+        if let tree = map["delay_max"] {
+            if let delayMax = reader.duration(tree, "restart.delay_max") {
+                spec.delayMax = delayMax
+                if delayMax < spec.delay {
+                    let line = map["delay"].map { " (line \($0.position.line))" } ?? ""
+                    let delay = SchemaReader.text(of: spec.delay)
+                    faults.add(tree.position, "restart.delay_max is shorter than the delay\(line) of \(delay)", "write \(delay) or more")
+                }
+            }
+        } else {
+            spec.delayMax = Swift.max(spec.delayMax, spec.delay)
+        }
+        spec.stableAfter = map["stable_after"].flatMap { reader.duration($0, "restart.stable_after", atLeast: .seconds(1)) } ?? spec.stableAfter
         if let limit = map["limit"], let limit = reader.map(limit, "restart.limit", keys: ["starts", "within"]) {
             spec.limitStarts = limit["starts"].flatMap { reader.count($0, "restart.limit.starts", 1...1000) } ?? spec.limitStarts
             spec.limitWithin =
                 limit["within"].flatMap { reader.duration($0, "restart.limit.within", atLeast: .seconds(1)) } ?? spec.limitWithin
         }
         return spec
+    }
+
+    /// A log smaller than this would be cut more often than read.
+    private static let logBytesMin: UInt64 = 64 << 10
+
+    private func retention(_ tree: YAMLTree, _ name: String) -> LogRetentionSpec {
+        guard let map = reader.map(tree, name, keys: ["keep", "max"]) else { return LogRetentionSpec() }
+        return LogRetentionSpec(
+            keep: map["keep"].flatMap { reader.duration($0, "\(name).keep", atLeast: .seconds(60)) },
+            maxBytes: map["max"].flatMap { reader.bytes($0, "\(name).max", atLeast: Self.logBytesMin) })
     }
 }

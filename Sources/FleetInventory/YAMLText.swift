@@ -14,7 +14,7 @@ struct YAMLText {
     /// Nothing for nil.
     mutating func pair(_ key: String, _ value: String?) {
         guard let value else { return }
-        line("\(key): \(Self.scalar(value))")
+        line("\(Self.scalar(key)): \(Self.scalar(value))")
     }
 
     /// Nothing for an empty list.
@@ -34,7 +34,7 @@ struct YAMLText {
 
     /// `key: {a: 1, b: 2}` of what is there; nothing when nothing is.
     mutating func flow(_ key: String, _ values: [(String, String?)]) {
-        let parts = values.compactMap { key, value in value.map { "\(key): \(Self.scalar($0))" } }
+        let parts = values.compactMap { key, value in value.map { "\(Self.scalar(key)): \(Self.scalar($0))" } }
         if !parts.isEmpty { line("\(key): {\(parts.joined(separator: ", "))}") }
     }
 
@@ -49,7 +49,8 @@ struct YAMLText {
         }
         let guessed = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(text.lowercased())
         let plain = !text.isEmpty && text.utf8.enumerated().allSatisfy { safe($0.element, first: $0.offset == 0) }
-        return plain && !guessed ? text : quoted(text)
+        let negative = text.utf8.count > 1 && text.first == "-" && text.utf8.dropFirst().allSatisfy { (48...57).contains($0) }
+        return (plain && !guessed) || negative ? text : quoted(text)
     }
 
     private static func quoted(_ text: String) -> String {

@@ -51,16 +51,22 @@ struct YAMLTree {
     /// Maps that say *one* way of doing something: another way in the overlay replaces the whole map.
     private static let alternatives: [String: [String]] = [
         "ready": ["notify", "delay"],
-        "quiesce": ["signal", "http"],
-        "resume": ["signal", "http"],
+        "quiesce": ["signal", "http", "exec"],
+        "resume": ["signal", "http", "exec"],
         "done": ["notify", "http"],
+        "scheduler": ["fifo", "rr"],
+        "memory": ["bind", "preferred", "interleave"],
     ]
+
+    /// Maps that are one statement: half of another service's threads or of another host's pages would be nobody's wish.
+    private static let wholes: Set<String> = ["threads", "hugepages"]
 
     /// This, with `overlay` worked in: maps merge, everything else is replaced.
     ///
     /// An empty map, `{}`, clears.
     func merged(with overlay: YAMLTree, key: String? = nil) -> YAMLTree {
         guard case .map(let base) = content, case .map(let over) = overlay.content, !over.isEmpty else { return overlay }
+        if let key, Self.wholes.contains(key) { return overlay }
         if let key, let ways = Self.alternatives[key],
             let chosen = ways.first(where: { way in over.contains { $0.key == way } }), !base.contains(where: { $0.key == chosen })
         {

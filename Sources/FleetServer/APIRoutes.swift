@@ -114,7 +114,8 @@ struct APIRoutes: Sendable {
             }
             let lines = try Self.number("lines", in: request) ?? 100
             let entries = try await service.logs(
-                services: services, host: query.get("host"), lines: UInt32(clamping: lines), follow: query.get("follow") == "1")
+                services: services, host: query.get("host"), lines: UInt32(clamping: lines), follow: query.get("follow") == "1",
+                since: try Self.number("since", in: request) ?? 0, grep: query.get("grep") ?? "")
             return ServerSentEvents(source: entries, keepAlive: settings.keepAlive) { entry in
                 .init(id: nil, name: "line", data: try APIJSON.encode(entry))
             }.response

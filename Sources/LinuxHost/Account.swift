@@ -34,4 +34,31 @@ package struct Account: Equatable, Sendable {
         guard error == 0 else { throw LinuxError("look up the group", name, errno: error) }
         return found == nil ? nil : entry.gr_gid
     }
+
+    /// Of this process: the effective group and the supplementary ones.
+    package static func ownGroups() throws(LinuxError) -> [UInt32] {
+        let count = getgroups(0, nil)
+        var groups = [gid_t](repeating: 0, count: max(0, Int(count)))
+        let got = getgroups(count, &groups)
+        guard count >= 0, got >= 0 else { throw .last("list", "the agent's own groups") }
+        return [getegid()] + groups.prefix(Int(got)).filter { $0 != getegid() }
+    }
+
+    /// nil: a number without a name.
+    package static func name(of user: UInt32) -> String? {
+        var buffer = [CChar](repeating: 0, count: 16 * 1024)
+        var entry = passwd()
+        var found: UnsafeMutablePointer<passwd>?
+        guard getpwuid_r(user, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.pw_name else { return nil }
+        return String(cString: name)
+    }
+
+    /// nil: a number without a name.
+    package static func name(ofGroup group: UInt32) -> String? {
+        var buffer = [CChar](repeating: 0, count: 64 * 1024)
+        var entry = Glibc.group()
+        var found: UnsafeMutablePointer<Glibc.group>?
+        guard getgrgid_r(group, &entry, &buffer, buffer.count, &found) == 0, found != nil, let name = entry.gr_name else { return nil }
+        return String(cString: name)
+    }
 }

@@ -19,6 +19,13 @@ package enum Clock {
         return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1_000
     }
 
+    /// Seconds that this host's local time is ahead of UTC at a moment (localtime_r(3)).
+    package static func utcOffset(at unixSeconds: Int64) -> Int64 {
+        var seconds = time_t(unixSeconds)
+        var local = tm()
+        return localtime_r(&seconds, &local) == nil ? 0 : Int64(local.tm_gmtoff)
+    }
+
     /// RFC 3339 in UTC with microseconds: `2026-11-23T17:05:00.412345Z`.
     ///
     /// Years to 9999 keep the width.

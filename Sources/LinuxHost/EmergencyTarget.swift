@@ -33,8 +33,8 @@ final class EmergencyTarget {
         }
         do throws(LinuxError) {
             let connection = try ShimConnection(to: launch)
-            // First the deed; hello makes it tell when all are gone.
-            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .hello)
+            // First the deed; hello makes it tell when all are gone. Version 1 is what every shim speaks.
+            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .helloVersion1)
             self.connection = connection
             isAsked = true
             return true
@@ -96,6 +96,8 @@ final class EmergencyTarget {
             let shim = try launch.identity
             let worker = try launch.worker
             if let worker { pid = worker.pid }
+            let cgroup = try launch.cgroup
+            if let cgroup { try Cgroup.kill(cgroup) }
             var alive = 0
             if let worker, try kill(worker, when: { true }) { alive += 1 }
             if let shim, let shimFD = try open(shim), try !shimFD.isGone(within: .zero) {
@@ -112,6 +114,7 @@ final class EmergencyTarget {
             for identity in try orphans() {
                 if try kill(identity, when: { true }) { alive += 1 }
             }
+            if let cgroup, try !Cgroup.isEmpty(cgroup) { return false }
             return alive == 0
         } catch let error as PIDFD.Failure {
             lastProblem = error.description
@@ -169,15 +172,10 @@ final class EmergencyTarget {
         return tree.contains(stat.parent)
     }
 
-    /// Processes of this launch whose shim is dead: known by the launch id in their environment.
-    private func orphans() throws(LinuxError) -> [ProcessIdentity] {
-        let entry = "TRADING_LAUNCH=\(launch.launch)"
-        var found: [ProcessIdentity] = []
-        for pid in try Processes.all(withEnvironment: entry) {
-            // Identified first, then looked at again: both times it must have been the same one.
-            guard let identity = try present(pid), try Processes.hasEnvironment(pid: pid, Array(entry.utf8)) else { continue }
-            found.append(identity)
-        }
+    /// Processes of this launch whose shim is dead: known by the slot that they hold, and by their cgroup.
+    private func orphans() throws(LinuxError) -> Set<ProcessIdentity> {
+        var found = Set(try Processes.holding(slot: launch.slot))
+        if let cgroup = try launch.cgroup { found.formUnion(try Cgroup.processes(cgroup)) }
         return found
     }
 }

@@ -175,6 +175,18 @@ package enum Files {
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
+    /// The block size of the filesystem that holds `path`; of a hugetlbfs the page size.
+    package static func blockBytes(_ path: String) throws(LinuxError) -> UInt64 {
+        var status = statvfs()
+        guard uninterrupted({ statvfs(path, &status) }) == 0 else { throw .last("look at the filesystem of", path) }
+        return UInt64(status.f_bsize)
+    }
+
+    /// Gives a file or directory to a user and a group (chown(2)).
+    package static func give(_ path: String, user: UInt32, group: UInt32) throws(LinuxError) {
+        guard chown(path, user, group) == 0 else { throw .last("give away", path) }
+    }
+
     static func split(_ path: String) -> (directory: String, name: String) {
         guard let slash = path.lastIndex(of: "/") else { return (".", path) }
         let name = String(path[path.index(after: slash)...])

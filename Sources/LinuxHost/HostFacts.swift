@@ -28,6 +28,10 @@ package struct HostFacts: Equatable, Sendable {
     package var kernel: String?
     package var cpusOnline: CPUList?
     package var uptime: Duration?
+    /// The kernel's.
+    package var commandLine: String?
+    /// The kernel's word; what chrony or another says of it is read elsewhere.
+    package var time: TimeReading?
     package var unreadable: [LinuxError] = []
 
     package init() {}
@@ -44,6 +48,9 @@ package struct HostFacts: Equatable, Sendable {
         attempt(readKernel)
         attempt(readCPUs)
         attempt(readHugepages)
+        attempt { root, facts throws(LinuxError) in facts.commandLine = try text("\(root)/proc/cmdline") }
+        // The clock is this machine's, whatever tree is read.
+        if root.isEmpty { facts.time = TimeSynchronisation.kernel() }
         if let disk {
             do { facts.diskFree = try Files.freeBytes(disk) } catch { facts.unreadable.append(error) }
         }
@@ -91,10 +98,16 @@ package struct HostFacts: Equatable, Sendable {
     ///
     /// A kernel without hugepages has none of the directories.
     private static func readHugepages(_ root: String, _ facts: inout HostFacts) throws(LinuxError) {
-        facts.hugepages += try pools(in: "\(root)/sys/kernel/mm/hugepages", node: nil)
+        facts.hugepages = try hugepagePools(root: root)
+    }
+
+    /// The whole host's pools first, then per node; at this moment.
+    package static func hugepagePools(root: String = "") throws(LinuxError) -> [HugepagePool] {
+        var found = try pools(in: "\(root)/sys/kernel/mm/hugepages", node: nil)
         let nodes = "\(root)/sys/devices/system/node"
         let numbers = try Files.listIfPresent(nodes).compactMap { $0.hasPrefix("node") ? Int($0.dropFirst(4)) : nil }
-        for node in numbers.sorted() { facts.hugepages += try pools(in: "\(nodes)/node\(node)/hugepages", node: node) }
+        for node in numbers.sorted() { found += try pools(in: "\(nodes)/node\(node)/hugepages", node: node) }
+        return found
     }
 
     private static func pools(in directory: String, node: Int?) throws(LinuxError) -> [HugepagePool] {

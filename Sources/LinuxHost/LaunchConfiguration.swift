@@ -34,6 +34,16 @@ package struct LaunchConfiguration: Equatable, Sendable {
     package var goTimeout: Duration
     /// Whether the worker gets a NOTIFY_SOCKET.
     package var notify: Bool
+    /// Scheduler, nice, OOM score, limits, capabilities and memory policy; its umask, if any, wins over `umask`.
+    ///
+    /// `cgroup`, `digest`, `writable` and `freeSpace` are the agent's to look at.
+    package var execution = ExecutionSpec()
+    /// A directory that doesn't exist yet, for a cgroup of its own (`Cgroup.Place`); nil: none.
+    package var cgroup: String?
+    /// How often WATCHDOG=1 must come; nil: no watchdog. At most an hour, and `notify` is needed.
+    package var watchdog: Duration?
+    /// Has a fence, which must be armed before `go`, and a PID namespace of its own where the kernel allows one.
+    package var fence = false
 
     package init(
         service: String, launch: String, argv: [String], env: [String: String] = [:], workdir: String? = nil,
@@ -86,13 +96,19 @@ package struct LaunchConfiguration: Equatable, Sendable {
         if user != nil, group == nil { return "it has a user without a group" }
         if let cpus, cpus.isEmpty { return "its CPU list is empty" }
         if goTimeout < .zero || goTimeout > .seconds(3_600) { return "its time to wait for go is not within an hour" }
+        if let watchdog, !notify || watchdog < .milliseconds(1) || watchdog > .seconds(3_600) {
+            return "its watchdog is not within a millisecond and an hour, or it has no notify socket"
+        }
+        if let cgroup, cgroup.utf8.first != UInt8(ascii: "/") || cgroup.utf8.count > 447 {
+            return "its cgroup is no absolute path of at most 447 bytes"
+        }
         if argv.count > 1_024 || env.count > 1_024 { return "more than 1024 arguments or environment variables" }
         if encode().count > 256 * 1024 { return "arguments and environment are larger than 256 KiB" }
         return nil
     }
 
     private var records: [(String, String)] {
-        var records = [("version", "1"), ("launch", launch), ("service", service), ("slot", slot ?? "../slot")]
+        var records = [("version", "2"), ("launch", launch), ("service", service), ("slot", slot ?? "../slot")]
         records += argv.map { ("arg", $0) }
         records += env.sorted { $0.key < $1.key }.map { ("env", "\($0.key)=\($0.value)") }
         func add(_ key: String, _ value: String?) {
@@ -105,9 +121,46 @@ package struct LaunchConfiguration: Equatable, Sendable {
         add("groups", groups.isEmpty ? nil : groups.map { "\($0)" }.joined(separator: ","))
         add("stdout", stdout)
         add("stderr", stderr)
-        add("umask", umask.map { String($0, radix: 8) })
+        add("umask", (execution.umask ?? umask).map { String($0, radix: 8) })
+        for (name, value) in execution.limits.sorted(by: { $0.key < $1.key }) {
+            let text = value == ExecutionSpec.unlimited ? "unlimited" : "\(value)"
+            records.append(("limit", "\(name):\(text):\(text)"))
+        }
+        add("nice", execution.nice.map { "\($0)" })
+        add("scheduler", execution.scheduler?.word)
+        add("oom", execution.oomScoreAdjustment.map { "\($0)" })
+        add("memory", execution.memory?.word)
+        records += execution.capabilities.map { ("capability", $0) }
+        add("cgroup", cgroup)
+        add("watchdog_ms", watchdog.map { "\($0.nanoseconds / 1_000_000)" })
+        if fence { records.append(("fence", "1")) }
         records.append(("go_timeout_ms", "\(goTimeout.nanoseconds / 1_000_000)"))
         if notify { records.append(("notify", "1")) }
         return records
+    }
+}
+
+extension ExecutionSpec.Scheduler {
+    /// As `conf` has it.
+    fileprivate var word: String {
+        switch self {
+        case .other: "other"
+        case .batch: "batch"
+        case .idle: "idle"
+        case .fifo(let priority): "fifo:\(priority)"
+        case .roundRobin(let priority): "rr:\(priority)"
+        }
+    }
+}
+
+extension ExecutionSpec.MemoryPolicy {
+    /// As `conf` has it.
+    fileprivate var word: String {
+        switch self {
+        case .bind(let nodes): "bind:\(CPUList(nodes))"
+        case .preferred(let node): "preferred:\(node)"
+        case .interleave(let nodes): "interleave:\(CPUList(nodes))"
+        case .local: "local"
+        }
     }
 }

@@ -74,21 +74,53 @@ package struct LaunchDirectory: Hashable, Sendable {
         }
     }
 
+    /// The cgroup of its own that its shim makes at `go`; nil: none.
+    package var cgroup: String? {
+        get throws(LinuxError) {
+            guard let bytes = try Files.readIfPresent("\(path)/identity", limit: 8_192) else { return nil }
+            return KeyedText(bytes)["cgroup"]
+        }
+    }
+
+    /// The fence as last armed; it stays behind when its hard deadline has killed the shim.
+    package var fence: FenceRecord? {
+        get throws(LinuxError) {
+            guard let bytes = try Files.readIfPresent("\(path)/fence", limit: 4_096) else { return nil }
+            guard let fence = FenceRecord(bytes) else { throw LinuxError("understand", "\(path)/fence", errno: EINVAL) }
+            return fence
+        }
+    }
+
+    /// Its hard deadline has passed, nobody has kept an exit status and nothing of the tree holds the slot: the kernel
+    /// has killed shim and worker, as armed.
+    package var wasFencedHard: Bool {
+        get throws(LinuxError) {
+            guard let fence = try fence, try BootID.read() == fence.bootID, fence.hard <= Clock.boottime() else { return false }
+            if let exit = try exit, exit.treeEmpty { return false }
+            if let shim = try identity, try shim.isAlive() { return false }
+            return try !isSlotHeld
+        }
+    }
+
     /// Whether a shim or a worker of this service lives, of this launch or another.
     package var isSlotHeld: Bool {
         get throws(LinuxError) { try FileLock.isHeld(path: "\(parent)/slot") }
     }
 
+    package var slot: String { "\(parent)/slot" }
     package var socketDirectory: String { path }
     package static let socketName = "s"
 
-    /// For the record of a launch that is over.
-    package func remove() throws(LinuxError) { try Files.removeTree(path) }
+    /// For the record of a launch that is over, and its cgroup, which a shim that was killed has left behind.
+    package func remove() throws(LinuxError) {
+        if let cgroup = try cgroup { Cgroup.remove(cgroup) }
+        try Files.removeTree(path)
+    }
 
     private var parent: String { Files.split(path).directory }
 
     private func readIdentity(_ name: String) throws(LinuxError) -> ProcessIdentity? {
-        guard let bytes = try Files.readIfPresent("\(path)/\(name)", limit: 4_096) else { return nil }
+        guard let bytes = try Files.readIfPresent("\(path)/\(name)", limit: 8_192) else { return nil }
         let text = KeyedText(bytes)
         guard let pid: Int32 = text.number("pid"), pid > 0, let start: UInt64 = text.number("start"), start > 0,
             let boot = text["boot"], !boot.isEmpty, text["launch"] == launch

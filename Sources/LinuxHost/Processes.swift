@@ -1,19 +1,16 @@
+internal import CLinux
 package import FleetCore
 internal import Glibc
 
 /// What /proc says about running processes.
 package enum Processes {
-    /// As read back from the kernel, of the main thread (Cpus_allowed_list, proc_pid_status(5)).
+    /// As read back from the kernel, of the main thread (sched_getaffinity(2)).
     ///
     /// Throws ESRCH without one.
-    package static func affinity(of pid: Int32, root: String = "") throws(LinuxError) -> CPUList {
-        let path = "\(root)/proc/\(pid)/status"
-        let text = String(decoding: try Files.read(path, limit: 64 * 1024), as: UTF8.self)
-        for line in text.split(separator: "\n") where line.hasPrefix("Cpus_allowed_list:") {
-            let list = line.dropFirst("Cpus_allowed_list:".count).drop { $0 == " " || $0 == "\t" }
-            if let cpus = CPUList(String(list)) { return cpus }
-        }
-        throw LinuxError("understand", path, errno: EINVAL)
+    package static func affinity(of pid: Int32) throws(LinuxError) -> CPUList {
+        var mask = [UInt8](repeating: 0, count: CPUList.limit / 8)
+        guard clinux_get_affinity(pid, &mask, mask.count) >= 0 else { throw .last("read the CPUs of", "process \(pid)") }
+        return CPUList((0..<CPUList.limit).filter { cpu in mask[cpu / 8] & (UInt8(1) << UInt8(cpu % 8)) != 0 })
     }
 
     /// Numbers of all children of all threads, at one moment for each thread (proc_pid_children(5)): what is forked
@@ -57,23 +54,56 @@ package enum Processes {
         return now - BootTime(nanoseconds: stat.startTime * (1_000_000_000 / ticks))
     }
 
-    /// Every process whose environment was given `entry` (`NAME=VALUE`) at its exec, as far as this user may look.
-    package static func all(withEnvironment entry: String) throws(LinuxError) -> [Int32] {
-        let wanted = Array(entry.utf8)
-        var found: [Int32] = []
+    /// Every process that has inherited this slot file from a worker's launch, as far as this user may look: the worker,
+    /// what it has forked, what has outlived it; not the shim.
+    ///
+    /// Reads descriptor links alone: nothing that takes a hot process's mmap lock. What has closed the descriptor is not
+    /// found this way; while its shim lives that one knows it, and its cgroup if it has one.
+    package static func holding(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
+        var slot = stat()
+        guard stat(path, &slot) == 0 else {
+            if errno == ENOENT { return [] }
+            throw .last("look at", path)
+        }
+        let bootID = try BootID.read()
+        var found: [ProcessIdentity] = []
         for name in try Files.list("/proc") {
-            guard let pid = Int32(name), try hasEnvironment(pid: pid, wanted) else { continue }
-            found.append(pid)
+            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, slot), let stat = try ProcessStat.read(pid: pid) else { continue }
+            // Identified, then looked at again: both times it must have been the same one.
+            if holds(pid: pid, slot) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
         }
         return found
     }
 
-    static func hasEnvironment(pid: Int32, _ wanted: [UInt8]) throws(LinuxError) -> Bool {
-        do {
-            let bytes = try Files.read("/proc/\(pid)/environ", limit: 4 << 20)
-            return bytes.split(separator: 0).contains { $0.elementsEqual(wanted) }
-        } catch  where [ENOENT, ESRCH, EACCES, EPERM, EFBIG].contains(error.errno) {
-            return false
+    /// Workers inherit the slot as the number 100 or a higher one and without close-on-exec; those who only look at its
+    /// lock, an agent with a hundred descriptors too, open it close-on-exec.
+    private static func holds(pid: Int32, _ slot: stat) -> Bool {
+        let directory = "/proc/\(pid)/fd"
+        guard let stream = opendir(directory) else { return false }
+        defer { closedir(stream) }
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            guard let number = Int32(name), number >= 100 else { continue }
+            // By its link first: to look behind it may wait for a server, if it is a file on a network.
+            var link = [CChar](repeating: 0, count: 4_096)
+            let length = readlink("\(directory)/\(number)", &link, link.count)
+            let target = String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+            guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { continue }
+            var file = stat()
+            guard stat("\(directory)/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { continue }
+            if !closesOnExec(pid: pid, number) { return true }
         }
+        return false
+    }
+
+    /// proc_pid_fdinfo(5)
+    private static func closesOnExec(pid: Int32, _ number: Int32) -> Bool {
+        let bytes: [UInt8]
+        do { bytes = try Files.read("/proc/\(pid)/fdinfo/\(number)", limit: 64 * 1024) } catch { return true }
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") where line.hasPrefix("flags:") {
+            let flags = Int32(line.dropFirst(6).drop { $0 == " " || $0 == "\t" }, radix: 8) ?? 0
+            return flags & O_CLOEXEC != 0
+        }
+        return true
     }
 }

@@ -9,6 +9,8 @@ package final class ShimConnection {
     /// The other end has closed.
     package private(set) var ended = false
     private var buffer: [UInt8] = []
+    /// Arrived, but after what somebody waited for.
+    private var unread: [ShimMessage] = []
     private var chunk = [UInt8](repeating: 0, count: 4_096)
 
     private static let noWait = Int32(MSG_DONTWAIT)
@@ -41,13 +43,16 @@ package final class ShimConnection {
             if got <= 0 { ended = true } else { buffer += chunk[..<got] }
             if got < chunk.count, !ended { break }
         }
-        guard let last = buffer.lastIndex(of: 10) else { return [] }
-        let messages = buffer[..<last].split(separator: 10).compactMap { ShimMessage.parse($0) }
-        buffer.removeFirst(last + 1)
+        var messages = unread
+        unread = []
+        if let last = buffer.lastIndex(of: 10) {
+            messages += buffer[..<last].split(separator: 10).compactMap { ShimMessage.parse($0) }
+            buffer.removeFirst(last + 1)
+        }
         return messages
     }
 
-    /// The messages up to the one wanted; nil at the deadline or when the shim has closed before it.
+    /// The messages up to the one wanted, what follows it left for the next call; nil at the deadline or when the shim has closed before it.
     package func messages(
         until wanted: (ShimMessage) -> Bool, within: Duration
     ) throws(LinuxError) -> [ShimMessage]? {
@@ -55,8 +60,11 @@ package final class ShimConnection {
         var all: [ShimMessage] = []
         while true {
             let new = try arrived()
+            if let index = new.firstIndex(where: wanted) {
+                unread = Array(new[(index + 1)...])
+                return all + new[...index]
+            }
             all += new
-            if new.contains(where: wanted) { return all }
             if ended { return nil }
             var polled = [pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)]
             if try Descriptors.wait(&polled, until: deadline) == 0 { return nil }

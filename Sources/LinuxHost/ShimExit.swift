@@ -9,6 +9,34 @@ package struct ShimExit: Equatable, Sendable {
         case failed(errno: Int32, step: String)
         case exited(code: Int32)
         case signalled(number: Int32, core: Bool)
+        /// It ended as the child of another process of its tree (MAINPID=), which took its status.
+        case unknown
+    }
+
+    /// What getrusage(2) tells.
+    package struct Usage: Equatable, Sendable {
+        package var userTime: Duration
+        package var systemTime: Duration
+        package var residentMaxKiB: UInt64
+        package var minorFaults: UInt64
+        package var majorFaults: UInt64
+        package var voluntarySwitches: UInt64
+        package var involuntarySwitches: UInt64
+
+        init?(_ text: KeyedText, prefix: String) {
+            func figure(_ key: String) -> UInt64? { text.number(prefix + key) }
+            guard let user = figure("utime_us"), let system = figure("stime_us"), let resident = figure("maxrss_kb"),
+                let minor = figure("minflt"), let major = figure("majflt"), let voluntary = figure("nvcsw"),
+                let involuntary = figure("nivcsw")
+            else { return nil }
+            userTime = .microseconds(Int64(clamping: user))
+            systemTime = .microseconds(Int64(clamping: system))
+            residentMaxKiB = resident
+            minorFaults = minor
+            majorFaults = major
+            voluntarySwitches = voluntary
+            involuntarySwitches = involuntary
+        }
     }
 
     package var launch: String
@@ -28,6 +56,14 @@ package struct ShimExit: Equatable, Sendable {
     package var notified: [String: String]
     /// The main process; nil: none was ever forked.
     package var worker: ProcessIdentity?
+    /// Of the main process and the children that it waited for; nil: not known.
+    package var usage: Usage?
+    /// Of all processes that the shim has reaped, and those that they had waited for.
+    package var treeUsage: Usage?
+    /// The soft deadline of its fence passed while it ran.
+    package var fencedSoft: Bool
+    /// The cgroup that it had of its own, removed by now.
+    package var cgroup: String?
     /// When the main process was reaped, and when its tree was empty.
     package var exitedAt: BootTime
     package var goneAt: BootTime
@@ -41,19 +77,21 @@ package struct ShimExit: Equatable, Sendable {
         case .failed(let errno, let step): "could not be started: \(step): \(LinuxError.text(errno))"
         case .exited(let code): "exited with status \(code)"
         case .signalled(let number, let core): "killed by \(Signals.name(number))\(core ? ", core dumped" : "")"
+        case .unknown: "ended; another process of it took the status"
         }
     }
 
-    /// nil: not a record of version 1, or one that a full run directory has cut.
+    /// nil: not a record of version 1 or 2, or one that a full run directory has cut.
     package init?(_ bytes: [UInt8]) {
         let text = KeyedText(bytes)
-        guard text["version"] == "1", let launch = text["launch"], let tree = text["tree"] else { return nil }
+        guard ["1", "2"].contains(text["version"]), let launch = text["launch"], let tree = text["tree"] else { return nil }
         let code: Int32 = text.number("code") ?? 0
         switch text["how"] {
         case "never": how = .never
         case "failed": how = .failed(errno: text.number("errno") ?? 0, step: text["step"] ?? "")
         case "exit": how = .exited(code: code)
         case "signal": how = .signalled(number: code, core: text["core"] == "1")
+        case "unknown": how = .unknown
         default: return nil
         }
         self.launch = launch
@@ -67,6 +105,10 @@ package struct ShimExit: Equatable, Sendable {
         }
         exitedAt = BootTime(nanoseconds: text.number("exited_ns") ?? 0)
         goneAt = BootTime(nanoseconds: text.number("gone_ns") ?? 0)
+        usage = Usage(text, prefix: "")
+        treeUsage = Usage(text, prefix: "tree_")
+        fencedSoft = text["fence"] == "soft"
+        cgroup = text["cgroup"].flatMap { $0.isEmpty ? nil : $0 }
         notified = [:]
         for (key, value) in text.values where key.hasPrefix("notify.") { notified[String(key.dropFirst(7))] = value }
     }

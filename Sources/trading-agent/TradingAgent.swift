@@ -17,6 +17,7 @@ struct TradingAgent {
         do {
             request = try AgentSettings.parse(
                 Array(CommandLine.arguments.dropFirst()), executableDirectory: executableDirectory(), userID: geteuid(),
+                judgeFile: { geteuid() == 0 ? AgentSettings.distrust($0) : nil },
                 readFile: { try Files.read($0, limit: 1 << 20) })
         } catch {
             end(exitUsage, "\(error)")

@@ -11,9 +11,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { WORDS_MAX = 7 };  // of the longest request and one too many
+
 struct client {
     int fd;
-    bool said_hello, awaits_go;
+    bool awaits_go;
+    int version;  // 0: no hello yet
     uint64_t heard;  // order of its last request
     size_t size, out_size;
     char bytes[LINE_MAX_BYTES];
@@ -66,9 +69,9 @@ static void client_send(struct client *client, const char *line) {
     client->out_size += size + 1;
 }
 
-void clients_send_event(const char *line) {
+void clients_send_event(int since, const char *line) {
     for (int i = 0; i < CLIENTS_MAX; i++) {
-        if (clients[i].fd >= 0 && clients[i].said_hello) client_send(&clients[i], line);
+        if (clients[i].fd >= 0 && clients[i].version >= since) client_send(&clients[i], line);
     }
 }
 
@@ -90,7 +93,8 @@ void clients_accept(void) {
         // Never refused for want of room: a hung client must not keep an emergency stop out.
         if (place->fd >= 0) cut_off(place);
         place->fd = fd;
-        place->said_hello = place->awaits_go = false;
+        place->version = 0;
+        place->awaits_go = false;
         place->heard = heard_next++;
         place->size = place->out_size = 0;
         client_readable((int)(place - clients));  // what came with the connection is acted on in the same turn
@@ -102,16 +106,41 @@ static const char *phase_word(void) {
     return words[shim.phase];
 }
 
-static void hello(struct client *client) {
+int exited_line(char *line, size_t size) {
+    if (shim.how == HOW_UNKNOWN) {
+        snprintf(line, size, "exited unknown 0 0");
+        return 2;
+    }
+    snprintf(line, size, "exited %s %d %d", shim.how == HOW_EXIT ? "exit" : "signal", shim.code, shim.core);
+    return shim.how == HOW_EXIT || shim.how == HOW_SIGNAL ? 1 : PROTOCOL_VERSION + 1;
+}
+
+/// What only version 2 says, about the shim itself and its fence.
+static void hello_about_shim(struct client *client, char *line, size_t size) {
+    if (shim.memory_errno != 0) {
+        snprintf(line, size, "degraded memory %d", shim.memory_errno);
+        client_send(client, line);
+    }
+    if (shim.oom_errno != 0) {
+        snprintf(line, size, "degraded oom %d", shim.oom_errno);
+        client_send(client, line);
+    }
+    for (int i = 0; fence_event(i, line, size) != NULL; i++) {
+        if (*line != '\0') client_send(client, line);
+    }
+}
+
+static void hello(struct client *client, int version) {
     char line[LINE_MAX_BYTES];
-    client->said_hello = true;
-    snprintf(line, sizeof line, "shim 1 %s %s", shim.conf.launch, phase_word());
+    client->version = version;
+    snprintf(line, sizeof line, "shim %d %s %s", version, shim.conf.launch, phase_word());
     client_send(client, line);
+    if (version >= 2) hello_about_shim(client, line, sizeof line);
     if (shim.how == HOW_FAILED) {
         snprintf(line, sizeof line, "failed %d %s", shim.failed_errno, shim.failed_step);
         client_send(client, line);
-    } else if (shim.phase >= PHASE_RUNNING && shim.worker > 0) {
-        snprintf(line, sizeof line, "running %d %llu", shim.worker, (unsigned long long)shim.worker_start);
+    } else if (shim.phase >= PHASE_RUNNING && shim.main > 0) {
+        snprintf(line, sizeof line, "running %d %llu", shim.main, (unsigned long long)shim.main_start);
         client_send(client, line);
     }
     for (int i = 0; notify_key(i) != NULL; i++) {
@@ -120,10 +149,8 @@ static void hello(struct client *client) {
         snprintf(line, sizeof line, "notify %s=%s", notify_key(i), escaped);
         client_send(client, line);
     }
-    if (shim.phase == PHASE_EXITED && (shim.how == HOW_EXIT || shim.how == HOW_SIGNAL)) {
-        snprintf(line, sizeof line, "exited %s %d %d", shim.how == HOW_EXIT ? "exit" : "signal", shim.code, shim.core);
-        client_send(client, line);
-    }
+    if (version >= 2 && watchdog_is_late()) client_send(client, "watchdog late");
+    if (shim.phase == PHASE_EXITED && exited_line(line, sizeof line) <= version) client_send(client, line);
 }
 
 static void refuse(struct client *client, const char *id, const char *slug, const char *why) {
@@ -153,6 +180,12 @@ static void go(struct client *client, struct answer *answer) {
         client_send(client, answer->text);
         return;
     }
+    if (shim.conf.fence && (!fence_is_armed() || fence_is_over())) {
+        snprintf(answer->text, sizeof answer->text, fence_is_armed() ? "err %s fenced its deadline has passed" : "err %s not-armed its fence comes first",
+                 answer->id);
+        client_send(client, answer->text);
+        return;
+    }
     go_answer = (int)(answer - answers);
     client->awaits_go = true;
     worker_launch();
@@ -167,16 +200,16 @@ void clients_go_settled(void) {
         snprintf(answer->text, sizeof answer->text, "err %s failed %d %s", answer->id, shim.failed_errno, shim.failed_step);
         snprintf(event, sizeof event, "failed %d %s", shim.failed_errno, shim.failed_step);
     } else {
-        snprintf(answer->text, sizeof answer->text, "ok %s running %d %llu", answer->id, shim.worker,
-                 (unsigned long long)shim.worker_start);
-        snprintf(event, sizeof event, "running %d %llu", shim.worker, (unsigned long long)shim.worker_start);
+        snprintf(answer->text, sizeof answer->text, "ok %s running %d %llu", answer->id, shim.main,
+                 (unsigned long long)shim.main_start);
+        snprintf(event, sizeof event, "running %d %llu", shim.main, (unsigned long long)shim.main_start);
     }
     go_answer = -1;
     for (int i = 0; i < CLIENTS_MAX; i++) {
         if (clients[i].fd >= 0 && clients[i].awaits_go) client_send(&clients[i], answer->text);
         clients[i].awaits_go = false;
     }
-    clients_send_event(event);
+    clients_send_event(1, event);
 }
 
 static void signal_main(struct client *client, struct answer *answer, const char *argument) {
@@ -219,22 +252,23 @@ static bool word_is_printable(const char *word, size_t limit) {
 
 static void request(struct client *client, char *line) {
     client->heard = heard_next++;
-    char *words[4] = {"", "", "", ""}, *rest = line;
+    char *words[WORDS_MAX] = {"", "", "", "", "", "", ""}, *rest = line;
     int count = 0;
     for (char *word; (word = strsep(&rest, " ")) != NULL; count++) {
-        if (count == 4) break;
+        if (count == WORDS_MAX) break;
         words[count] = word;
     }
     if (strcmp(words[0], "hello") == 0) {
-        if (count == 2 && strcmp(words[1], "1") == 0) hello(client);
-        else refuse(client, "-", "version", "this shim speaks version 1: hello 1");
+        if (count == 2 && (strcmp(words[1], "1") == 0 || strcmp(words[1], "2") == 0)) hello(client, words[1][0] - '0');
+        else refuse(client, "-", "version", "this shim speaks versions 1 and 2: hello 2");
         return;
     }
     bool is_go = strcmp(words[0], "go") == 0 && count == 2;
     bool is_signal = strcmp(words[0], "signal") == 0 && count == 3;
     bool is_kill = strcmp(words[0], "kill") == 0 && (count == 2 || (count == 3 && word_is_printable(words[2], LATCH_BYTES_MAX)));
-    if (!is_go && !is_signal && !is_kill) {
-        refuse(client, "-", "bad-request", "wanted: hello 1, go ID, signal ID NUMBER or kill ID [LATCH]");
+    bool is_fence = strcmp(words[0], "fence") == 0 && count == 6;
+    if (!is_go && !is_signal && !is_kill && !is_fence) {
+        refuse(client, "-", "bad-request", "wanted: hello 2, go ID, signal ID NUMBER, kill ID [LATCH] or fence ID EPOCH SOFT HARD SIGNAL");
         return;
     }
     if (!word_is_printable(words[1], ID_BYTES_MAX)) {
@@ -250,6 +284,10 @@ static void request(struct client *client, char *line) {
     answer = answer_new(words[1]);
     if (is_go) go(client, answer);
     else if (is_signal) signal_main(client, answer, words[2]);
+    else if (is_fence) {
+        fence_request(answer->text, sizeof answer->text, answer->id, words + 2);
+        client_send(client, answer->text);
+    }
     else kill_all(client, answer, words[2]);
 }
 

@@ -1,18 +1,60 @@
+// The keys of `conf`. Version 1 knows:
+//   version=  launch=  slot=  service=  arg= (repeated)  env=NAME=VALUE (repeated)  cwd=  cpus=  uid=  gid=  groups=1,2
+//   stdout=  stderr=  umask= (octal)  go_timeout_ms=  notify=1
+// Version 2 also:
+//   limit=NAME:SOFT:HARD (repeated; names as in prlimit(1), lower case; numbers or `unlimited`)
+//   nice=-20..19   scheduler=other|batch|idle|fifo:1..99|rr:1..99   oom=-1000..1000 (oom_score_adj)
+//   memory=bind:NODES|preferred:NODE|interleave:NODES|local (set_mempolicy(2))
+//   capability=NAME (repeated; capabilities(7), lower case without cap_)
+//   cgroup=PATH of a directory that does not exist yet, below a cgroup that may be written to
+//   watchdog_ms=  fence=1
 #include "shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mempolicy.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static char bytes[CONF_BYTES_MAX + 1];
 
-static bool number_parse(const char *text, int base, unsigned long limit, unsigned long *out) {
+static const char *const limit_names[] = {
+    [RLIMIT_CPU] = "cpu",         [RLIMIT_FSIZE] = "fsize",     [RLIMIT_DATA] = "data",
+    [RLIMIT_STACK] = "stack",     [RLIMIT_CORE] = "core",       [RLIMIT_RSS] = "rss",
+    [RLIMIT_NPROC] = "nproc",     [RLIMIT_NOFILE] = "nofile",   [RLIMIT_MEMLOCK] = "memlock",
+    [RLIMIT_AS] = "as",           [RLIMIT_LOCKS] = "locks",     [RLIMIT_SIGPENDING] = "sigpending",
+    [RLIMIT_MSGQUEUE] = "msgqueue", [RLIMIT_NICE] = "nice",     [RLIMIT_RTPRIO] = "rtprio",
+    [RLIMIT_RTTIME] = "rttime",
+};
+
+/// By number, capability.h.
+static const char *const capability_names[] = {
+    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap", "linux_immutable",
+    "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner", "sys_module", "sys_rawio", "sys_chroot",
+    "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice", "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease",
+    "audit_write", "audit_control", "setfcap", "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read",
+    "perfmon", "bpf", "checkpoint_restore",
+};
+
+const char *limit_name(int resource) { return resource < LIMITS_MAX ? limit_names[resource] : NULL; }
+
+bool number_parse(const char *text, int base, uint64_t limit, uint64_t *out) {
     char *end;
     errno = 0;
-    unsigned long value = strtoul(text, &end, base);
+    unsigned long long value = strtoull(text, &end, base);
     if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value > limit) return false;
+    *out = value;
+    return true;
+}
+
+static bool signed_parse(const char *text, int least, int most, int *out) {
+    bool negative = *text == '-';
+    uint64_t magnitude;
+    if (!number_parse(text + negative, 10, 1u << 20, &magnitude)) return false;
+    int value = negative ? -(int)magnitude : (int)magnitude;
+    if (value < least || value > most) return false;
     *out = value;
     return true;
 }
@@ -40,7 +82,7 @@ static const char *groups_parse(struct conf *conf, char *list) {
     while (list != NULL && *list != '\0') {
         char *comma = strchr(list, ',');
         if (comma != NULL) *comma = '\0';
-        unsigned long id;
+        uint64_t id;
         if (conf->group_count == GROUPS_MAX || !number_parse(list, 10, UINT32_MAX - 1, &id)) return "groups is no list of numbers";
         conf->groups[conf->group_count++] = (gid_t)id;
         list = comma == NULL ? NULL : comma + 1;
@@ -48,10 +90,110 @@ static const char *groups_parse(struct conf *conf, char *list) {
     return NULL;
 }
 
+static bool limit_value_parse(const char *text, rlim_t *out) {
+    uint64_t value = RLIM_INFINITY;
+    if (strcmp(text, "unlimited") != 0 && !number_parse(text, 10, UINT64_MAX - 1, &value)) return false;
+    *out = value;
+    return true;
+}
+
+static const char *limit_parse(struct conf *conf, char *value) {
+    char *soft = strchr(value, ':'), *hard = soft != NULL ? strchr(soft + 1, ':') : NULL;
+    if (hard == NULL) return "a limit is not NAME:SOFT:HARD";
+    *soft++ = *hard++ = '\0';
+    for (int i = 0; i < LIMITS_MAX; i++) {
+        if (strcmp(limit_names[i], value) != 0) continue;
+        struct limit *limit = &conf->limits[i];
+        if (!limit_value_parse(soft, &limit->value.rlim_cur) || !limit_value_parse(hard, &limit->value.rlim_max)) return "a limit is no number";
+        if (limit->value.rlim_cur > limit->value.rlim_max) return "a soft limit is above its hard one";
+        limit->set = true;
+        return NULL;
+    }
+    return "it has a limit that this shim does not know";
+}
+
+static const char *scheduler_parse(struct conf *conf, char *value) {
+    static const struct {
+        const char *word;
+        int policy;
+    } words[] = {{"other", SCHED_OTHER}, {"batch", SCHED_BATCH}, {"idle", SCHED_IDLE}, {"fifo", SCHED_FIFO}, {"rr", SCHED_RR}};
+    char *priority = strchr(value, ':');
+    if (priority != NULL) *priority++ = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, value) != 0) continue;
+        bool real_time = words[i].policy == SCHED_FIFO || words[i].policy == SCHED_RR;
+        if (real_time != (priority != NULL)) break;
+        if (real_time && !signed_parse(priority, 1, 99, &conf->priority)) break;
+        conf->scheduler = words[i].policy, conf->has_scheduler = true;
+        return NULL;
+    }
+    return "scheduler is not other, batch, idle, fifo:1-99 or rr:1-99";
+}
+
+static const char *memory_parse(struct conf *conf, char *value) {
+    static const struct {
+        const char *word;
+        int policy;
+    } words[] = {{"bind", MPOL_BIND}, {"preferred", MPOL_PREFERRED}, {"interleave", MPOL_INTERLEAVE}, {"local", MPOL_LOCAL}};
+    unsigned long mask[CPU_WORDS];
+    char *nodes = strchr(value, ':');
+    if (nodes != NULL) *nodes++ = '\0';
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(words[i].word, value) != 0) continue;
+        if ((words[i].policy != MPOL_LOCAL) != (nodes != NULL) || (nodes != NULL && !cpu_list_parse(nodes, mask))) break;
+        conf->memory_policy = words[i].policy, conf->memory_nodes = nodes;
+        return NULL;
+    }
+    return "memory is not bind:NODES, preferred:NODE, interleave:NODES or local";
+}
+
+static const char *capability_parse(struct conf *conf, const char *value) {
+    for (size_t i = 0; i < sizeof capability_names / sizeof *capability_names; i++) {
+        if (strcmp(capability_names[i], value) != 0) continue;
+        conf->capabilities |= 1ull << i;
+        return NULL;
+    }
+    return "it has a capability that this shim does not know";
+}
+
+/// What version 1 has no word for.
+static const char *record_take_new(struct conf *conf, const char *key, char *value) {
+    uint64_t number;
+    if (strcmp(key, "limit") == 0) return limit_parse(conf, value);
+    if (strcmp(key, "scheduler") == 0) return scheduler_parse(conf, value);
+    if (strcmp(key, "memory") == 0) return memory_parse(conf, value);
+    if (strcmp(key, "capability") == 0) return capability_parse(conf, value);
+    if (strcmp(key, "nice") == 0) {
+        if (!signed_parse(value, -20, 19, &conf->nice)) return "nice is not within -20 and 19";
+        conf->has_nice = true;
+    } else if (strcmp(key, "oom") == 0) {
+        if (!signed_parse(value, -1000, 1000, &conf->oom)) return "oom is not within -1000 and 1000";
+        conf->has_oom = true;
+    } else if (strcmp(key, "cgroup") == 0) {
+        if (*value != '/' || strlen(value) >= PATH_BYTES_MAX - 64) return "cgroup is no absolute path of at most 447 bytes";
+        conf->cgroup = value;
+    } else if (strcmp(key, "watchdog_ms") == 0) {
+        if (!number_parse(value, 10, 3600000, &number)) return "watchdog_ms is no number up to an hour";
+        conf->watchdog_ms = (unsigned)number;
+    } else if (strcmp(key, "fence") == 0) conf->fence = strcmp(value, "1") == 0;
+    else return "it has a key that this shim does not know";
+    return NULL;
+}
+
+static bool environment_is_ours(const char *value) {
+    static const char *const names[] = {"NOTIFY_SOCKET=", "TRADING_LAUNCH=", "WATCHDOG_USEC=", "WATCHDOG_PID="};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(value, names[i], strlen(names[i])) == 0) return true;
+    }
+    return false;
+}
+
 static const char *record_take(struct conf *conf, const char *key, char *value) {
-    unsigned long number;
-    if (strcmp(key, "version") == 0) return strcmp(value, "1") == 0 ? NULL : "its version is not 1: shim and agent do not match";
-    if (strcmp(key, "launch") == 0) conf->launch = value;
+    uint64_t number;
+    if (strcmp(key, "version") == 0) {
+        if (!number_parse(value, 10, PROTOCOL_VERSION, &number) || number == 0) return "its version is neither 1 nor 2: shim and agent do not match";
+        conf->version = (int)number;
+    } else if (strcmp(key, "launch") == 0) conf->launch = value;
     else if (strcmp(key, "slot") == 0) conf->slot = value;
     else if (strcmp(key, "service") == 0) conf->service = value;
     else if (strcmp(key, "cwd") == 0) conf->cwd = value;
@@ -65,8 +207,7 @@ static const char *record_take(struct conf *conf, const char *key, char *value) 
     } else if (strcmp(key, "env") == 0) {
         if (conf->environment_count == ENVIRONMENT_MAX) return "it has more than 1024 environment variables";
         if (strchr(value, '=') == NULL || *value == '=') return "an env record is not NAME=VALUE";
-        if (strncmp(value, "NOTIFY_SOCKET=", 14) == 0 || strncmp(value, "TRADING_LAUNCH=", 15) == 0) return NULL;  // ours to set
-        conf->environment[conf->environment_count++] = value;
+        if (!environment_is_ours(value)) conf->environment[conf->environment_count++] = value;
     } else if (strcmp(key, "uid") == 0) {
         if (!number_parse(value, 10, UINT32_MAX - 1, &number)) return "uid is no number";
         conf->uid = (uid_t)number, conf->has_uid = true;
@@ -80,7 +221,24 @@ static const char *record_take(struct conf *conf, const char *key, char *value) 
         if (!number_parse(value, 10, 3600000, &number)) return "go_timeout_ms is no number up to an hour";
         conf->go_timeout_ms = (unsigned)number;
     } else if (strcmp(key, "groups") == 0) return groups_parse(conf, value);
-    else return "it has a key that this shim does not know";
+    else if (conf->version >= 2) return record_take_new(conf, key, value);
+    else return "it has a key that its version does not know";
+    return NULL;
+}
+
+static const char *conf_check(const struct conf *conf) {
+    if (conf->version == 0) return "it names no version";
+    if (conf->launch == NULL || *conf->launch == '\0') return "it names no launch";
+    if (strlen(conf->launch) > ID_BYTES_MAX) return "its launch id is longer than 64 bytes";
+    for (const char *c = conf->launch; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') return "its launch id has a character that is not printable";
+    }
+    if (conf->slot == NULL || *conf->slot == '\0') return "it names no slot";
+    if (conf->argument_count == 0) return "it names no program (arg)";
+    if (conf->has_uid && !conf->has_gid) return "it has a uid without a gid: the worker would keep the agent's group";
+    if (conf->watchdog_ms != 0 && !conf->notify) return "it has a watchdog without a notify socket";
+    unsigned long mask[CPU_WORDS];
+    if (conf->cpus != NULL && !cpu_list_parse(conf->cpus, mask)) return "cpus is no CPU list";
     return NULL;
 }
 
@@ -111,15 +269,5 @@ const char *conf_read(struct conf *conf) {
         if (wrong != NULL) return wrong;
         record = next;
     }
-    if (conf->launch == NULL || *conf->launch == '\0') return "it names no launch";
-    if (strlen(conf->launch) > ID_BYTES_MAX) return "its launch id is longer than 64 bytes";
-    for (const char *c = conf->launch; *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~') return "its launch id has a character that is not printable";
-    }
-    if (conf->slot == NULL || *conf->slot == '\0') return "it names no slot";
-    if (conf->argument_count == 0) return "it names no program (arg)";
-    if (conf->has_uid && !conf->has_gid) return "it has a uid without a gid: the worker would keep the agent's group";
-    unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))];
-    if (conf->cpus != NULL && !cpu_list_parse(conf->cpus, mask)) return "cpus is no CPU list";
-    return NULL;
+    return conf_check(conf);
 }

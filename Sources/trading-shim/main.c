@@ -8,17 +8,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct shim shim = {
-    .slot_fd = -1, .listen_fd = -1, .notify_fd = -1, .signal_fd = -1, .exec_fd = -1, .exit_fd = -1, .worker_fd = -1};
+    .slot_fd = -1, .listen_fd = -1, .notify_fd = -1, .signal_fd = -1, .timer_fd = -1, .exec_fd = -1, .exit_fd = -1, .main_fd = -1};
 
 static void refuse(int status, const char *what, const char *object) {
     fprintf(stderr, "trading-shim: %s %s%s%s\n", what, object, errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
@@ -77,8 +80,16 @@ static void oom_exempt(void) {
     if (got > 0) value[got] = '\0';
     shim.oom_score_adj = atoi(value);
     // Refused without CAP_SYS_RESOURCE: then the shim competes like any process, and is small.
-    (void)!pwrite(fd, "-1000", 5, 0);
+    if (pwrite(fd, "-1000", 5, 0) != 5) shim.oom_errno = errno;
     close(fd);
+}
+
+/// Pages that it has touched stay; its code does in any case. Not every page of every buffer: a hundred shims on a host
+/// would lock what they never use.
+static void memory_lock(void) {
+    extern const char __executable_start[], etext[];
+    if (syscall(SYS_mlockall, MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0 || mlock(__executable_start, (size_t)(etext - __executable_start)) != 0)
+        shim.memory_errno = errno;
 }
 
 /// The rest of what must succeed before the starter is told that the shim listens.
@@ -90,28 +101,43 @@ static const char *settle_in(void) {
     sigaddset(&child, SIGCHLD);
     shim.signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
     if (shim.signal_fd < 0) return "make a signalfd";
+    shim.timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (shim.timer_fd < 0) return "make a timerfd";
     oom_exempt();
+    memory_lock();
     exit_record_reserve();
     if (shim.conf.notify && notify_start() != NULL) return "make the notify socket";
-    if (!identity_write("identity", shim.pid)) return "write the file identity";
+    char cgroup[3 * PATH_BYTES_MAX], more[3 * PATH_BYTES_MAX + 16] = "";
+    escape(cgroup, sizeof cgroup, shim.conf.cgroup != NULL ? shim.conf.cgroup : "");
+    if (shim.conf.cgroup != NULL) snprintf(more, sizeof more, "cgroup=%s\n", cgroup);
+    if (!identity_write("identity", shim.pid, more)) return "write the file identity";
     clients_start();
     return NULL;
 }
 
-static int milliseconds_until(uint64_t deadline_ns) {
-    uint64_t now = boottime_ns();
-    return now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000u) + 1;
+/// Wakes the loop at `deadline_ns`, by the clock that also counts suspended time.
+static void timer_set(uint64_t deadline_ns) {
+    static uint64_t armed_ns = UINT64_MAX;
+    // One that is due earlier only wakes for nothing; a watchdog that is fed all the time must not cost a call each time.
+    if (deadline_ns == UINT64_MAX || (armed_ns <= deadline_ns && armed_ns > boottime_ns())) return;
+    armed_ns = deadline_ns;
+    if (deadline_ns == 0) deadline_ns = 1;  // 0 would disarm
+    const struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u)}};
+    timerfd_settime(shim.timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
 static void finish(void) {
     notify_drain(4096);
+    notify_turn(true);
     shim.gone_ns = boottime_ns();
     shim.phase = PHASE_GONE;
+    cgroup_remove();
     exit_record_write(true);
     unlink("s");
     // Free before it is said, so that whoever hears `gone` may launch at once.
     flock(shim.slot_fd, LOCK_UN);
-    clients_send_event("gone");
+    clients_send_event(1, "gone");
     clients_flush();
     _exit(0);
 }
@@ -121,11 +147,10 @@ static void after_exit(bool tree_empty, bool *told) {
     if (!*told) {
         *told = true;
         notify_drain(4096);  // its last words
-        if (shim.how == HOW_EXIT || shim.how == HOW_SIGNAL) {
-            char line[64];
-            snprintf(line, sizeof line, "exited %s %d %d", shim.how == HOW_EXIT ? "exit" : "signal", shim.code, shim.core);
-            clients_send_event(line);
-        }
+        notify_turn(true);
+        char line[64];
+        int since = exited_line(line, sizeof line);
+        clients_send_event(since, line);
         if (!tree_empty) {
             tree_kill();
             exit_record_write(false);
@@ -136,45 +161,64 @@ static void after_exit(bool tree_empty, bool *told) {
     if (tree_empty) finish();
 }
 
+enum { AT_LISTEN, AT_NOTIFY, AT_EXEC, AT_CHILD, AT_TIMER, AT_MAIN, AT_CGROUP, AT_CLIENTS };
+
+/// Waits for whatever comes first.
+static bool wait_for(struct pollfd *polled, uint64_t deadline_ns) {
+    bool foreign = shim.phase < PHASE_EXITED && shim.main != shim.child;  // of an own child SIGCHLD tells
+    const int fds[AT_CLIENTS] = {shim.listen_fd, shim.notify_fd, shim.exec_fd, shim.signal_fd, shim.timer_fd, foreign ? shim.main_fd : -1,
+                                 shim.phase == PHASE_EXITED ? cgroup_events_fd() : -1};
+    for (int i = 0; i < AT_CLIENTS; i++) polled[i] = (struct pollfd){fds[i], i == AT_CGROUP ? POLLPRI : POLLIN, 0};
+    for (int i = 0; i < CLIENTS_MAX; i++) polled[AT_CLIENTS + i] = (struct pollfd){client_fd(i), POLLIN, 0};
+    timer_set(deadline_ns);
+    if (poll(polled, AT_CLIENTS + CLIENTS_MAX, -1) >= 0) return true;
+    if (errno != EINTR) usleep(1000);  // out of kernel memory: nothing to do but try again
+    return false;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
 static void run(void) {
-    uint64_t go_deadline = boottime_ns() + (uint64_t)shim.conf.go_timeout_ms * 1000000u;
+    const uint64_t go_deadline = boottime_ns() + (uint64_t)shim.conf.go_timeout_ms * 1000000u;
     bool told = false;
-    int pause_ms = 1;
+    uint64_t pause_ns = 1000000u;
     for (;;) {
         clients_flush();
-        struct pollfd polled[4 + CLIENTS_MAX] = {
-            {shim.listen_fd, POLLIN, 0}, {shim.notify_fd, POLLIN, 0}, {shim.exec_fd, POLLIN, 0}, {shim.signal_fd, POLLIN, 0}};
-        for (int i = 0; i < CLIENTS_MAX; i++) polled[4 + i] = (struct pollfd){client_fd(i), POLLIN, 0};
-        int timeout = -1;
-        if (shim.phase == PHASE_WAITING) timeout = milliseconds_until(go_deadline);
+        uint64_t deadline = earlier(notify_deadline(), fence_deadline());
+        if (shim.phase == PHASE_WAITING) deadline = earlier(deadline, go_deadline);
         if (shim.phase == PHASE_EXITED) {
-            timeout = pause_ms;  // SIGCHLD paces the killing; this catches what was forked in between
-            if (pause_ms < 256) pause_ms *= 2;
+            // SIGCHLD and the cgroup pace the killing; this catches what was forked in between.
+            deadline = earlier(deadline, boottime_ns() + pause_ns);
+            if (pause_ns < 256000000u) pause_ns *= 2;
         }
-        if (poll(polled, 4 + CLIENTS_MAX, timeout) < 0) {
-            if (errno != EINTR) usleep(1000);  // out of kernel memory: nothing to do but try again
-            continue;
-        }
+        struct pollfd polled[AT_CLIENTS + CLIENTS_MAX];
+        if (!wait_for(polled, deadline)) continue;
+        uint64_t expirations;
+        if (polled[AT_TIMER].revents != 0) (void)!read(shim.timer_fd, &expirations, sizeof expirations);
+        fence_turn();  // before any request: what comes at or past a deadline is late
         // Requests before deaths: a kill that an emergency stop both asked for and delivered is recorded as its latch's.
         for (int i = 0; i < CLIENTS_MAX; i++) {
-            if (polled[4 + i].revents != 0 && client_fd(i) == polled[4 + i].fd) client_readable(i);
+            if (polled[AT_CLIENTS + i].revents != 0 && client_fd(i) == polled[AT_CLIENTS + i].fd) client_readable(i);
         }
-        if (polled[0].revents != 0) clients_accept();
-        if (polled[1].revents != 0) notify_drain(64);
-        if (polled[2].revents != 0 && shim.exec_fd >= 0) {
+        if (polled[AT_LISTEN].revents != 0) clients_accept();
+        if (polled[AT_NOTIFY].revents != 0) notify_drain(64);
+        notify_turn(false);
+        if (polled[AT_EXEC].revents != 0 && shim.exec_fd >= 0) {
             worker_exec_settled();
             clients_go_settled();
         }
-        if (polled[3].revents != 0) {
+        if (polled[AT_CHILD].revents != 0) {
             struct signalfd_siginfo info[8];
-            while (read(shim.signal_fd, info, sizeof info) > 0) pause_ms = 1;
+            while (read(shim.signal_fd, info, sizeof info) > 0) pause_ns = 1000000u;
         }
         if (shim.phase == PHASE_WAITING) {
-            if (shim.how == HOW_OPEN && milliseconds_until(go_deadline) == 0) shim.how = HOW_NEVER;
+            if (shim.how == HOW_OPEN && boottime_ns() >= go_deadline) shim.how = HOW_NEVER;
             if (shim.how != HOW_OPEN) finish();
             continue;
         }
-        if (polled[3].revents == 0 && shim.phase < PHASE_EXITED) continue;
+        if (polled[AT_MAIN].revents != 0) main_process_looked_at();
+        if (polled[AT_CGROUP].revents != 0) (void)cgroup_is_empty();  // only reading it ends the readiness (cgroups(7))
+        if (polled[AT_CHILD].revents == 0 && shim.phase < PHASE_EXITED) continue;
         bool tree_empty = tree_reap();
         if (shim.phase == PHASE_EXITED) {
             clients_go_settled();  // died before or as the exec pipe was read
@@ -222,7 +266,7 @@ static void detach(void) {
 int main(int count, char **arguments) {
     errno = 0;
     if (count == 2 && strcmp(arguments[1], "--version") == 0) {
-        puts("trading-shim protocol 1");
+        printf("trading-shim protocol %d\n", PROTOCOL_VERSION);
         return 0;
     }
     if (count < 2 || count > 3) refuse(EXIT_USAGE, "usage:", "trading-shim DIRECTORY [CPUS]");

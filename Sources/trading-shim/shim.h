@@ -1,5 +1,5 @@
-// trading-shim: the parent of one worker. It outlives the agent, keeps the exit status, and holds the notify socket and
-// the lock that makes a second launch impossible.
+// trading-shim: the parent of one worker. It outlives the agent, keeps the exit status and what the worker used, and
+// holds the notify socket, the fence and the lock that makes a second launch impossible.
 //
 // Invocation     trading-shim DIRECTORY [CPUS]
 //
@@ -11,11 +11,13 @@
 //     3  the slot is held: a worker of this service, or its shim, still lives. Nothing was run
 //
 // Files in DIRECTORY (text, written whole and renamed; never synced: they live on a tmpfs)
-//   conf      read once: NUL-terminated records `key=value`. version=1, launch, slot, service, arg (repeated), env
-//             (repeated, NAME=VALUE), cwd, cpus, uid, gid, groups (comma-separated), stdout, stderr, umask (octal),
-//             go_timeout_ms, notify=1. Unknown keys are an error: an older shim must not half-understand.
-//   identity  the shim:   pid= start= boot= launch=       start is field 22 of /proc/PID/stat (proc_pid_stat(5))
-//   worker    the worker: the same keys; written by the worker's own process before exec, which keeps both numbers
+//   conf      read once: NUL-terminated records `key=value`, the keys in conf.c. Unknown keys are an error: an older shim
+//             must not half-understand. version=2; version=1 (of an agent that is older than this shim) knows only the
+//             keys of then, and gets an `exit` that says version=1 and MAINPID= ignored
+//   identity  the shim:   pid= start= boot= launch= cgroup=     start is field 22 of /proc/PID/stat (proc_pid_stat(5))
+//   worker    the main process: pid= start= boot= launch=; first written by itself before exec, which keeps both
+//             numbers; again when MAINPID= has changed it. All numbers are the host's, also of a worker in a PID namespace
+//   fence     while one is armed, see fence.c; stays behind when the hard deadline kills the shim
 //   exit      how it ended, see record.c. `tree=empty` says that no process of the tree was left when it was written
 //   s         the stream socket below; removed when the shim ends
 //
@@ -27,21 +29,34 @@
 // once is cut off and may come back: `hello` repeats all that matters.
 //
 //   requests                      answers
-//   hello 1                       shim 1 LAUNCH PHASE, then everything that has happened, as events
+//   hello 2 | hello 1             shim VERSION LAUNCH PHASE, then everything that has happened, as events. A client that
+//                                 said 1 gets the events of version 1 alone (marked so below). A shim of version 1
+//                                 answers `hello 2` with err - version …; `hello 1` may follow on the same connection
 //   go ID                         ok ID running PID START | err ID failed ERRNO STEP, after the exec
-//   signal ID NUMBER              ok ID signalled NUMBER, to the main process alone, through the pidfd held since its fork
+//   signal ID NUMBER              ok ID signalled NUMBER, to the main process alone, through a pidfd
 //   kill ID [LATCH]               ok ID killed: SIGKILL to the whole tree; a shim that waits for `go` gives up
-//   anything else                 err ID|- SLUG TEXT   (bad-request, bad-id, version, too-long, not-waiting, not-running)
+//   fence ID EPOCH SOFT HARD SIGNAL   ok ID armed HARD: deadlines in ns of CLOCK_BOOTTIME; the rules are in fence.c
+//   anything else                 err ID|- SLUG TEXT   (bad-request, bad-id, version, too-long, not-waiting, not-running,
+//                                 not-armed, no-fence, fenced, epoch, earlier, beyond)
 //
 //   ID is 1 to 64 printable characters, chosen by the asker. Each is executed once; a repeat gets the first answer again
 //   (the last 64 are remembered).
 //
 //   events, to every client that said hello
-//   running PID START             the exec succeeded
-//   failed ERRNO STEP             it did not; nothing ran
-//   notify KEY=VALUE              from the worker's NOTIFY_SOCKET (sd_notify(3)); VALUE has %XX for control characters and %
-//   exited exit|signal N CORE     the main process is gone; what is left of its tree is being killed
-//   gone                          no process of the tree is left, `exit` is written and the slot is free. The last message
+//   running PID START        (1)  the exec succeeded
+//   failed ERRNO STEP        (1)  it did not; nothing ran. The steps are in setup.c
+//   notify KEY=VALUE         (1)  from the worker's NOTIFY_SOCKET (sd_notify(3)), see notify.c; VALUE has %XX for control
+//                                 characters and %
+//   exited exit|signal N CORE (1) the main process is gone; what is left of its tree is being killed
+//   exited unknown 0 0            the same, of a MAINPID= whose status went to a parent of its own
+//   mainpid PID START             another process of the tree is the main one now
+//   watchdog late|back            WATCHDOG=1 did not come in time; came again
+//   fence armed EPOCH SOFT HARD   also after each extension
+//   fence soft EPOCH              the soft deadline has passed, the signal is sent; no extension is taken any more
+//   fence pidns=0 REASON          the tree could not get a PID namespace: the hard deadline kills shim and main process,
+//                                 not what else the worker has forked
+//   degraded WHAT ERRNO           what the kernel refused the shim itself: `memory` (mlockall(2)), `oom` (oom_score_adj)
+//   gone                     (1)  no process of the tree is left, `exit` is written and the slot is free. The last message
 //
 //   PHASE is waiting, launching, running, exited or gone.
 #pragma once
@@ -52,15 +67,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum {
     EXIT_SYSTEM = 1,
     EXIT_USAGE = 2,
     EXIT_HELD = 3,
+    PROTOCOL_VERSION = 2,
     CONF_BYTES_MAX = 256 * 1024,  // argv and environment; half of what execve(2) takes on the smallest stack
     ARGUMENTS_MAX = 1024,
     ENVIRONMENT_MAX = 1024,
+    ENVIRONMENT_ADDED = 5,  // NOTIFY_SOCKET, TRADING_LAUNCH, WATCHDOG_USEC, WATCHDOG_PID and the NULL
     GROUPS_MAX = 64,
     LINE_MAX_BYTES = 4096,
     CLIENTS_MAX = 4,
@@ -68,46 +86,66 @@ enum {
     ANSWERS_KEPT = 64,
     ANSWER_BYTES_MAX = 192,
     LATCH_BYTES_MAX = 128,
-    NOTIFY_KEYS_MAX = 64,
+    NOTIFY_KEYS_MAX = 76,
+    NOTIFY_OTHER_KEYS_MAX = 64,  // the rest is for the keys of the protocol itself
     NOTIFY_KEY_BYTES_MAX = 48,
     NOTIFY_VALUE_BYTES_MAX = 512,
     CPUS_MAX = 1024,
+    CPU_WORDS = CPUS_MAX / (8 * sizeof(unsigned long)),
+    LIMITS_MAX = 16,  // RLIM_NLIMITS
+    STEP_BYTES_MAX = 24,
+    PATH_BYTES_MAX = 512,
 };
 
 enum phase { PHASE_WAITING, PHASE_LAUNCHING, PHASE_RUNNING, PHASE_EXITED, PHASE_GONE };
 
 /// How the launch ended; `never` and `failed`: no line of the worker's program ran.
-enum how { HOW_OPEN, HOW_NEVER, HOW_FAILED, HOW_EXIT, HOW_SIGNAL };
+enum how { HOW_OPEN, HOW_NEVER, HOW_FAILED, HOW_EXIT, HOW_SIGNAL, HOW_UNKNOWN };
+
+struct limit {
+    bool set;
+    struct rlimit value;
+};
 
 struct conf {
-    const char *launch, *slot, *service, *cwd, *cpus, *standard_output, *standard_error;
+    int version;
+    const char *launch, *slot, *service, *cwd, *cpus, *standard_output, *standard_error, *cgroup;
     char *arguments[ARGUMENTS_MAX + 1];
-    char *environment[ENVIRONMENT_MAX + 4];  // room for what the shim adds
+    char *environment[ENVIRONMENT_MAX + ENVIRONMENT_ADDED];
     int argument_count, environment_count, group_count;
     gid_t groups[GROUPS_MAX];
-    bool notify, has_uid, has_gid, has_umask;
+    bool notify, fence, has_uid, has_gid, has_umask, has_nice, has_oom, has_scheduler;
     uid_t uid;
     gid_t gid;
     mode_t umask;
-    unsigned go_timeout_ms;
+    unsigned go_timeout_ms, watchdog_ms;  // 0: none
+    int nice, oom, scheduler, priority;
+    int memory_policy;  // MPOL_*; 0: as the agent's
+    const char *memory_nodes;
+    uint64_t capabilities;  // by number
+    struct limit limits[LIMITS_MAX];  // by resource
 };
 
 struct shim {
     struct conf conf;
     char boot_id[40];
     pid_t pid;
-    int slot_fd, listen_fd, notify_fd, signal_fd, exec_fd, exit_fd;
+    int slot_fd, listen_fd, notify_fd, signal_fd, timer_fd, exec_fd, exit_fd;
     enum phase phase;
     enum how how;
-    pid_t worker;
-    int worker_fd;  // pidfd, held from the fork on
-    uint64_t worker_start;
+    pid_t child;  // whom the shim has forked; 0 once reaped
+    pid_t main;   // the main process: the same until MAINPID= names another
+    int main_fd;  // its pidfd, of the child held from the fork on
+    uint64_t main_start;
     int code, core, failed_errno;
-    char failed_step[16];
+    char failed_step[STEP_BYTES_MAX];
     char latch[LATCH_BYTES_MAX + 1];
     bool killed;  // SIGKILL was asked for
+    bool has_usage;
+    struct rusage usage;  // of the main process, from its reaping
     uint64_t exited_ns, gone_ns;
     int oom_score_adj;  // of whoever started the shim; the worker gets it back
+    int memory_errno, oom_errno;  // what was refused; 0: granted
     mode_t inherited_umask;
 };
 
@@ -118,38 +156,105 @@ extern struct shim shim;
 const char *conf_read(struct conf *conf);
 /// Parses a list as in cpuset(7) into a mask of CPUS_MAX bits; false when it isn't one or is empty.
 bool cpu_list_parse(const char *list, unsigned long *mask);
+/// All of `text`, digits only, at most `limit`.
+bool number_parse(const char *text, int base, uint64_t limit, uint64_t *out);
+/// The name of a resource as in prlimit(1); NULL past the last.
+const char *limit_name(int resource);
 
 // record.c
 uint64_t boottime_ns(void);
-/// Field 22 of /proc/PID/stat, 0 when there is no such process; `parent` (may be NULL) gets field 4.
-uint64_t process_start(pid_t pid, pid_t *parent);
+/// What /proc/PID/stat says; false when there is no such process.
+struct process_stat {
+    char state;
+    pid_t parent;
+    uint64_t start;
+    int exit_status;  // as wait(2) has it; of a zombie, and for those who may look
+};
+bool process_stat_read(pid_t pid, struct process_stat *out);
+/// 0 when there is no such process.
+uint64_t process_start(pid_t pid);
+/// Of a file in /proc or a cgroup; always ends in NUL, -1 and errno otherwise.
+ssize_t small_file_read(const char *path, char *out, size_t size);
 bool boot_id_read(char *out, size_t size);
-bool identity_write(const char *name, pid_t pid);
+/// `more` is whole lines, or "".
+bool identity_write(const char *name, pid_t pid, const char *more);
+/// A small file of the launch directory, written whole and renamed.
+bool text_write(const char *name, const char *text, size_t size);
 /// Sets tmpfs pages aside for `exit`, so that a full run directory can't lose it.
 void exit_record_reserve(void);
 bool exit_record_write(bool tree_empty);
 /// Copies with %XX for control characters and %; never writes past `size`, always ends in NUL.
 void escape(char *out, size_t size, const char *value);
 
-// worker.c
+// setup.c
 /// Every signal to its default.
 void dispositions_reset(void);
+/// What a launch that failed says through the close-on-exec pipe; an exec that succeeds says nothing and closes it.
+struct failure {
+    int error;
+    char step[STEP_BYTES_MAX];
+};
+/// In the child, up to the exec; does not return.
+void become_worker(int pipe);
+
+// worker.c
 void worker_launch(void);
 /// The exec pipe became readable: the launch has succeeded or failed.
 void worker_exec_settled(void);
 bool worker_signal(int number);
-/// SIGKILL to every child of the shim: the main process and all that was orphaned to it.
+/// The main process's pidfd became readable: it has ended, perhaps as another's child.
+void main_process_looked_at(void);
+/// MAINPID=, in the worker's own numbers. False: not a live process of the tree.
+bool main_process_change(pid_t wanted);
+/// Whether a process descends from the shim.
+bool is_of_tree(pid_t pid);
+/// SIGKILL to everything of the tree that can be reached at once: its cgroup, its namespace, every child of the shim.
 void tree_kill(void);
-/// Reaps whoever is dead; true once no child is left.
+/// Reaps whoever is dead; true once no child is left and the cgroup is empty.
 bool tree_reap(void);
+
+// cgroup.c
+/// Makes the launch's own cgroup; its descriptor, or -1 and errno. There is none to make: -1 and errno 0.
+int cgroup_make(void);
+/// For poll(2), POLLPRI; -1 without one.
+int cgroup_events_fd(void);
+void cgroup_kill(void);
+/// Also true without one.
+bool cgroup_is_empty(void);
+void cgroup_remove(void);
+
+// fence.c
+/// Before the first fork of the launch: the namespace for the tree, where it can be made.
+void fence_namespace_make(void);
+bool fence_has_namespace(void);
+/// Its init, to which orphans of the namespace go; 0: none.
+pid_t fence_init(void);
+void fence_init_reaped(void);
+bool fence_is_armed(void);
+/// A deadline has passed: nothing is launched or extended any more.
+bool fence_is_over(void);
+/// Writes the answer to the words after the id.
+void fence_request(char *answer, size_t size, const char *id, char *const words[4]);
+/// Sends the signal when its time has come.
+void fence_turn(void);
+/// The soft deadline; UINT64_MAX: none ahead.
+uint64_t fence_deadline(void);
+void fence_record(void);
+/// As events, one by one, empty where there is nothing to say; NULL past the end.
+const char *fence_event(int index, char *line, size_t size);
+/// `soft` when the soft deadline has passed, otherwise empty.
+const char *fence_word(void);
 
 // clients.c
 void clients_start(void);
 void clients_accept(void);
 void client_readable(int index);
 int client_fd(int index);
-void clients_send_event(const char *line);
+/// `since` is the protocol version that brought the event.
+void clients_send_event(int since, const char *line);
 void clients_go_settled(void);
+/// The event that tells how the main process ended; the version that brought it, more than any there is when it hasn't.
+int exited_line(char *line, size_t size);
 /// Sends what this turn has said; who can't take it is cut off.
 void clients_flush(void);
 
@@ -159,6 +264,11 @@ const char *notify_start(void);  // NULL, or what failed
 const char *notify_name(void);
 /// Takes what has arrived, at most `limit` datagrams.
 void notify_drain(int limit);
+/// Sends what was held back and is due, or all of it.
+void notify_turn(bool all);
+/// When `notify_turn` has something to do; UINT64_MAX: nothing ahead.
+uint64_t notify_deadline(void);
+bool watchdog_is_late(void);
 /// The `index`th key that was ever said, with its last value; NULL past the end.
 const char *notify_key(int index);
 const char *notify_value(int index);

@@ -1,111 +1,31 @@
+// The worker's processes: forked, signalled, killed, reaped.
 #include "shim.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
+#include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/// What a launch that failed says through the close-on-exec pipe; an exec that succeeds says nothing and closes it.
-struct failure {
-    int error;
-    char step[16];
-};
-
-static void fail(int pipe, const char *step) {
-    struct failure failure = {.error = errno};
-    snprintf(failure.step, sizeof failure.step, "%s", step);
-    ssize_t put;
-    do put = write(pipe, &failure, sizeof failure);
-    while (put < 0 && errno == EINTR);
-    _exit(127);
-}
-
-static bool output_open(const char *path, int onto) {
-    // O_NONBLOCK: a FIFO without a reader must fail, not hang the launch.
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0640);
-    if (fd < 0) return false;
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 && dup2(fd, onto) >= 0;
-}
-
-void dispositions_reset(void) {
-    // The kernel's own structure (handler, flags, restorer, mask), all zero: SIG_DFL. Not sigaction(3), which refuses 32 and
-    // 33; those do arrive ignored from some ancestors.
-    const unsigned long plain[4] = {0, 0, 0, 0};
-    for (int number = 1; number <= 64; number++) syscall(SYS_rt_sigaction, number, plain, NULL, (size_t)8);
-}
-
-static void signals_reset(void) {
-    // Ignored signals pass through exec, and the agent's event loop ignores SIGPIPE.
-    dispositions_reset();
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void oom_score_restore(void) {
-    char value[16];
-    int size = snprintf(value, sizeof value, "%d", shim.oom_score_adj);
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return;
-    (void)!write(fd, value, (size_t)size);
-    close(fd);
-}
-
-static void environment_complete(struct conf *conf) {
-    static char launch[16 + ID_BYTES_MAX], notify[16 + 128];
-    int count = conf->environment_count;
-    snprintf(launch, sizeof launch, "TRADING_LAUNCH=%s", conf->launch);
-    conf->environment[count++] = launch;
-    if (conf->notify) {
-        snprintf(notify, sizeof notify, "NOTIFY_SOCKET=%s", notify_name());
-        conf->environment[count++] = notify;
-    }
-    conf->environment[count] = NULL;
-}
-
-/// In the child, up to exec.
-static void become_worker(int pipe) {
-    struct conf *conf = &shim.conf;
-    // Its own group: a person's ^C or killpg in the shim's session must not reach it.
-    if (setpgid(0, 0) != 0) fail(pipe, "setpgid");
-    if (!identity_write("worker", getpid())) fail(pipe, "identity");
-    if (fcntl(shim.slot_fd, F_DUPFD, 100) < 0) fail(pipe, "slot");  // without close-on-exec, on purpose: see shim.h
-    if (conf->cpus != NULL) {
-        unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))];
-        if (!cpu_list_parse(conf->cpus, mask)) errno = EINVAL, fail(pipe, "cpus");
-        if (syscall(SYS_sched_setaffinity, 0, sizeof mask, mask) < 0) fail(pipe, "cpus");
-    }
-    if (!output_open(conf->standard_output != NULL ? conf->standard_output : "/dev/null", 1)) fail(pipe, "stdout");
-    if (!output_open(conf->standard_error != NULL ? conf->standard_error : "/dev/null", 2)) fail(pipe, "stderr");
-    oom_score_restore();
-    umask(conf->has_umask ? conf->umask : shim.inherited_umask);
-    bool same = conf->group_count == 0 && (!conf->has_uid || conf->uid == geteuid()) && (!conf->has_gid || conf->gid == getegid());
-    if (!same || (conf->has_gid && geteuid() == 0)) {  // nobody but root may set groups, not even to what they are
-        if (setgroups((size_t)conf->group_count, conf->groups) != 0) fail(pipe, "groups");
-        if (conf->has_gid && setresgid(conf->gid, conf->gid, conf->gid) != 0) fail(pipe, "gid");
-        if (conf->has_uid && setresuid(conf->uid, conf->uid, conf->uid) != 0) fail(pipe, "uid");
-    }
-    if (chdir(conf->cwd != NULL ? conf->cwd : "/") != 0) fail(pipe, "cwd");  // as the worker's user, who must be allowed
-    environment_complete(conf);
-    signals_reset();
-    execve(conf->arguments[0], conf->arguments, conf->environment);
-    fail(pipe, "exec");
-}
 
 static void launch_failed(int error, const char *step) {
     shim.how = HOW_FAILED;
     shim.failed_errno = error;
     snprintf(shim.failed_step, sizeof shim.failed_step, "%s", step);
+}
+
+/// Into its cgroup from its first instant: to move it later would cost milliseconds.
+static pid_t fork_into(int cgroup) {
+    if (cgroup < 0) return fork();
+    struct clone_args arguments = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)cgroup};
+    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
 void worker_launch(void) {
@@ -114,21 +34,32 @@ void worker_launch(void) {
         launch_failed(errno, "pipe");
         return;
     }
-    pid_t child = fork();
+    int cgroup = cgroup_make();
+    if (cgroup < 0 && errno != 0) {
+        int error = errno;
+        close(pipe[0]);
+        close(pipe[1]);
+        launch_failed(error, "cgroup");
+        return;
+    }
+    fence_namespace_make();
+    pid_t child = fork_into(cgroup);
     if (child == 0) become_worker(pipe[1]);
     int error = errno;
+    if (cgroup >= 0) close(cgroup);
     close(pipe[1]);
     if (child < 0) {
         close(pipe[0]);
         launch_failed(error, "fork");
         return;
     }
-    shim.worker = child;
+    shim.child = shim.main = child;
     // Nobody but this process reaps the child, so its number can't have been given to another.
-    shim.worker_fd = (int)syscall(SYS_pidfd_open, child, 0);
-    shim.worker_start = process_start(child, NULL);
+    shim.main_fd = (int)syscall(SYS_pidfd_open, child, 0);
+    shim.main_start = process_start(child);
     shim.exec_fd = pipe[0];
     shim.phase = PHASE_LAUNCHING;
+    fence_record();
 }
 
 void worker_exec_settled(void) {
@@ -147,33 +78,42 @@ void worker_exec_settled(void) {
 }
 
 bool worker_signal(int number) {
-    if (shim.worker_fd >= 0) return syscall(SYS_pidfd_send_signal, shim.worker_fd, number, NULL, 0) == 0;
-    return kill(shim.worker, number) == 0;  // no pidfd (out of descriptors): still unreaped, see worker_launch
+    if (shim.main_fd >= 0) return syscall(SYS_pidfd_send_signal, shim.main_fd, number, NULL, 0) == 0;
+    return kill(shim.main, number) == 0;  // no pidfd (out of descriptors): still unreaped, see worker_launch
 }
 
-/// For a kernel without CONFIG_PROC_CHILDREN: every process whose parent is the shim.
-static void tree_kill_by_scan(void) {
-    DIR *proc = opendir("/proc");
-    if (proc == NULL) return;
-    for (struct dirent *entry; (entry = readdir(proc)) != NULL;) {
-        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10), parent = 0;
-        if (pid > 0 && process_start(pid, &parent) != 0 && parent == shim.pid) kill(pid, SIGKILL);
+bool is_of_tree(pid_t pid) {
+    struct process_stat stat;
+    for (int depth = 0; depth < 64 && pid > 1 && process_stat_read(pid, &stat); depth++) {
+        if (stat.parent == shim.pid) return true;
+        pid = stat.parent;
     }
-    closedir(proc);
+    return false;
 }
 
-void tree_kill(void) {
-    if (shim.worker > 0 && shim.phase < PHASE_EXITED) worker_signal(SIGKILL);
-    char path[64];
+// MARK: MAINPID=
+
+/// The last of the numbers that a process has, the innermost namespace's (proc_pid_status(5)); 0: not to be told.
+static pid_t innermost_number(pid_t pid) {
+    char path[48], text[4096];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (small_file_read(path, text, sizeof text) <= 0) return 0;
+    char *line = strstr(text, "\nNSpid:");
+    if (line == NULL) return 0;
+    line += 7;
+    line[strcspn(line, "\n")] = '\0';
+    char *last = strrchr(line, '\t');
+    return last == NULL ? 0 : (pid_t)strtol(last, NULL, 10);
+}
+
+typedef bool visitor(pid_t pid, void *context);
+
+/// The shim's own children (it has one thread). False where the kernel doesn't list them.
+static bool children_visit(visitor *visit, void *context) {
+    char path[64], bytes[4096];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", shim.pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        tree_kill_by_scan();
-        return;
-    }
-    // Direct children alone, by number: they stay ours to reap, so none of these numbers can be another's. What they
-    // leave behind is orphaned to the shim (PR_SET_CHILD_SUBREAPER) and is met in the next round.
-    char bytes[4096];
+    if (fd < 0) return false;
     long pid = 0;
     for (;;) {
         ssize_t got = read(fd, bytes, sizeof bytes);
@@ -183,36 +123,164 @@ void tree_kill(void) {
             if (bytes[i] >= '0' && bytes[i] <= '9') {
                 pid = pid * 10 + (bytes[i] - '0');
             } else {
-                if (pid > 0) kill((pid_t)pid, SIGKILL);
+                if (pid > 0) visit((pid_t)pid, context);
                 pid = 0;
             }
         }
     }
     close(fd);
+    return true;
 }
 
-static void main_process_ended(const siginfo_t *info) {
+/// Every process there is; stops when told to.
+static void processes_visit(visitor *visit, void *context) {
+    int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (proc < 0) return;
+    _Alignas(8) char entries[4096];
+    long got;
+    bool more = true;
+    while (more && (got = syscall(SYS_getdents64, proc, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < got && more;) {
+            unsigned short length;  // struct linux_dirent64: the length at 16, the name at 19
+            memcpy(&length, entries + at + 16, sizeof length);
+            long pid = strtol(entries + at + 19, NULL, 10);
+            if (pid > 0) more = visit((pid_t)pid, context);
+            at += length;
+        }
+    }
+    close(proc);
+}
+
+struct search {
+    pid_t wanted, found;
+};
+
+static bool search_visit(pid_t pid, void *context) {
+    struct search *search = context;
+    if (innermost_number(pid) != search->wanted || pid == fence_init() || !is_of_tree(pid)) return true;
+    search->found = pid;
+    return false;
+}
+
+bool main_process_change(pid_t wanted) {
+    if (shim.phase != PHASE_RUNNING || wanted <= 1) return false;
+    pid_t pid = wanted;
+    if (fence_has_namespace()) {
+        // Said in the worker's own numbers. A sender of yet another namespace within is not followed.
+        struct search search = {.wanted = wanted};
+        processes_visit(search_visit, &search);
+        pid = search.found;
+    }
+    if (pid <= 1) return false;
+    if (pid == shim.main) return true;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0) return false;
+    struct process_stat stat;
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    // With the pidfd open, what is read now is about the process it holds, if that still lives afterwards.
+    if (!process_stat_read(pid, &stat) || !is_of_tree(pid) || poll(&ended, 1, 0) != 0) {
+        close(fd);
+        return false;
+    }
+    if (shim.main_fd >= 0) close(shim.main_fd);
+    shim.main = pid, shim.main_fd = fd, shim.main_start = stat.start;
+    (void)identity_write("worker", pid, "");
+    char line[64];
+    snprintf(line, sizeof line, "mainpid %d %llu", pid, (unsigned long long)stat.start);
+    clients_send_event(2, line);
+    return true;
+}
+
+// MARK: The end
+
+static bool kill_visit(pid_t pid, void *context) {
+    (void)context;
+    kill(pid, SIGKILL);
+    return true;
+}
+
+static bool kill_own_visit(pid_t pid, void *context) {
+    struct process_stat stat;
+    if (process_stat_read(pid, &stat) && stat.parent == shim.pid) kill_visit(pid, context);
+    return true;
+}
+
+void tree_kill(void) {
+    if (shim.main > 0 && shim.phase < PHASE_EXITED) worker_signal(SIGKILL);
+    cgroup_kill();
+    // Direct children alone, by number: they stay ours to reap, so none of these numbers can be another's. What they
+    // leave behind is orphaned to the shim (PR_SET_CHILD_SUBREAPER), or dies with its namespace's init, which is one of
+    // them, and is met in the next round. Also with a cgroup: a process may have left it.
+    if (!children_visit(kill_visit, NULL)) processes_visit(kill_own_visit, NULL);  // without CONFIG_PROC_CHILDREN
+}
+
+static void main_process_ended(enum how how, int code, bool core) {
     if (shim.exec_fd >= 0) worker_exec_settled();  // a failure may be waiting there; its exit status is not the worker's
     shim.exited_ns = boottime_ns();
-    if (shim.how == HOW_OPEN) {
-        shim.how = info->si_code == CLD_EXITED ? HOW_EXIT : HOW_SIGNAL;
-        shim.code = info->si_status;
-        shim.core = info->si_code == CLD_DUMPED;
-    }
+    if (shim.how == HOW_OPEN) shim.how = how, shim.code = code, shim.core = core;
     shim.phase = PHASE_EXITED;
-    if (shim.worker_fd >= 0) close(shim.worker_fd);
-    shim.worker_fd = -1;
+    if (shim.main_fd >= 0) close(shim.main_fd);
+    shim.main_fd = -1;
+}
+
+static void main_process_status(int status) {
+    if (WIFEXITED(status)) main_process_ended(HOW_EXIT, WEXITSTATUS(status), false);
+    else main_process_ended(HOW_SIGNAL, WTERMSIG(status), WCOREDUMP(status));
+}
+
+/// What the kernel still knows of a reaped process through its pidfd (Linux 6.15, pidfd.h); false: nothing.
+static bool exit_status_kept(int fd, int *status) {
+    struct {
+        uint64_t mask, cgroup;
+        uint32_t pid, tgid, ppid, ids[8];
+        int32_t exit_code;
+    } about = {.mask = 1u << 3 /* PIDFD_INFO_EXIT */};
+    _Static_assert(sizeof about == 64, "struct pidfd_info of its first version");
+    if (ioctl(fd, _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, sizeof about), &about) != 0 || (about.mask & (1u << 3)) == 0) return false;
+    *status = about.exit_code;
+    return true;
+}
+
+/// Dead, its status read, and another's to reap, until that one dies too.
+static bool main_is_zombie;
+
+void main_process_looked_at(void) {
+    if (shim.phase >= PHASE_EXITED || shim.main == shim.child) return;  // an own child's status comes by waitid(2)
+    struct pollfd ended = {.fd = shim.main_fd, .events = POLLIN};
+    if (poll(&ended, 1, 0) <= 0) return;
+    struct process_stat stat;
+    int status;
+    if (process_stat_read(shim.main, &stat) && stat.start == shim.main_start) {
+        if (stat.parent == shim.pid) return;  // orphaned to the shim meanwhile
+        if (stat.state == 'Z') {
+            main_is_zombie = true;
+            main_process_status(stat.exit_status);
+            return;
+        }
+    }
+    if (exit_status_kept(shim.main_fd, &status)) main_process_status(status);
+    else main_process_ended(HOW_UNKNOWN, 0, false);
 }
 
 bool tree_reap(void) {
     for (;;) {
         siginfo_t info;
+        struct rusage usage;
         info.si_pid = 0;
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL) != 0) {
+        // The system call itself: the C library's waitid(3) hides its fifth argument.
+        if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &usage) != 0) {
             if (errno == EINTR) continue;
-            return errno == ECHILD;
+            return errno == ECHILD && cgroup_is_empty();
         }
         if (info.si_pid == 0) return false;
-        if (info.si_pid == shim.worker && shim.phase < PHASE_EXITED) main_process_ended(&info);
+        if (info.si_pid == shim.main && (shim.phase < PHASE_EXITED || main_is_zombie)) {
+            shim.usage = usage, shim.has_usage = true;
+            main_is_zombie = false;
+        }
+        if (info.si_pid == shim.main && shim.phase < PHASE_EXITED) {
+            main_process_ended(info.si_code == CLD_EXITED ? HOW_EXIT : HOW_SIGNAL, info.si_status, info.si_code == CLD_DUMPED);
+        }
+        if (info.si_pid == shim.child) shim.child = 0;
+        if (info.si_pid == fence_init()) fence_init_reaped();
     }
 }

@@ -111,4 +111,118 @@ struct AgentJournalFoldTests {
         #expect(fold.operations["o7"]?.first?.hash == "h7")
         #expect(AgentJournalFold([Self.record(.shutdownStart, run: 4), Self.record(.startupStart, run: 2)]).lastRun == 4)
     }
+
+    // MARK: What a machine is told of it
+
+    private static func at(_ seconds: UInt64, _ event: AuditEvent, _ fields: [(String, String)] = []) -> AuditRecord {
+        AuditRecord(event.rawValue, worker: "feed@md-1", by: "ops-1", reason: "why", fields: fields, unixMicroseconds: seconds * 1_000_000)
+    }
+
+    private func past(_ records: [AuditRecord], rebooted: Bool = false, now: UInt64 = 1_000) -> WorkerMachine.Past {
+        AgentJournalFold(records).past(
+            of: "feed", rebooted: rebooted, unixNow: now * 1_000_000, bootNow: BootTime(nanoseconds: 500 * 1_000_000_000))
+    }
+
+    private static func boot(_ seconds: UInt64) -> BootTime { BootTime(nanoseconds: seconds * 1_000_000_000) }
+
+    private static let crash: [(String, String)] = [("exit", "exit 1"), ("next", "restart"), ("step", "1"), ("starts", "1")]
+
+    @Test("a crashing worker keeps its count of starts and its back-off, on the new agent's clock")
+    func budget() {
+        var records = [
+            Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash),
+            Self.at(915, .workerRestart, [("launch", "a2"), ("step", "1"), ("starts", "2")]), Self.at(916, .workerLaunched), Self.at(920, .workerReady),
+        ]
+        var past = past(records)
+        #expect(past.recentStarts == [Self.boot(400), Self.boot(415)] && past.backoffStep == 1 && past.restarts == 1)
+        #expect(past.readySince == Self.boot(420) && !past.restartPending && past.failed == nil && past.lastLaunch == "a1")
+        // Earned back: only the starts that the machine counted are kept.
+        records.append(Self.at(990, .workerExit, [("exit", "exit 1"), ("next", "restart"), ("step", "1"), ("starts", "0")]))
+        past = self.past(records)
+        #expect(past.recentStarts.isEmpty && past.restartPending && past.lastLaunch == "a2" && past.readySince == nil)
+        records.append(Self.at(995, .workerStart, [("launch", "a3")]))
+        past = self.past(records)
+        #expect(past.recentStarts == [Self.boot(495)] && past.backoffStep == 0 && past.restarts == 0 && !past.restartPending)
+    }
+
+    @Test("a clock that was set back makes no start of the future")
+    func clock() {
+        let past = past([Self.at(2_000, .workerStart, [("launch", "a1")])])
+        #expect(past.recentStarts == [Self.boot(500)])
+    }
+
+    @Test("a pending restart is due again, unless an order, a latch, a lock or the policy has ended it, or the host has booted")
+    func pending() {
+        let began = [Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash)]
+        #expect(past(began).restartPending && !past(began, rebooted: true).restartPending)
+        #expect(past(began, rebooted: true).recentStarts.isEmpty)
+        #expect(!past(began + [Self.at(911, .workerStop, [("already", "stopped")])]).restartPending)
+        let failed = past(began + [Self.at(911, .workerFailed, [("why", "locked: not restarted")])])
+        #expect(!failed.restartPending && failed.failed == "locked: not restarted")
+        #expect(past(began + [Self.at(911, .workerFailed, [("why", "x")]), Self.at(912, .workerStart, [("launch", "a2")])]).failed == nil)
+        // The intent of a restart that got no further; one that ran is no longer pending.
+        let intent = began + [Self.at(915, .workerRestart, [("launch", "a2"), ("step", "1"), ("starts", "2")])]
+        #expect(past(intent).restartPending && past(intent).restarts == 1)
+        #expect(!past(intent + [Self.at(916, .workerLaunched)]).restartPending)
+        #expect(past(intent + [Self.at(916, .workerLaunchFailed, [("why", "no program"), ("next", "failed")])]).failed == "no program")
+    }
+
+    @Test("an unhealthy worker's own stop goes on as its own, until an order or a latch takes it over")
+    func unhealthy() {
+        let began = [
+            Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerUnhealthy, [("why", "no WATCHDOG=1")]),
+            Self.at(911, .workerSignal, [("signal", "TERM")]),
+        ]
+        #expect(past(began).unhealthy == "no WATCHDOG=1" && past(began, rebooted: true).unhealthy == nil)
+        #expect(past(began + [Self.at(912, .workerKill)]).unhealthy == "no WATCHDOG=1")
+        #expect(past(began + [Self.at(912, .workerSignal, [("already", "signalled"), ("op", "o2")])]).unhealthy == nil)
+        #expect(past(began + [Self.at(912, .emergencyKill)]).unhealthy == nil)
+        #expect(past(began + [Self.at(912, .workerStop, [("exit", "exit 0")])]).unhealthy == nil)
+        let left = [Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerUnhealthy, [("why", "x"), ("left_alone", "locked")])]
+        #expect(past(left).unhealthy == nil)
+    }
+
+    @Test("locks and notes are folded back with who and when, over a boot too")
+    func marks() {
+        var records = [
+            Self.at(900, .workerLocked, [("text", "bad param file"), ("unix_us", "77")]),
+            Self.at(901, .workerNoted, [("text", "watch it"), ("unix_us", "78")]),
+        ]
+        var past = past(records, rebooted: true)
+        #expect(past.lock == Mark(by: "ops-1", text: "bad param file", unixMicroseconds: 77))
+        #expect(past.remark == Mark(by: "ops-1", text: "watch it", unixMicroseconds: 78))
+        records += [Self.at(902, .workerUnlocked), Self.at(903, .workerNoted, [("text", "")])]
+        past = self.past(records)
+        #expect(past.lock == nil && past.remark == nil)
+    }
+
+    @Test("what the last launch was found to have left is known again, and no other launch's")
+    func verification() {
+        let began = [Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerStop, [("exit", "exit 0")])]
+        let checks = [("launch", "a1"), ("tree", "clear"), ("locks", "left: /run/x")]
+        let past = past(began + [Self.at(911, .workerVerified, checks)])
+        #expect(past.verification?.left.map(\.text) == ["/run/x"] && past.verification?.at == Self.boot(411) && past.lastLaunch == "a1")
+        #expect(self.past(began + [Self.at(911, .workerVerified, [("launch", "a0"), ("tree", "clear")])]).verification == nil)
+        #expect(self.past(began + [Self.at(911, .workerVerified, checks), Self.at(912, .workerStart, [("launch", "a2")])]).verification == nil)
+    }
+
+    @Test("a start that expired leaves the worker as it was before it, failed or waiting")
+    func expiredStart() {
+        let began = [Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash)]
+        let expired = AuditRecord(
+            AgentJournal.orderExpired, worker: "feed@md-1", fields: [("op", "o2"), ("stopping", "false"), ("open", "false"), ("generation", "3")])
+        let past = past(began + [Self.at(920, .workerStart, [("launch", "a2"), ("op", "o2"), ("generation", "3")]), expired])
+        #expect(past.restartPending && past.backoffStep == 1 && past.lastLaunch == "a1" && past.generation == 3)
+    }
+
+    @Test("what a machine is told is what it tells the next one")
+    func roundTrip() {
+        let records = [
+            Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash), Self.at(911, .workerLocked, [("text", "x")]),
+            Self.at(912, .workerFailed, [("why", "locked: not restarted")]),
+        ]
+        let past = past(records)
+        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == past)
+        #expect(AgentJournalFold([]).past(of: "feed", rebooted: false, unixNow: 0, bootNow: .zero) == WorkerMachine.Past())
+    }
 }

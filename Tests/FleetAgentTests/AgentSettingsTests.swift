@@ -1,3 +1,4 @@
+import Glibc
 import LinuxHost
 import Testing
 
@@ -91,13 +92,54 @@ struct AgentSettingsTests {
         "what must be given is asked for by name",
         arguments: [
             ("--fleet is missing", ["--host", "a", "--state-dir", "/s"]), ("--host is missing", ["--fleet", "a", "--state-dir", "/s"]),
-            ("--state-dir is missing", ["--fleet", "a", "--host", "b"]), ("--cert is missing", least + ["--coordinator", "127.0.0.1:1"]),
+            ("--state-dir is missing", ["--fleet", "a", "--host", "b"]), ("--cert, --key, --ca and --crl are missing", least + ["--coordinator", "127.0.0.1:1"]),
             ("--crl is missing", least + ["--coordinator", "127.0.0.1:1", "--cert", "/c", "--key", "/k", "--ca", "/a"]),
             ("--state-dir s is not an absolute path", ["--fleet", "a", "--host", "b", "--state-dir", "s"]),
             ("--allow-dir bin is not an absolute path", least + ["--allow-dir", "bin"]),
         ])
     func missing(what: String, arguments: [String]) {
         #expect(fault(arguments).contains(what))
+    }
+
+    @Test("everything that is missing is named at once")
+    func allMissing() {
+        #expect(fault([]) == "trading-agent: --fleet, --host and --state-dir are missing; give them as flags or as `fleet = …`, `host = …`, `state-dir = …` in the settings file")
+        #expect(fault(Self.least + ["--coordinator", "127.0.0.1:1"]).contains("--cert, --key, --ca and --crl are missing"))
+    }
+
+    @Test("what a host lets its workers have is none, unless it is given by name")
+    func privileges() throws {
+        let none = try settings()
+        #expect(none.allowedCapabilities.isEmpty && none.realtimeMax == 0 && none.allowedGroups.isEmpty && none.localGroup.isEmpty && none.cgroupRoot.isEmpty)
+        let some = try settings(
+            file: Self.file + "\nallow-capability = CAP_NET_RAW\nallow-capability = ipc_lock\nallow-realtime = 60\nlocal-group = ops\ncgroup-root = none\n")
+        #expect(some.allowedCapabilities == ["net_raw", "ipc_lock"] && some.realtimeMax == 60 && some.localGroup == "ops" && some.cgroupRoot == "none")
+        #expect(some.file == "agent.conf")
+        #expect(fault(file: Self.file + "\nallow-realtime = 100").contains("allow-realtime is a priority from 1 to 99"))
+        #expect(fault(file: Self.file + "\ncgroup-root = x").contains("--cgroup-root x is not an absolute path"))
+    }
+
+    @Test("settings that others than root can write are not relied on by root")
+    func distrust() throws {
+        let scratch = try Scratch()
+        let file = try scratch.write("agent.conf", Self.file)
+        if geteuid() == 0 {
+            #expect(AgentSettings.distrust(file) == nil)
+            chmod(file, 0o666)
+            #expect(AgentSettings.distrust(file)?.contains("chmod go-w \(file)") == true)
+            chmod(file, 0o644)
+            chown(file, 54_321, 0)
+            #expect(AgentSettings.distrust(file)?.contains("belongs to 54321") == true)
+            chown(file, 0, 0)
+            chmod(scratch.path, 0o777)
+            #expect(AgentSettings.distrust(file)?.contains("\(scratch.path) can be written by others") == true)
+            chmod(scratch.path, 0o700)
+        } else {
+            #expect(AgentSettings.distrust(file)?.contains("must be root's") == true)
+        }
+        #expect(throws: AgentSettings.Fault.self) {
+            try AgentSettings.parse(["--settings", file], executableDirectory: "/", userID: 0, judgeFile: { _ in "no" }) { try Files.read($0, limit: 4_096) }
+        }
     }
 
     @Test("help and version are answered without settings, and help names every setting")

@@ -135,4 +135,32 @@ struct ProgramPolicyTests {
             #expect(throws: ProgramPolicy.Refusal.self) { try host.policy.runAs(user: "nobody", group: "") }
         }
     }
+
+    @Test("the program behind the declared wrapper is judged, whatever the wrapper is")
+    func behindWrapper() throws {
+        let host = try Host()
+        try host.scratch.write("bin/own-wrapper", "#!/bin/sh\n", mode: 0o755)
+        let words = [host.bin + "/own-wrapper", "-x", host.out + "/tool"]
+        #expect(try host.policy.command(words) == words)
+        #expect(throws: ProgramPolicy.Refusal.self) { try host.policy.command(words, wrapperCount: 2) }
+        #expect(try host.policy.command(["own-wrapper", "feed"], wrapperCount: 1) == [host.bin + "/own-wrapper", host.bin + "/feed"])
+    }
+
+    @Test("capabilities and real-time priorities are refused with the setting and the file that would allow them")
+    func privileges() {
+        var policy = ProgramPolicy(programDirectories: [], allowedDirectories: [], allowedUsers: [])
+        policy.settingsFile = "/etc/trading/agent.conf"
+        func refusal(_ capabilities: [String], _ realtime: Int? = nil, _ limit: UInt64? = nil) -> String? {
+            policy.refusal(capabilities: capabilities, realtime: realtime, realtimeLimit: limit)?.description
+        }
+        #expect(refusal([]) == nil)
+        #expect(refusal(["net_raw"])?.contains("Add `allow-capability = net_raw` to /etc/trading/agent.conf") == true)
+        #expect(refusal([], 50)?.contains("Add `allow-realtime = 50` to /etc/trading/agent.conf") == true)
+        #expect(refusal([], nil, .max)?.contains("its limit rtprio is unlimited") == true)
+        policy.allowedCapabilities = ["net_raw"]
+        policy.realtimeMax = 50
+        #expect(refusal(["net_raw"], 50, 50) == nil)
+        #expect(refusal(["net_raw", "sys_admin"])?.contains("sys_admin") == true)
+        #expect(refusal([], 51)?.contains("real-time priorities up to 50 only") == true)
+    }
 }

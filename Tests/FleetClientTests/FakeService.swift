@@ -90,12 +90,12 @@ final class FakeService: CoordinatorService {
         return APIDone()
     }
 
-    func logs(services: [String], host: String?, lines: UInt32, follow: Bool) async throws -> AsyncStream<APILogEntry> {
+    func logs(services: [String], host: String?, lines: UInt32, follow: Bool, since: UInt64, grep: String) async throws -> AsyncStream<APILogEntry> {
         let (stream, feed) = AsyncStream.makeStream(of: APILogEntry.self)
         var entry = APILogEntry()
         entry.service = services.joined(separator: "+")
         entry.host = host ?? ""
-        entry.text = "\(lines) \(follow)"
+        entry.text = "\(lines) \(follow)" + (since > 0 ? " \(since)" : "") + (grep.isEmpty ? "" : " \(grep)")
         feed.yield(entry)
         feed.finish()
         return stream

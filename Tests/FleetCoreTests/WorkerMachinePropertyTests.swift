@@ -3,9 +3,9 @@ import Testing
 
 /// Any events in any order: what must never be.
 struct WorkerMachinePropertyTests {
-    @Test("over 20,000 random events no invariant breaks")
+    @Test("over 40,000 random events no invariant breaks")
     func randomEvents() {
-        for seed in seeds(40, of: "random worker events") {
+        for seed in seeds(80, of: "random worker events") {
             var walk = Walk(seed: seed)
             for step in 0..<500 {
                 walk.step()
@@ -13,6 +13,18 @@ struct WorkerMachinePropertyTests {
                     Issue.record("step \(step): \(violation) [\(howToRepeat(seed, "WorkerMachinePropertyTests"))]")
                     return
                 }
+            }
+        }
+    }
+
+    @Test("whatever has come before, a stop by order ends once the tree is gone, or is held for a person")
+    func stopEnds() {
+        for seed in seeds(200, of: "stops after random worker events") {
+            var walk = Walk(seed: seed)
+            for _ in 0..<60 { walk.step() }
+            if let problem = walk.end() {
+                Issue.record("\(problem) [\(howToRepeat(seed, "WorkerMachinePropertyTests"))]")
+                return
             }
         }
     }
@@ -36,13 +48,23 @@ private struct Walk {
     private var launchCount = 0
     private var open: [String: Order] = [:]
     private var answered: Set<String> = []
+    private var asked: LaunchID?
+    private var starts: [BootTime] = []
 
     init(seed: UInt64) {
         random = SplitMix64(seed: seed)
-        let restart = RestartSpec(
-            policy: random.pick([.never, .onFailure, .always]), delay: .seconds(1), limitStarts: 1 + random.below(4), limitWithin: .seconds(30))
+        var restart = RestartSpec(
+            policy: random.pick([.never, .onFailure, .always]), delay: random.chance(20) ? .zero : .seconds(1), limitStarts: 1 + random.below(4),
+            limitWithin: .seconds(30))
+        restart.delayMax = .seconds(1 + random.below(8))
+        // So long that the budget is never earned back in a walk: the count of starts below knows only orders.
+        restart.stableAfter = .seconds(1_000_000)
+        var check = HealthSpec(how: .tcp("127.0.0.1:1"))
+        check.failures = 1 + random.below(3)
+        check.successes = 1 + random.below(2)
         worker = WorkerFixture(
-            then: random.chance(50) ? .hold : .kill, ready: random.chance(50) ? .delay(.seconds(1)) : .notify(within: .seconds(5)), restart: restart)
+            then: random.chance(50) ? .hold : .kill, ready: random.chance(50) ? .delay(.seconds(1)) : .notify(within: .seconds(5)), restart: restart,
+            coreDump: random.chance(50) ? .wait : .killDump, health: random.chance(70) ? [check] : [], watchdog: .seconds(2))
     }
 
     private mutating func makeOrder(_ verb: String) -> Order {
@@ -56,7 +78,7 @@ private struct Walk {
         launchCount += 1
         let launch = LaunchID("launch-\(launchCount)")
         let exit = WorkerExit(how: random.pick([.exited(0), .exited(1), .signalled(9, core: false), .unknown]), at: worker.now)
-        switch random.below(26) {
+        switch random.below(38) {
         case 0...2: return .startRequested(makeOrder("start"), launch: launch)
         case 3, 4: return .stopRequested(makeOrder("stop"), killNow: random.chance(25))
         case 5: return .quiesceRequested(makeOrder("quiesce"))
@@ -73,8 +95,18 @@ private struct Walk {
         case 20:
             return random.chance(30)
                 ? .adopted(launch, pid: 7, ready: random.chance(50), stopping: random.chance(30), quiesced: random.chance(20))
-                : .foundGone(exit, wasStopping: random.chance(50))
+                : .foundGone(launch, exit, wasStopping: random.chance(50))
         case 21: return random.chance(40) ? .latched("l\(random.below(3))") : .unlatched
+        case 22, 23: return .verified(asked ?? "nobody", random.chance(70) ? WorkerFixture.clear : WorkerFixture.left)
+        case 24: return .verified(LaunchID("launch-\(random.below(launchCount))"), WorkerFixture.clear)
+        case 25: return .dumping(random.chance(70), bytes: UInt64(random.below(1 << 20)))
+        case 26: return random.chance(60) ? .watchdogLate : .watchdogBack
+        case 27, 28: return .healthRead(index: random.below(2), problem: random.chance(60) ? "HTTP 503" : nil)
+        case 29: return random.chance(50) ? .mainPIDChanged(Int32(100 + random.below(100))) : .reloading(random.chance(50))
+        case 30:
+            let order = makeOrder(random.chance(30) ? "lock" : "unlock")
+            return order.verb == "lock" ? .lockRequested(order, Mark(by: "ops-\(random.below(2))", text: "x", unixMicroseconds: 1)) : .unlockRequested(order)
+        case 31: return .remarkRequested(makeOrder("note"), random.chance(50) ? Mark(by: "ops-1", text: "y", unixMicroseconds: 1) : nil)
         default: return .timeReached(launch: launch)
         }
     }
@@ -90,9 +122,76 @@ private struct Walk {
             }
         worker.tell(event, after: wait)
         check(event, before)
+        checkStarts(event, before)
+        checkKill(event, before)
+    }
+
+    /// Ends it as the world would: unlocked, stopped by order, the clock where it asks for it, and no word from anybody but
+    /// that the tree is gone. Nil, or what is wrong.
+    mutating func end() -> String? {
+        worker.unlock()
+        if worker.machine.slot?.verb != "stop" {
+            worker.stop()
+            // In some phases the answer comes at once.
+            if worker.machine.slot == nil { return worker.answers.isEmpty ? "the stop has no answer in \(worker.machine.phase)" : nil }
+        }
+        for _ in 0..<20 {
+            guard let deadline = worker.machine.deadline, worker.machine.slot != nil else { break }
+            worker.wait(max(.zero, deadline - worker.now))
+        }
+        guard worker.machine.slot != nil else { return nil }
+        switch worker.machine.phase {
+        case .held, .dumping: break
+        case let phase: return "the stop waits in \(phase) for nothing"
+        }
+        worker.gone(verified: false)
+        worker.waitDeadline()
+        if worker.machine.phase != .stopped || worker.machine.slot != nil { return "the stop has not ended: \(worker.machine.phase)" }
+        if case .done? = worker.answers.last { return nil }
+        return "the stop ended with \(worker.answers)"
     }
 
     private mutating func fail(_ text: String) { if violation == nil { violation = text } }
+
+    /// At most so many starts per window, none under a lock, and never sooner than the delay says.
+    private mutating func checkStarts(_ event: WorkerMachine.Event, _ before: WorkerMachine) {
+        let machine = worker.machine
+        let spec = machine.policy.restart
+        if case .backoff(let until) = machine.phase, machine.phase != before.phase {
+            var nominal = spec.delay
+            for _ in 1..<max(1, machine.backoffStep) { nominal = min(nominal * 2, max(spec.delay, spec.delayMax)) }
+            let delay = until - worker.now
+            let least = min(nominal, max(spec.delay, spec.delayMax)).nanoseconds / 10 * 8
+            if delay.nanoseconds < least { fail("it comes back after \(delay), at least \(least) ns were due at step \(machine.backoffStep)") }
+            if delay > max(spec.delay, spec.delayMax) { fail("it comes back only after \(delay)") }
+            if spec.delay == .zero, delay != .zero { fail("no delay has become \(delay)") }
+        }
+        for case .launch(let id) in worker.last {
+            if machine.lock != nil { fail("\(id) is launched though it is locked") }
+            if case .startRequested = event { starts = [] }
+            let window = worker.now + (.zero - spec.limitWithin)
+            starts.append(worker.now)
+            starts.removeAll { $0 < window }
+            if starts.count > max(1, spec.limitStarts) { fail("\(starts.count) starts within \(spec.limitWithin), the limit is \(spec.limitStarts)") }
+        }
+        if case .adopted = event, before.launch == nil, machine.recentStarts.count == 1, before.recentStarts.isEmpty { starts = [worker.now] }
+    }
+
+    /// Whoever is held, or writes a core that is waited for, is killed by an order or a latch and by nothing else.
+    private mutating func checkKill(_ event: WorkerMachine.Event, _ before: WorkerMachine) {
+        for effect in worker.last {
+            guard case .killTree(latch: nil) = effect else { continue }
+            switch (before.phase, event) {
+            case (.launching, .timeReached), (.launching, .processStarted): break
+            case (_, .stopRequested(_, killNow: true)), (_, .holdReleaseRequested(_, kill: true)): break
+            case (.killing, .stopRequested), (.dumping, .stopRequested): break
+            case (.stopping, .timeReached): if before.policy.stop.then == .hold { fail("killed by the clock though it was to be held") }
+            case (_, .dumping(true, _)): if before.policy.release.coreDump == .wait { fail("its core was to be waited for") }
+            default: fail("killed by \(event) in \(before.phase)")
+            }
+        }
+        if case .dumping = before.phase, case .timeReached = event, worker.machine.phase != before.phase { fail("the clock has ended a core dump") }
+    }
 
     private mutating func check(_ event: WorkerMachine.Event, _ before: WorkerMachine) {
         let machine = worker.machine
@@ -106,6 +205,9 @@ private struct Walk {
             case .signal, .perform: if !hasRecord { fail("\(effect) goes out without a record before") }
             case .killTree(latch: nil): if !hasRecord { fail("a kill without a record before (\(event))") }
             case .killTree: break
+            case .verify(let id):
+                asked = id
+                if case .gone = event, before.launch != id { fail("\(id) is looked at, \(before.launch?.raw ?? "nothing") was gone") }
             case .record: hasRecord = true
             case .answer(let order, let answer):
                 if case .progress = answer { continue }
@@ -116,10 +218,12 @@ private struct Walk {
                 open[order.operation] = nil
                 if case .done = answer, order.verb == "stop", machine.phase != .stopped { fail("a stop is answered as done in \(machine.phase)") }
                 if case .done = answer, order.verb == "stop", before.launch != nil {
-                    switch event {
-                    case .gone, .launchFailed: break
-                    default: fail("a stop is answered as done by \(event)")
+                    switch (before.phase, event) {
+                    case (.verifying, .verified), (.verifying, .timeReached), (.launching, .launchFailed): break
+                    default: fail("a stop is answered as done by \(event) in \(before.phase)")
                     }
+                    if machine.verification == nil, case .verifying = before.phase { fail("a stop is done and nothing is said of what is left") }
+                    if machine.verification?.left.isEmpty == false { fail("a stop is done with something left behind") }
                 }
             }
         }
@@ -137,10 +241,14 @@ private struct Walk {
         if let launch = machine.launch, let old = before.launch, launch != old { fail("\(old) turned into \(launch)") }
         if machine.latch != nil {
             switch machine.phase {
-            case .stopped, .failed, .killing, .launching: break
+            case .stopped, .failed, .killing, .launching, .verifying: break
+            case .dumping: if !wasKilled { fail("\(machine.phase) under a latch and not killed") }
             case .starting, .running, .stopping, .held, .backoff: fail("\(machine.phase) under a latch")
             }
         }
+        if machine.lock != nil, case .backoff = machine.phase { fail("waiting for a restart under a lock") }
+        if case .verifying = machine.phase, machine.slot?.verb != "stop" { fail("verifying for nobody") }
+        if let old = before.slot, machine.slot?.operation == old.operation, machine.slot != old { fail("the order in the slot has changed") }
         if case .stopping(_, _, let graceEnds, let limit) = machine.phase, graceEnds > limit { fail("the grace ends after its bound") }
         if case .held = machine.phase, machine.policy.stop.then == .kill { fail("held though it was to be killed") }
         if case .killing = machine.phase, machine.policy.stop.then == .hold, case .timeReached = event, case .stopping = before.phase {
@@ -152,10 +260,13 @@ private struct Walk {
         }
     }
 
+    /// SIGKILL went out for what is dumping core now.
+    private var wasKilled: Bool { worker.machine.isUnderStop }
+
     private func isOrder(_ event: WorkerMachine.Event, _ order: Order) -> Bool {
         switch event {
         case .startRequested(order, _), .stopRequested(order, _), .quiesceRequested(order), .resumeRequested(order), .holdWaitRequested(order, _),
-            .holdReleaseRequested(order, _):
+            .holdReleaseRequested(order, _), .lockRequested(order, _), .unlockRequested(order), .remarkRequested(order, _):
             true
         default: false
         }

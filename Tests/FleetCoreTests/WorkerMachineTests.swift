@@ -78,7 +78,10 @@ struct WorkerMachineTests {
         #expect(worker.slug == "superseded")
         worker.wait(WorkerMachine.launchBound)
         #expect(worker.has(.killTree(latch: nil)) && worker.slug == "launch-unresolved")
+        // Nobody has seen whether anything ran: now it is looked at.
         worker.stop()
+        #expect(worker.has(.verify("a1")) && worker.answers.isEmpty)
+        worker.tell(.verified("a1", WorkerFixture.clear))
         #expect(worker.answers == [Self.done])
     }
 
@@ -91,7 +94,7 @@ struct WorkerMachineTests {
         worker.stop()
         #expect(worker.records == [.workerSignal] && worker.has(.signal("TERM")) && worker.answers.isEmpty)
         worker.gone(.exited(3))
-        #expect(worker.records == [.workerStop] && worker.answers == [Self.done])
+        #expect(worker.records == [.workerStop, .workerVerified] && worker.answers == [Self.done])
         #expect(worker.machine.lastExit?.how == .exited(3) && worker.machine.phase == .stopped)
         worker.gone()
         #expect(worker.last.isEmpty)
@@ -260,38 +263,14 @@ struct WorkerMachineTests {
 
     // MARK: Latches
 
-    enum At: CaseIterable { case stopped, launching, starting, running, stopping, held, killing, backoff, failed }
+    typealias At = WorkerFixture.At
 
-    private func worker(at phase: At) -> WorkerFixture {
-        var worker = WorkerFixture(then: phase == .held ? .hold : .kill)
-        switch phase {
-        case .stopped: break
-        case .launching: worker.tell(.startRequested(worker.order("start"), launch: "a1"))
-        case .starting:
-            worker.tell(.startRequested(worker.order("start"), launch: "a1"))
-            worker.tell(.processStarted(pid: 100))
-        case .running: worker.run()
-        case .stopping:
-            worker.run()
-            worker.stop()
-        case .held, .killing:
-            worker.run()
-            worker.stop()
-            worker.wait(.seconds(10))
-        case .backoff:
-            worker.run()
-            worker.gone(.exited(1))
-        case .failed:
-            worker.tell(.startRequested(worker.order("start"), launch: "a1"))
-            worker.tell(.launchFailed("no"))
-        }
-        return worker
-    }
+    private func worker(at phase: At) -> WorkerFixture { WorkerFixture.at(phase) }
 
     @Test("a latch kills at once in every phase, before any record, and nothing launches under it", arguments: At.allCases)
     func latch(at phase: At) {
         var worker = worker(at: phase)
-        let mayRun = worker.machine.launch != nil
+        let mayRun = worker.machine.launch != nil && phase != .verifying
         let slot = worker.machine.slot
         worker.tell(.latched("l1"))
         #expect(mayRun == (worker.last.first == .killTree(latch: "l1")))
@@ -306,7 +285,7 @@ struct WorkerMachineTests {
         worker.tell(.startRequested(worker.order("start"), launch: "a9"))
         #expect(worker.slug == "latched" && worker.launches.isEmpty)
         worker.gone(.signalled(9, core: false))
-        if let slot, slot.verb == "stop" { #expect(worker.answers == [.done(killed: true, held: phase == .held)]) }
+        if let slot, slot.verb == "stop" { #expect(worker.answers == [.done(killed: phase != .verifying, held: phase == .held)]) }
         worker.wait(.seconds(60))
         #expect(worker.launches.isEmpty && worker.machine.launch == nil)
         worker.tell(.unlatched)
@@ -362,83 +341,16 @@ struct WorkerMachineTests {
     func foundGone() {
         var crashed = WorkerFixture()
         let exit = WorkerExit(how: .exited(1), at: .zero)
-        crashed.tell(.foundGone(exit, wasStopping: false))
-        #expect(crashed.machine.phase == .backoff(until: crashed.now + .seconds(5)))
-        crashed.tell(.foundGone(exit, wasStopping: false))
+        crashed.tell(.foundGone("a0", exit, wasStopping: false))
+        if case .backoff = crashed.machine.phase {} else { Issue.record("\(crashed.machine.phase)") }
+        crashed.tell(.foundGone("a0", exit, wasStopping: false))
         #expect(crashed.last.isEmpty)
         var stopped = WorkerFixture()
-        stopped.tell(.foundGone(exit, wasStopping: true))
+        stopped.tell(.foundGone("a0", exit, wasStopping: true))
         #expect(stopped.machine.phase == .stopped && stopped.records == [.workerStop])
         var killed = WorkerFixture()
-        killed.tell(.foundGone(WorkerExit(how: .signalled(9, core: false), killedByLatch: "l1", at: .zero), wasStopping: false))
+        killed.tell(.foundGone("a0", WorkerExit(how: .signalled(9, core: false), killedByLatch: "l1", at: .zero), wasStopping: false))
         #expect(killed.machine.phase == .stopped)
-    }
-
-    // MARK: Restart policy
-
-    @Test("a worker that fails is restarted after its delay, up to its limit, then called failed")
-    func restartLimit() {
-        var worker = WorkerFixture()
-        worker.run()
-        for number in 1...2 {
-            worker.gone(.exited(1))
-            #expect(worker.records == [.workerExit])
-            worker.wait(.seconds(4))
-            #expect(worker.last.isEmpty)
-            worker.wait(.seconds(1))
-            #expect(worker.records == [.workerRestart] && worker.launches.count == 1 && worker.machine.restarts == number)
-            worker.tell(.processStarted(pid: 101))
-        }
-        worker.gone(.exited(1))
-        #expect(worker.records == [.workerExit, .workerFailed] && worker.machine.deadline == nil)
-        worker.tell(.startRequested(worker.order("start"), launch: "b1"))
-        #expect(worker.launches == ["b1"] && worker.machine.restarts == 0)
-    }
-
-    @Test("starts longer ago than the window don't count against the limit")
-    func restartWindow() {
-        var worker = WorkerFixture()
-        worker.run()
-        for _ in 0..<10 {
-            worker.tell(.gone(WorkerExit(how: .exited(1), at: worker.now)), after: .seconds(61))
-            worker.wait(.seconds(5))
-            #expect(worker.launches.count == 1)
-            worker.tell(.processStarted(pid: 101))
-        }
-    }
-
-    @Test(
-        "what ends by itself restarts as its policy says",
-        arguments: [
-            (RestartSpec.Policy.never, WorkerExit.How.exited(1), false), (.onFailure, .exited(0), false), (.onFailure, .signalled(11, core: true), true),
-            (.onFailure, .unknown, true), (.always, .exited(0), true),
-        ])
-    func policies(policy: RestartSpec.Policy, how: WorkerExit.How, restarts: Bool) {
-        var worker = WorkerFixture(restart: RestartSpec(policy: policy))
-        worker.run()
-        worker.gone(how)
-        #expect((worker.machine.deadline != nil) == restarts)
-        worker.wait(.seconds(5))
-        #expect(worker.launches.isEmpty == !restarts)
-    }
-
-    @Test("a quiesced worker that dies is not restarted: it would come back unquiesced")
-    func quiescedDies() {
-        var worker = WorkerFixture()
-        worker.run()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
-        worker.tell(.notified("X_QUIESCED=1"))
-        worker.gone(.exited(1))
-        #expect(worker.machine.deadline == nil && !worker.machine.quiesced)
-    }
-
-    @Test("a stop during the wait for a restart ends it")
-    func stopInBackoff() {
-        var worker = worker(at: .backoff)
-        worker.stop()
-        #expect(worker.answers == [Self.done])
-        worker.wait(.seconds(60))
-        #expect(worker.launches.isEmpty)
     }
 
     // MARK: Quiesce, generations

@@ -64,7 +64,8 @@ struct DemoInventoryTests {
         let text = try InventoryExpansion.show(inventory, WorkerName("order-gateway", on: "ex-1"))
         for line in [
             "order-gateway@ex-1:", "  tier: execution", #"  run: [trading-demo, order-gateway, "--listen", "127.0.0.1:18081"]"#,
-            "  stop: {signal: TERM, grace: 10s, extend_to: 30s, then: hold}", "  restart: {policy: never, delay: 5s, limit: \"3 starts within 1min\"}",
+            "  stop: {signal: TERM, grace: 10s, extend_to: 30s, then: hold}",
+            "  restart: {policy: never, delay: 5s, delay_max: 1min, stable_after: 5min, limit: \"3 starts within 1min\"}",
             "  emergency_stop: killed", "    orders:", "      applied: counters.accepted",
         ] {
             #expect(text.contains(line + "\n"), "\(text)")

@@ -93,10 +93,14 @@ struct FormatRuleTests {
 
     @Test(
         "a key of the format that this version would not act on is refused, not passed over",
-        arguments: ["scheduler: {fifo: 50}", "limits: {}", "exclusive: {primary: md-1}", "threads: {}", "health: {notify_watchdog: 5s}"])
-    func later(line: String) {
-        let key = String(line.prefix { $0 != ":" })
-        expectOne(Fleet(feed: "    " + line).text, at: line, "\(key) in the service is not supported by this version", "remove it")
+        arguments: [
+            ("exclusive: {primary: md-1}", "exclusive", "the service"), ("core: {keep: 2}", "keep", "core"),
+            ("core: {takeover: kill-dump}", "takeover", "core"),
+            ("cgroup: {memory_max: 4GiB}", "memory_max", "cgroup"), ("ready: {port: 80}", "port", "ready"), ("counters: {shm: /dev/shm/x}", "shm", "counters"),
+        ])
+    func later(line: String, key: String, holder: String) {
+        let text = Fleet(recorder: "    " + line).text
+        expectOne(text, at: key + ":", "\(key) in \(holder) is not supported by this version", "remove it")
     }
 
     @Test("a wrong type is named, with the right one")
@@ -269,7 +273,8 @@ struct FormatRuleTests {
 
     @Test("a tcp health check of the execution tier is refused for good")
     func orderPort() {
-        expectOne(Fleet(gateway: "    health: {tcp: \"127.0.0.1:80\"}").text, at: "tcp:", "not harmless", "ready: {notify: 60s}")
+        expectOne(Fleet(gateway: "    health: {tcp: \"127.0.0.1:80\"}").text, at: "tcp:", "not harmless", "notify_watchdog: 5s")
+        expectOne(Fleet(gateway: "    health: {tcp: \"127.0.0.1:80\", every: 2s}").text, at: "tcp:", "not harmless", "notify_watchdog: 5s")
     }
 
     @Test("an unreadable file is one fault that says why")

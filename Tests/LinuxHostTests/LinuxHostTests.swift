@@ -110,6 +110,7 @@ import Testing
         try put("/proc/loadavg", "0.10 1.20 2.30 1/100 1234\n")
         try put("/proc/uptime", "12.50 20.00\n")
         try put("/proc/sys/kernel/osrelease", "6.1.0-test\n")
+        try put("/proc/cmdline", "quiet isolcpus=2-3\n")
         try put("/sys/devices/system/cpu/online", "0-3,6\n")
         for (pool, size, numbers) in [
             ("/sys/kernel/mm/hugepages", 2048, (10, 4, 1)), ("/sys/devices/system/node/node1/hugepages", 2048, (10, 4, 0)),
@@ -124,14 +125,15 @@ import Testing
         #expect(facts.memoryTotal == 16_384 * 1_024 && facts.memoryAvailable == 8_192 * 1_024)
         #expect(facts.load == [0.1, 1.2, 2.3] && facts.uptime == .milliseconds(12_500) && facts.kernel == "6.1.0-test")
         #expect(facts.cpusOnline == CPUList([0, 1, 2, 3, 6]) && facts.diskFree != nil)
+        #expect(facts.commandLine == "quiet isolcpus=2-3" && facts.time == nil)
         #expect(facts.hugepages.map(\.node) == [nil, 0, 1])
         #expect(facts.hugepages.map(\.pageBytes) == [2 << 20, 1 << 30, 2 << 20])
         #expect(facts.hugepages[0].reserved == 1 && facts.hugepages[1].reserved == nil)
 
         let none = HostFacts.read(root: "\(root)/none")
         #expect(none.memoryTotal == nil && none.load.isEmpty && none.uptime == nil && none.hugepages.isEmpty && none.cpusOnline == nil)
-        #expect(none.unreadable.count == 5)
+        #expect(none.unreadable.count == 6 && none.commandLine == nil && none.time == nil)
         let here = HostFacts.read(disk: "/")
-        #expect(here.unreadable.isEmpty && here.memoryTotal ?? 0 > 0)
+        #expect(here.unreadable.isEmpty && here.memoryTotal ?? 0 > 0 && here.commandLine != nil && here.time?.isKnown == true)
     }
 }

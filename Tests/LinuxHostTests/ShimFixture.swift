@@ -11,17 +11,24 @@ final class ShimFixture {
 
     static let patience = Duration.seconds(20)
 
+    static let shim = program("trading-shim")
+    /// Frozen; see Tests/TradingShimVersion1.
+    static let shimVersion1 = program("trading-shim-version-1")
+
     /// Beside the test bundle, or where TRADING_BIN points.
-    static let shim: String = {
-        if let directory = getenv("TRADING_BIN") { return String(cString: directory) + "/trading-shim" }
+    private static func program(_ name: String) -> String {
+        if let directory = getenv("TRADING_BIN") {
+            let path = String(cString: directory) + "/" + name
+            if Files.isExecutable(path) { return path }
+        }
         var buffer = [CChar](repeating: 0, count: 4_096)
         let length = readlink("/proc/self/exe", &buffer, buffer.count)
         let executable = String(decoding: buffer.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
         let candidates = [executable, CommandLine.arguments[0]].map { path in
-            String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) + "/trading-shim"
+            String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) + "/" + name
         }
         return candidates.first(where: Files.isExecutable) ?? candidates[0]
-    }()
+    }
 
     init() throws {
         var template = Array("/tmp/shim-test-XXXXXX".utf8CString)
@@ -46,17 +53,22 @@ final class ShimFixture {
     func spawn(
         _ service: String, _ script: String, cpus: CPUList? = nil, change: (inout LaunchConfiguration) -> Void = { _ in }
     ) throws -> (directory: LaunchDirectory, connection: ShimConnection) {
-        next += 1
-        let directory = try LaunchDirectory.create(
-            runDirectory: runDirectory, service: service, launch: "t\(getpid())-\(runDirectory.utf8.suffix(6).map { "\($0)" }.joined())-\(next)",
-            configuration: configuration(script, change))
-        launches.append(directory)
+        let directory = try create(service, configuration(script, change))
         try ShimLauncher.spawn(shim: Self.shim, directory: directory, cpus: cpus)
         let connection = try ShimConnection(to: directory)
         try connection.send(.hello)
         let first = try expect(connection, "shim") { if case .shim = $0 { true } else { false } }
-        #expect(first.last == .shim(version: 1, launch: directory.launch, phase: .waiting))
+        #expect(first.first == .shim(version: 2, launch: directory.launch, phase: .waiting))
         return (directory, connection)
+    }
+
+    func create(_ service: String, _ configuration: LaunchConfiguration) throws -> LaunchDirectory {
+        next += 1
+        let directory = try LaunchDirectory.create(
+            runDirectory: runDirectory, service: service, launch: "t\(getpid())-\(runDirectory.utf8.suffix(6).map { "\($0)" }.joined())-\(next)",
+            configuration: configuration)
+        launches.append(directory)
+        return directory
     }
 
     /// Up to a worker that runs.
@@ -98,12 +110,30 @@ final class ShimFixture {
         String(decoding: try Files.read("\(runDirectory)/\(name)", limit: 1 << 20), as: UTF8.self)
     }
 
-    /// Every process that still carries the launch's environment.
+    /// Every process that still carries the launch's environment: another way of looking than the shim's.
     func left(of directory: LaunchDirectory) throws -> [Int32] {
-        try Processes.all(withEnvironment: "TRADING_LAUNCH=\(directory.launch)").filter { pid in
-            try ProcessStat.read(pid: pid).map { !$0.isZombie } ?? false
+        let entry = Array("TRADING_LAUNCH=\(directory.launch)".utf8)
+        return try Files.list("/proc").compactMap { Int32($0) }.filter { pid in
+            guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { return false }
+            do {
+                return try Files.read("/proc/\(pid)/environ", limit: 4 << 20).split(separator: 0).contains { $0.elementsEqual(entry) }
+            } catch is LinuxError { return false }
         }
     }
+
+    /// Waits for something to come true; fails the test, saying what, when it doesn't.
+    func expectSoon(_ what: String, within: Duration = patience, at location: SourceLocation = #_sourceLocation, _ condition: () throws -> Bool) throws {
+        let deadline = Clock.boottime() + within
+        while try !condition() {
+            try #require(Clock.boottime() < deadline, "not within \(within): \(what)", sourceLocation: location)
+            poll(nil, 0, 2)
+        }
+    }
+
+    /// A cgroup of version 2 for launches; nil where this user may not make one.
+    static let cgroups: Cgroup.Place? = { do { return try Cgroup.place() } catch { return nil } }()
+
+    static let isRoot = geteuid() == 0
 
     private func finish(_ launch: LaunchDirectory) {
         do {

@@ -21,8 +21,9 @@ import Testing
     func garbage() throws {
         let (directory, connection, worker) = try fixture.launch("feed", "exec sleep 1000")
         for line in [
-            "", " ", "hello", "hello 2", "hello 1 2", "go", "go a b", "kill", "signal a", "signal a 0", "signal a 65", "signal b nine",
-            "signal c -9", "signal d 99999999999999999999", "go \u{1}", "kill x y z", String(repeating: "a", count: 4_000), "kill\u{0}a",
+            "", " ", "hello", "hello 3", "hello 1 2", "go", "go a b", "kill", "signal a", "signal a 0", "signal a 65", "signal b nine",
+            "signal c -9", "signal d 99999999999999999999", "go \u{1}", "kill x y z", String(repeating: "a", count: 4_000),
+            String(repeating: "b", count: 4_095), "kill\u{0}a",
             "signal \(String(repeating: "i", count: 65)) 9", "kill k \(String(repeating: "l", count: 129))", "\u{ff}\u{fe}",
         ] {
             let client = try ShimConnection(to: directory)
@@ -64,17 +65,17 @@ import Testing
         let script =
             Self.notify + """
                 notify 'READY=1
-                STATUS=100% there' X_PRODUCED=1 X_PRODUCED=2 EXTEND_TIMEOUT_USEC=5000000 MAINPID=1 'bad key=1' STOPPING=1
+                STATUS=100% there' X_PRODUCED=1 X_PRODUCED=2 EXTEND_TIMEOUT_USEC=5000000 MAINPID=1 BARRIER=1 FDNAME=x FDPOLL=0 'bad key=1' STOPPING=1
                 exec perl -MSocket -e 'socket(S, AF_UNIX, SOCK_DGRAM, 0); ($n = $ENV{NOTIFY_SOCKET}) =~ s/^@/\\0/; \
                 send(S, "X_PRODUCED=1234567", 0, pack_sockaddr_un($n)); exit 0'
                 """
         let (directory, connection, _) = try fixture.launch("feed", script)
         let messages = try fixture.expectGone(connection)
         let said = messages.compactMap { if case .notify(let key, let value) = $0 { "\(key)=\(value)" } else { nil } }
+        // A counter's second value within 100 ms is held back, and overtaken by the last one. PID 1 is none of the tree.
         #expect(
             said == [
-                "READY=1", "STATUS=100% there", "X_PRODUCED=1", "X_PRODUCED=2", "EXTEND_TIMEOUT_USEC=5000000", "STOPPING=1",
-                "X_PRODUCED=1234567",
+                "READY=1", "STATUS=100% there", "X_PRODUCED=1", "EXTEND_TIMEOUT_USEC=5000000", "STOPPING=1", "X_PRODUCED=1234567",
             ])
         let exit = try #require(try directory.exit)
         #expect(exit.saidReady && exit.saidStopping)
@@ -123,7 +124,7 @@ import Testing
         // More than any socket buffer holds, with blocking sends.
         let script = """
             exec perl -MSocket -e 'socket(S, AF_UNIX, SOCK_DGRAM, 0); ($n = $ENV{NOTIFY_SOCKET}) =~ s/^@/\\0/; \
-            for (1..5000) { send(S, "X_COUNT=$_\\nSTATUS=" . ("s" x 400), 0, pack_sockaddr_un($n)) or die } exit 0'
+            for (1..5000) { send(S, "X_COUNT=$_\\nERRNO=$_" . ("s" x 400), 0, pack_sockaddr_un($n)) or die } exit 0'
             """
         let (directory, slow) = try fixture.spawn("feed", script)
         let other = try ShimConnection(to: directory)

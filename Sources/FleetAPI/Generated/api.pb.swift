@@ -920,6 +920,12 @@ package nonisolated struct APIWorkerProof: @unchecked Sendable {
     set {_uniqueStorage()._host = newValue}
   }
 
+  /// what was looked at after its end; a later look replaces an earlier one
+  package var checks: [FleetWire.WireCheck] {
+    get {_storage._checks}
+    set {_uniqueStorage()._checks = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2686,7 +2692,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerProof"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}tier\0\u{3}tree_empty\0\u{1}killed\0\u{1}held\0\u{1}exit\0\u{3}signalled_unix_us\0\u{3}gone_unix_us\0\u{1}snapshot\0\u{1}records\0\u{1}host\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}tier\0\u{3}tree_empty\0\u{1}killed\0\u{1}held\0\u{1}exit\0\u{3}signalled_unix_us\0\u{3}gone_unix_us\0\u{1}snapshot\0\u{1}records\0\u{1}host\0\u{1}checks\0")
 
   fileprivate class _StorageClass {
     var _worker: String = String()
@@ -2700,6 +2706,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _snapshot: FleetWire.WireWorkerSnapshot? = nil
     var _records: [FleetWire.WireRecordCitation] = []
     var _host: String = String()
+    var _checks: [FleetWire.WireCheck] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2721,6 +2728,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _snapshot = source._snapshot
       _records = source._records
       _host = source._host
+      _checks = source._checks
     }
   }
 
@@ -2750,6 +2758,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 9: try { try decoder.decodeSingularMessageField(value: &_storage._snapshot) }()
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._records) }()
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._checks) }()
         default: break
         }
       }
@@ -2795,6 +2804,9 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._host.isEmpty {
         try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 11)
       }
+      if !_storage._checks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._checks, fieldNumber: 12)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2815,6 +2827,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._snapshot != rhs_storage._snapshot {return false}
         if _storage._records != rhs_storage._records {return false}
         if _storage._host != rhs_storage._host {return false}
+        if _storage._checks != rhs_storage._checks {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -37,7 +37,11 @@ extension ServiceSpec {
         }
         func sub(_ action: ActionSpec?) -> ActionSpec? {
             guard var action else { return nil }
-            if case .http(let method, let url) = action.how { action.how = .http(method: method, url: sub(url)) }
+            switch action.how {
+            case .signal: break
+            case .http(let method, let url): action.how = .http(method: method, url: sub(url))
+            case .exec(let argv): action.how = .exec(argv.map(sub))
+            }
             if case .http(let probe) = action.done { action.done = .http(sub(probe)) }
             return action
         }
@@ -60,6 +64,22 @@ extension ServiceSpec {
             var counter = counter
             if case .http(let probe) = counter.how { counter.how = .http(sub(probe)) }
             return counter
+        }
+        copy.execution.writable = execution.writable.map(sub)
+        copy.execution.freeSpace = Dictionary(execution.freeSpace.map { (sub($0.key), $0.value) }, uniquingKeysWith: Swift.max)
+        copy.release.lockFiles = release.lockFiles.map(sub)
+        copy.release.pidFile = release.pidFile.map(sub)
+        copy.release.markerFile = release.markerFile.map(sub)
+        copy.release.hugepageMount = release.hugepageMount.map(sub)
+        copy.release.hugepageKeeps = release.hugepageKeeps.map(sub)
+        copy.health = health.map { health in
+            var health = health
+            switch health.how {
+            case .http(let probe): health.how = .http(sub(probe))
+            case .exec(let argv): health.how = .exec(argv.map(sub))
+            case .tcp: break
+            }
+            return health
         }
         return copy
     }

@@ -12,8 +12,8 @@ extension WorkerMachine {
         case launchFailed(String)
         /// READY=1
         case readySaid
-        /// EXTEND_TIMEOUT_USEC
-        case extensionSaid(Duration)
+        /// EXTEND_TIMEOUT_USEC; `words` is what it says of itself meanwhile (`flightWords`).
+        case extensionSaid(Duration, words: String = "")
         /// Any `KEY=VALUE` of the notify socket.
         case notified(String)
         /// The action's signal or call went out; `problem` says why not.
@@ -25,7 +25,24 @@ extension WorkerMachine {
         /// A live launch of an earlier agent was found.
         case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool)
         /// A launch of an earlier agent was found to have ended meanwhile.
-        case foundGone(WorkerExit, wasStopping: Bool)
+        case foundGone(LaunchID, WorkerExit, wasStopping: Bool)
+        /// What the launch has left was looked at. The answer to `verify`, in time or late.
+        case verified(LaunchID, Verification)
+        /// True as often as one likes while it writes its core; `bytes` of it so far, 0 where that is unknown.
+        case dumping(Bool, bytes: UInt64)
+        /// Its shim's clock for WATCHDOG=1 has run out.
+        case watchdogLate
+        case watchdogBack
+        /// `policy.health[index]` was read; `problem` says what is wrong.
+        case healthRead(index: Int, problem: String?)
+        /// MAINPID
+        case mainPIDChanged(Int32)
+        /// RELOADING=1; READY=1 ends it.
+        case reloading(Bool)
+        case lockRequested(Order, Mark)
+        case unlockRequested(Order)
+        /// nil: takes the note away.
+        case remarkRequested(Order, Mark?)
         case latched(String)
         case unlatched
         /// `launch` is the id to use should a restart be due.
@@ -39,6 +56,8 @@ extension WorkerMachine {
         case signal(String)
         case killTree(latch: String?)
         case perform(ActionSpec)
+        /// Look at what the launch has left, and tell `verified`. Only a look: it waits for no record.
+        case verify(LaunchID)
         case answer(Order, Answer)
     }
 

@@ -1,31 +1,50 @@
 /// One worker's life as its agent decides it: the operation slot, the generation, the launch, the stop, the restart policy.
 ///
 /// Duties:
-/// 1. At most one launch exists at a time, and none under a latch.
+/// 1. At most one launch exists at a time, and none under a latch or a lock.
 /// 2. At most one operation holds the slot; a stop supersedes everything but a stop, a resume supersedes a quiesce, and
 ///    only an order to kill supersedes a stop (one arbiter). A repeat of the order in the slot changes nothing.
-/// 3. A stop ends in `stopped` only once the shim has said that the whole tree is gone.
-/// 4. Past its grace a worker is killed or held as declared, never anything else.
+/// 3. A stop by order ends in `stopped` only once the shim has said that the whole tree is gone and what the launch has
+///    left was looked at, or could not be in time.
+/// 4. Past its grace a worker is killed or held as declared, never anything else; one that writes its core is waited for
+///    or cut short as declared.
+/// 5. What ends by itself, or was stopped because it was unhealthy, restarts as its policy says and within its limit.
+/// 6. A lock refuses every verb; only a latch goes through it.
 ///
 /// Events go in with the agent's CLOCK_BOOTTIME, effects come out in order. **Effects after a `.record` wait until that
 /// record is durable**, except `.killTree` with a latch, which waits for nothing (law 7).
+///
+/// By subject: stop, hold and verification in `+Stop`, core dumps in `+Dump`, restarts in `+Restart`, health in `+Health`,
+/// locks and notes in `+Marks`, what an agent before left in `+Past`.
 package struct WorkerMachine: Equatable, Sendable {
     package let worker: WorkerName
     package private(set) var policy: WorkerPolicy
-    package private(set) var phase: Phase = .stopped
+    package internal(set) var phase: Phase = .stopped
     /// The latch that forbids this worker, if one is in force.
     package private(set) var latch: String?
+    package internal(set) var lock: Mark?
+    package internal(set) var remark: Mark?
     package private(set) var slot: Order?
     /// Rises with every accepted order, local or remote.
-    package private(set) var generation: UInt64
+    package internal(set) var generation: UInt64
     /// Starts by restart policy since the last start by an order.
-    package private(set) var restarts = 0
-    package private(set) var quiesced = false
-    package private(set) var lastExit: WorkerExit?
+    package internal(set) var restarts = 0
+    package internal(set) var quiesced = false
+    /// RELOADING=1 was said, and not READY=1 since.
+    package internal(set) var reloading = false
+    package internal(set) var lastExit: WorkerExit?
+    /// The last launch that has ended.
+    package internal(set) var lastLaunch: LaunchID?
+    /// What that launch has left; nil while that is not known.
+    package internal(set) var verification: Verification?
+    /// Of the core so far; 0 where it is unknown.
+    package internal(set) var dumpedBytes: UInt64 = 0
     /// When the current phase began.
     package private(set) var since: BootTime
     /// The launches that count against the restart policy's limit.
-    package private(set) var recentStarts: [BootTime] = []
+    package internal(set) var recentStarts: [BootTime] = []
+    /// How often the restart delay has doubled since the budget was last whole.
+    package internal(set) var backoffStep = 0
 
     package enum Phase: Equatable, Sendable {
         /// No launch exists. Next: launching.
@@ -35,12 +54,16 @@ package struct WorkerMachine: Equatable, Sendable {
         /// The process runs and is not ready; `by` is when its start is called late. Next: running, stopping, killing.
         case starting(LaunchID, pid: Int32, by: BootTime)
         case running(LaunchID, pid: Int32)
-        /// Signalled. `graceEnds` may move up to `limit`. Next: stopped, killing, held.
+        /// Signalled. `graceEnds` may move up to `limit`. Next: verifying, killing, held.
         case stopping(LaunchID, pid: Int32, graceEnds: BootTime, limit: BootTime)
-        /// Outlived its grace; a person decides. Next: stopping, killing, running (released), stopped (it ended by itself).
+        /// It writes its core and still holds its sockets. Next: verifying, killing, or where it was before.
+        case dumping(LaunchID, pid: Int32)
+        /// Outlived its grace; a person decides. Next: stopping, killing, running (released), verifying (it ended by itself).
         case held(LaunchID, pid: Int32)
-        /// SIGKILL went out; `lateAt` is when its absence is called late. Next: stopped.
+        /// SIGKILL went out; `lateAt` is when its absence is called late. Next: verifying.
         case killing(LaunchID, pid: Int32, lateAt: BootTime)
+        /// The whole tree is gone and a stop in the slot waits to hear what it left, until `by`. Next: stopped.
+        case verifying(LaunchID, by: BootTime)
         /// Ended by itself; restarts at `until`. Next: launching, stopped.
         case backoff(until: BootTime)
         /// Could not be launched or reached its start limit; only an order starts it again.
@@ -51,16 +74,40 @@ package struct WorkerMachine: Equatable, Sendable {
     package static let killLateAfter: Duration = .seconds(10)
     /// How long a shim may take to say that the worker runs.
     package static let launchBound: Duration = .seconds(15)
+    /// How long a stop waits to hear what was left.
+    package static let verifyBound: Duration = .seconds(5)
+    /// A worker may extend its time with every breath; its records may not fill the journal.
+    static let extendedRecordEvery: Duration = .seconds(5)
+    /// Changes of the main process that are recorded per launch; more than that is a worker gone wild.
+    private static let mainPIDRecordsMax = 16
 
-    private var killedThisStop = false
-    private var heldThisStop = false
-    private var launchBy: BootTime?
-    private var actionBy: BootTime?
-    private var lateSaid = false
+    // Of the stop under way, or the last one.
+    var killedThisStop = false
+    var heldThisStop = false
+    /// Why it is being stopped without an order.
+    var ownStop: String?
+
+    var launchBy: BootTime?
+    var actionBy: BootTime?
+    var lateSaid = false
     /// A latch or an order has doomed the launch before its process was seen: it is killed as soon as it is.
-    private var doomed = false
+    var doomed = false
     /// READY=1 came before the word that the process runs.
     private var readyEarly = false
+    var readySince: BootTime?
+    /// STOPPING=1: from then on its watchdog and its health don't count.
+    private(set) var saidStopping = false
+    private var mainPIDRecords = 0
+    var extendedAt: BootTime?
+    var checks = Health()
+
+    // While it dumps core.
+    var dumpedFrom: Phase = .stopped
+    var dumpLateAt: BootTime?
+    var dumpRecorded = false
+
+    /// The launch that `verify` was asked for, until it is answered or the next launch begins.
+    var verifying: LaunchID?
 
     package init(worker: WorkerName, policy: WorkerPolicy, generation: UInt64 = 0, restarts: Int = 0, lastExit: WorkerExit? = nil, now: BootTime) {
         self.worker = worker
@@ -81,17 +128,27 @@ package struct WorkerMachine: Equatable, Sendable {
         case .resumeRequested(let order): act(order, policy.resume, begin: .workerResume, now)
         case .holdWaitRequested(let order, let time): holdWait(order, time, now)
         case .holdReleaseRequested(let order, let kill): holdRelease(order, kill: kill, now)
+        case .lockRequested(let order, let mark): lock(order, mark, now)
+        case .unlockRequested(let order): unlock(order, now)
+        case .remarkRequested(let order, let mark): remark(order, mark)
         case .processStarted(let pid): processStarted(pid, now)
         case .launchFailed(let why): launchFailed(why, now)
         case .readySaid: ready(now)
-        case .extensionSaid(let time): extend(time, now)
+        case .reloading(let isReloading): reloading(isReloading)
+        case .extensionSaid(let time, let words): extend(time, words, now)
         case .notified(let text): notified(text, now)
+        case .mainPIDChanged(let pid): mainPIDChanged(pid)
+        case .watchdogLate: watchdogLate(nil, now)
+        case .watchdogBack: watchdogBack(now)
+        case .healthRead(let index, let problem): healthRead(index, problem, now)
+        case .dumping(let isDumping, let bytes): dumping(isDumping, bytes, now)
         case .actionSent(let problem): actionSent(problem, now)
         case .actionShown: actionShown(now)
         case .gone(let exit): gone(exit, now)
+        case .verified(let launch, let verification): verified(launch, verification, now)
         case .adopted(let launch, let pid, let ready, let stopping, let quiesced):
             adopted(launch, pid, ready: ready, stopping: stopping, quiesced: quiesced, now)
-        case .foundGone(let exit, let wasStopping): foundGone(exit, wasStopping: wasStopping, now)
+        case .foundGone(let launch, let exit, let wasStopping): foundGone(launch, exit, wasStopping: wasStopping, now)
         case .latched(let id): latched(id, now)
         case .unlatched: unlatched()
         case .timeReached(let launch): timeReached(launch, now)
@@ -108,7 +165,9 @@ package struct WorkerMachine: Equatable, Sendable {
             case .launching: launchBy
             case .starting(_, _, let by): lateSaid && !readyByDelay ? nil : by
             case .stopping(_, _, let graceEnds, _): graceEnds
+            case .dumping: dumpLateAt
             case .killing(_, _, let lateAt): lateSaid ? nil : lateAt
+            case .verifying(_, let by): by
             case .backoff(let until): until
             case .stopped, .running, .held, .failed: nil
             }
@@ -117,8 +176,8 @@ package struct WorkerMachine: Equatable, Sendable {
 
     package var launch: LaunchID? {
         switch phase {
-        case .launching(let id), .starting(let id, _, _), .running(let id, _), .stopping(let id, _, _, _), .held(let id, _),
-            .killing(let id, _, _):
+        case .launching(let id), .starting(let id, _, _), .running(let id, _), .stopping(let id, _, _, _), .dumping(let id, _), .held(let id, _),
+            .killing(let id, _, _), .verifying(let id, _):
             id
         case .stopped, .backoff, .failed: nil
         }
@@ -126,21 +185,42 @@ package struct WorkerMachine: Equatable, Sendable {
 
     package var pid: Int32? {
         switch phase {
-        case .starting(_, let pid, _), .running(_, let pid), .stopping(_, let pid, _, _), .held(_, let pid), .killing(_, let pid, _): pid
-        case .launching, .stopped, .backoff, .failed: nil
+        case .starting(_, let pid, _), .running(_, let pid), .stopping(_, let pid, _, _), .dumping(_, let pid), .held(_, let pid),
+            .killing(_, let pid, _):
+            pid
+        case .launching, .verifying, .stopped, .backoff, .failed: nil
         }
     }
 
-    private var readyByDelay: Bool { if case .delay = policy.ready { true } else { false } }
-
-    // MARK: Orders
-
-    /// Checks generation and slot for a mutating order; an effect list means it was refused.
-    private func refusal(_ order: Order, superseding: Bool = false) -> [Effect]? {
-        if let slot, !order.operation.isEmpty, slot.operation == order.operation {
-            if case .held = phase { return [.answer(slot, heldProgress)] }
-            return []
+    package var phaseWord: String {
+        switch phase {
+        case .stopped: "stopped"
+        case .launching, .starting: "starting"
+        case .running: "running"
+        case .stopping: "stopping"
+        case .dumping: "dumping core"
+        case .held: "held"
+        case .killing: "being killed"
+        case .verifying: "being verified"
+        case .backoff: "waiting to be restarted"
+        case .failed: "failed"
         }
+    }
+
+    var readyByDelay: Bool { if case .delay = policy.ready { true } else { false } }
+
+    // MARK: The slot
+
+    /// Checks repeats, lock, generation and slot for a mutating order; an effect list means that nothing is to be done.
+    func refusal(_ order: Order, superseding: Bool = false, locked: Bool = true) -> [Effect]? {
+        if let slot, !order.operation.isEmpty, slot.operation == order.operation {
+            switch phase {
+            case .held: return [.answer(slot, heldProgress)]
+            case .dumping where slot.verb == "stop": return [.answer(slot, dumpingProgress)]
+            default: return []
+            }
+        }
+        if locked, let lockedRefusal { return [.answer(order, lockedRefusal)] }
         if let expected = order.expectedGeneration, expected != generation {
             return [
                 .answer(
@@ -158,7 +238,7 @@ package struct WorkerMachine: Equatable, Sendable {
         return nil
     }
 
-    private mutating func accept(_ order: Order) -> [Effect] {
+    mutating func accept(_ order: Order) -> [Effect] {
         var effects: [Effect] = []
         if let old = slot {
             effects.append(.answer(old, .refused(slug: "superseded", text: "\(old.verb) of \(worker) was superseded by \(order.verb), by \(order.by)")))
@@ -169,17 +249,20 @@ package struct WorkerMachine: Equatable, Sendable {
         return effects
     }
 
-    private mutating func finish(_ answer: Answer) -> [Effect] {
+    mutating func finish(_ answer: Answer) -> [Effect] {
         guard let order = slot else { return [] }
         slot = nil
         return [.answer(order, answer)]
     }
 
-    private mutating func enter(_ next: Phase, _ now: BootTime) {
+    mutating func enter(_ next: Phase, _ now: BootTime) {
         phase = next
         since = now
         lateSaid = false
+        extendedAt = nil
     }
+
+    // MARK: Start
 
     private mutating func start(_ order: Order, _ launch: LaunchID, _ now: BootTime) -> [Effect] {
         if let latch {
@@ -193,127 +276,41 @@ package struct WorkerMachine: Equatable, Sendable {
         switch phase {
         case .running:
             return [.answer(order, .done(killed: false, held: false))]
-        case .starting, .launching, .stopping, .held, .killing:
+        case .starting, .launching, .stopping, .dumping, .held, .killing, .verifying:
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is \(phaseWord). Wait until it is stopped, then start it"))]
         case .stopped, .backoff, .failed:
             let effects = accept(order)
             restarts = 0
             recentStarts = []
+            backoffStep = 0
             return effects + launchNow(launch, .workerStart, now)
         }
     }
 
-    private var heldProgress: Answer {
-        .progress(
-            slug: "hold",
-            text:
-                "\(worker) still runs after its grace and is held, not killed. trading hold wait \(worker) --for 60s, or trading hold release \(worker) --kill --reason …"
-        )
-    }
-
-    private mutating func launchNow(_ launch: LaunchID, _ event: AuditEvent, _ now: BootTime) -> [Effect] {
+    mutating func launchNow(_ launch: LaunchID, _ event: AuditEvent, _ now: BootTime) -> [Effect] {
         enter(.launching(launch), now)
         launchBy = now + Self.launchBound
         quiesced = false
+        reloading = false
+        saidStopping = false
         killedThisStop = false
         heldThisStop = false
+        ownStop = nil
         doomed = false
         readyEarly = false
+        readySince = nil
+        mainPIDRecords = 0
+        dumpedBytes = 0
+        dumpLateAt = nil
+        dumpRecorded = false
+        verification = nil
+        verifying = nil
+        checks.begin()
         recentStarts.append(now)
-        return [.record(event, order: slot, fields: [Field("launch", launch), Field("generation", generation)]), .launch(launch)]
+        var fields = [Field("launch", launch), Field("generation", generation)]
+        if event == .workerRestart { fields += [Field("step", backoffStep), Field("starts", recentStarts.count)] }
+        return [.record(event, order: slot, fields: fields), .launch(launch)]
     }
-
-    private mutating func stop(_ order: Order, killNow: Bool, _ now: BootTime) -> [Effect] {
-        if let refused = refusal(order, superseding: true) { return refused }
-        if let slot, slot.verb == "stop", !killNow || killedThisStop {
-            let then: String =
-                if case .held = phase { "It is held: trading hold wait \(worker), or trading hold release \(worker)" } else { "It goes on by itself" }
-            return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: stop by \(slot.by). \(then)"))]
-        }
-        var effects = accept(order)
-        switch phase {
-        case .stopped, .backoff, .failed:
-            enter(.stopped, now)
-            effects.append(.record(.workerStop, order: order, fields: [Field("already", "stopped")]))
-            return effects + finish(.done(killed: false, held: false))
-        case .launching:
-            // The stop begins as soon as the shim says what runs, or ends with the launch.
-            guard killNow else { return effects }
-            doomed = true
-            killedThisStop = true
-            return effects + [.record(.workerKill, order: order, fields: [Field("why", "ordered"), Field("level", "warning")]), .killTree(latch: nil)]
-        case .starting(let launch, let pid, _), .running(let launch, let pid), .held(let launch, let pid):
-            return effects + (killNow ? kill(launch, pid, "ordered", now) : beginStop(launch, pid, now))
-        case .stopping(let launch, let pid, _, _):
-            return effects + (killNow ? kill(launch, pid, "ordered", now) : [])
-        case .killing(let launch, let pid, _):
-            return effects + kill(launch, pid, "still there", now)
-        }
-    }
-
-    private mutating func beginStop(_ launch: LaunchID, _ pid: Int32, _ now: BootTime) -> [Effect] {
-        killedThisStop = false
-        heldThisStop = false
-        enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + max(policy.stop.grace, policy.stop.extendTo)), now)
-        return [
-            .record(.workerSignal, order: slot, fields: [Field("signal", policy.stop.signal), Field("pid", pid), Field("grace", policy.stop.grace.words)]),
-            .signal(policy.stop.signal),
-        ]
-    }
-
-    private mutating func kill(_ launch: LaunchID, _ pid: Int32, _ why: String, _ now: BootTime) -> [Effect] {
-        killedThisStop = true
-        enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
-        return [.record(.workerKill, order: slot, fields: [Field("pid", pid), Field("why", why), Field("level", "warning")]), .killTree(latch: nil)]
-    }
-
-    private mutating func act(_ order: Order, _ action: ActionSpec?, begin: AuditEvent, _ now: BootTime) -> [Effect] {
-        if let refused = refusal(order, superseding: order.verb == "resume" && slot?.verb == "quiesce") { return refused }
-        guard let action else {
-            return [.answer(order, .refused(slug: "no-\(order.verb)", text: "\(worker) declares no \(order.verb) in the inventory"))]
-        }
-        guard case .running = phase else {
-            return [.answer(order, .refused(slug: "not-running", text: "\(worker) is \(phaseWord), not running: nothing to \(order.verb)"))]
-        }
-        let effects = accept(order)
-        actionBy = now + action.within
-        return effects + [.record(begin, order: order, fields: []), .perform(action)]
-    }
-
-    /// Held, or given more time after it was: a person may think again in between.
-    private var heldLaunch: (LaunchID, Int32)? {
-        switch phase {
-        case .held(let launch, let pid): (launch, pid)
-        case .stopping(let launch, let pid, _, _) where heldThisStop: (launch, pid)
-        default: nil
-        }
-    }
-
-    private mutating func holdWait(_ order: Order, _ time: Duration, _ now: BootTime) -> [Effect] {
-        guard let (launch, pid) = heldLaunch else {
-            return [.answer(order, .refused(slug: "not-held", text: "\(worker) is \(phaseWord), not held"))]
-        }
-        let ends = now + max(.zero, time)
-        enter(.stopping(launch, pid: pid, graceEnds: ends, limit: ends), now)
-        return [.record(.holdWait, order: order, fields: [Field("for", time.words)]), .answer(order, .done(killed: false, held: true))]
-    }
-
-    private mutating func holdRelease(_ order: Order, kill killIt: Bool, _ now: BootTime) -> [Effect] {
-        guard let (launch, pid) = heldLaunch else {
-            return [.answer(order, .refused(slug: "not-held", text: "\(worker) is \(phaseWord), not held"))]
-        }
-        generation += 1
-        var effects: [Effect] = [.record(.holdRelease, order: order, fields: [Field("kill", killIt)])]
-        if killIt {
-            effects += kill(launch, pid, "hold released by \(order.by)", now)
-        } else {
-            enter(.running(launch, pid: pid), now)
-            effects += finish(.failed(slug: "hold-released", text: "\(worker) was released from its hold by \(order.by) and left running"))
-        }
-        return effects + [.answer(order, .done(killed: killIt, held: true))]
-    }
-
-    // MARK: What the worker does
 
     private mutating func processStarted(_ pid: Int32, _ now: BootTime) -> [Effect] {
         guard case .launching(let launch) = phase else { return [] }
@@ -328,26 +325,18 @@ package struct WorkerMachine: Equatable, Sendable {
                 .killTree(latch: nil),
             ]
         }
-        let within: Duration =
-            switch policy.ready {
-            case .notify(let within): within;
-            case .delay(let delay): delay
-            }
-        enter(.starting(launch, pid: pid, by: now + within), now)
+        enter(.starting(launch, pid: pid, by: now + policy.readyWithin), now)
         if slot?.verb == "stop" { return effects + beginStop(launch, pid, now) }
         if readyEarly { effects += ready(now) }
         return effects
     }
 
-    private func emergencyKill(_ pid: Int32, _ latch: String) -> Effect {
-        .record(.emergencyKill, order: nil, fields: [Field("pid", pid), Field("latch", latch)])
-    }
-
     private mutating func launchFailed(_ why: String, _ now: BootTime) -> [Effect] {
         guard case .launching = phase else { return [] }
         launchBy = nil
-        let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why)])]
-        if slot?.verb == "stop" || latch != nil || doomed {
+        let isEnd = slot?.verb == "stop" || latch != nil || doomed
+        let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why), Field("next", isEnd ? "stopped" : "failed")])]
+        if isEnd {
             enter(.stopped, now)
             return effects + finish(.done(killed: killedThisStop, held: false))
         }
@@ -355,23 +344,35 @@ package struct WorkerMachine: Equatable, Sendable {
         return effects + finish(.failed(slug: "launch-failed", text: why))
     }
 
+    // MARK: What the worker says
+
     private mutating func ready(_ now: BootTime) -> [Effect] {
+        reloading = false
         if case .launching = phase { readyEarly = true }
         guard case .starting(let launch, let pid, _) = phase else { return [] }
         let took = now - since
+        readySince = now
         enter(.running(launch, pid: pid), now)
         let effects: [Effect] = [.record(.workerReady, order: slot, fields: [Field("pid", pid), Field("took", took.words)])]
-        return slot?.verb == "start" ? effects + finish(.done(killed: false, held: false)) : effects
+        return effects + (slot?.verb == "start" ? finish(.done(killed: false, held: false)) : []) + judge(now)
     }
 
-    private mutating func extend(_ time: Duration, _ now: BootTime) -> [Effect] {
-        guard case .stopping(let launch, let pid, let graceEnds, let limit) = phase else { return [] }
-        phase = .stopping(launch, pid: pid, graceEnds: max(graceEnds, min(now + max(.zero, time), limit)), limit: limit)
+    private mutating func reloading(_ isReloading: Bool) -> [Effect] {
+        guard case .running = phase else { return [] }
+        reloading = isReloading
         return []
     }
 
     private mutating func notified(_ text: String, _ now: BootTime) -> [Effect] {
-        if text == "READY=1" { return ready(now) }
+        switch text {
+        case "READY=1": return ready(now)
+        case "RELOADING=1": return reloading(true)
+        case "WATCHDOG=trigger": return watchdogLate("WATCHDOG=trigger", now)
+        case "STOPPING=1":
+            if pid != nil { saidStopping = true }
+            return []
+        default: break
+        }
         if let order = slot, let action = action(of: order) {
             if case .notify(text) = action.done { return actionShown(now) }
             return []
@@ -381,6 +382,30 @@ package struct WorkerMachine: Equatable, Sendable {
         if case .notify(text)? = policy.quiesce?.done { quiesced = true }
         if case .notify(text)? = policy.resume?.done { quiesced = false }
         return []
+    }
+
+    private mutating func mainPIDChanged(_ new: Int32) -> [Effect] {
+        guard let old = pid, new > 0, new != old, let launch else { return [] }
+        phase = phase.with(pid: new)
+        dumpedFrom = dumpedFrom.with(pid: new)
+        mainPIDRecords = min(mainPIDRecords + 1, Self.mainPIDRecordsMax + 1)
+        if mainPIDRecords > Self.mainPIDRecordsMax { return [] }
+        return [.record(.workerLaunched, order: nil, fields: [Field("pid", new), Field("launch", launch), Field("was", old)])]
+    }
+
+    // MARK: Quiesce and resume
+
+    private mutating func act(_ order: Order, _ action: ActionSpec?, begin: AuditEvent, _ now: BootTime) -> [Effect] {
+        if let refused = refusal(order, superseding: order.verb == "resume" && slot?.verb == "quiesce") { return refused }
+        guard let action else {
+            return [.answer(order, .refused(slug: "no-\(order.verb)", text: "\(worker) declares no \(order.verb) in the inventory"))]
+        }
+        guard case .running = phase else {
+            return [.answer(order, .refused(slug: "not-running", text: "\(worker) is \(phaseWord), not running: nothing to \(order.verb)"))]
+        }
+        let effects = accept(order)
+        actionBy = now + action.within
+        return effects + [.record(begin, order: order, fields: []), .perform(action)]
     }
 
     private mutating func actionSent(_ problem: String?, _ now: BootTime) -> [Effect] {
@@ -408,92 +433,10 @@ package struct WorkerMachine: Equatable, Sendable {
         }
     }
 
-    private mutating func gone(_ exit: WorkerExit, _ now: BootTime) -> [Effect] {
-        guard launch != nil else { return [] }  // repeated
-        lastExit = exit
-        actionBy = nil
-        switch phase {
-        case .stopping, .held, .killing:
-            quiesced = false
-            let held = heldThisStop
-            let killed = killedThisStop
-            enter(.stopped, now)
-            let record = Effect.record(.workerStop, order: slot, fields: exit.fields + [Field("killed", killed), Field("held", held)])
-            return [record] + finish(.done(killed: killed, held: held))
-        case .launching, .starting, .running:
-            return endedByItself(exit, now)
-        case .stopped, .backoff, .failed:
-            return []
-        }
-    }
+    // MARK: Latches
 
-    private mutating func endedByItself(_ exit: WorkerExit, _ now: BootTime) -> [Effect] {
-        launchBy = nil
-        var effects: [Effect] = [.record(.workerExit, order: slot, fields: exit.fields)]
-        let wasQuiesced = quiesced
-        quiesced = false
-        if slot?.verb == "stop" {
-            enter(.stopped, now)
-            effects.append(.record(.workerStop, order: slot, fields: exit.fields + [Field("killed", killedThisStop)]))
-            return effects + finish(.done(killed: killedThisStop, held: false))
-        }
-        effects += finish(.failed(slug: "ended", text: "\(worker) ended by itself: \(exit.words). Look at trading logs \(worker.service)"))
-        let wanted = latch == nil && !doomed && !wasQuiesced && (policy.restart.policy == .always || (policy.restart.policy == .onFailure && !exit.isClean))
-        guard wanted else {
-            enter(exit.isClean || latch != nil || doomed ? .stopped : .failed("ended: \(exit.words)"), now)
-            return effects
-        }
-        let windowStart = now + (.zero - policy.restart.limitWithin)
-        recentStarts.removeAll { $0 < windowStart }
-        guard recentStarts.count < max(1, policy.restart.limitStarts) else {
-            let why = "ended \(recentStarts.count) times in \(policy.restart.limitWithin.words) and will not be restarted; last: \(exit.words)"
-            enter(.failed(why), now)
-            return effects + [.record(.workerFailed, order: nil, fields: [Field("why", why)])]
-        }
-        enter(.backoff(until: now + policy.restart.delay), now)
-        return effects
-    }
-
-    // MARK: Adoption, latches, time
-
-    private mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
-        guard self.launch == nil else { return [] }  // repeated
-        self.quiesced = quiesced
-        recentStarts = [now]
-        killedThisStop = false
-        heldThisStop = false
-        let record = Effect.record(.workerAdopted, order: nil, fields: [Field("pid", pid), Field("launch", launch)])
-        if let latch {
-            killedThisStop = true
-            enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
-            return [.killTree(latch: latch), record, emergencyKill(pid, latch)]
-        }
-        if stopping {
-            enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + max(policy.stop.grace, policy.stop.extendTo)), now)
-        } else if ready {
-            enter(.running(launch, pid: pid), now)
-        } else {
-            let within: Duration =
-                switch policy.ready {
-                case .notify(let within): within;
-                case .delay(let delay): delay
-                }
-            enter(.starting(launch, pid: pid, by: now + within), now)
-        }
-        return [record]
-    }
-
-    private mutating func foundGone(_ exit: WorkerExit, wasStopping: Bool, _ now: BootTime) -> [Effect] {
-        guard case .stopped = phase else { return [] }  // repeated
-        lastExit = exit
-        if wasStopping || exit.killedByLatch != nil {
-            enter(.stopped, now)
-            return [.record(.workerStop, order: nil, fields: exit.fields + [Field("found", "after the agent's restart")])]
-        }
-        recentStarts = [now]
-        doomed = false
-        killedThisStop = false
-        return endedByItself(exit, now)
+    func emergencyKill(_ pid: Int32, _ latch: String) -> Effect {
+        .record(.emergencyKill, order: nil, fields: [Field("pid", pid), Field("latch", latch)])
     }
 
     private mutating func latched(_ id: String, _ now: BootTime) -> [Effect] {
@@ -504,9 +447,11 @@ package struct WorkerMachine: Equatable, Sendable {
         }
         latch = id
         actionBy = nil
+        ownStop = nil
         var effects: [Effect] = []
         switch phase {
-        case .starting(let launch, let pid, _), .running(let launch, let pid), .stopping(let launch, let pid, _, _), .held(let launch, let pid):
+        case .starting(let launch, let pid, _), .running(let launch, let pid), .stopping(let launch, let pid, _, _), .dumping(let launch, let pid),
+            .held(let launch, let pid):
             killedThisStop = true
             enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
             effects = [.killTree(latch: id), emergencyKill(pid, id)]
@@ -515,8 +460,11 @@ package struct WorkerMachine: Equatable, Sendable {
             // What the shim may have begun meanwhile dies even if the latch is released before it is heard of.
             doomed = true
             effects = [.killTree(latch: id)]
-        case .backoff: enter(.stopped, now)
-        case .stopped, .failed: break
+        case .backoff:
+            enter(.stopped, now)
+            // An agent that starts again must not find a restart still due.
+            effects = [.record(.workerStop, order: nil, fields: [Field("already", "stopped"), Field("latch", id), Field("why", "not restarted")])]
+        case .stopped, .verifying, .failed: break
         }
         if let order = slot, order.verb != "stop" {
             slot = nil
@@ -531,9 +479,13 @@ package struct WorkerMachine: Equatable, Sendable {
     }
 
     private mutating func policyChanged(_ new: WorkerPolicy) -> [Effect] {
+        // What was read counts for the check that it was read of.
+        if new.health != policy.health { checks.readings = [:] }
         policy = new
         return []
     }
+
+    // MARK: Time
 
     private mutating func timeReached(_ launch: LaunchID, _ now: BootTime) -> [Effect] {
         var effects: [Effect] = []
@@ -546,14 +498,7 @@ package struct WorkerMachine: Equatable, Sendable {
         }
         guard let due = deadline, now >= due else { return effects }
         switch phase {
-        case .launching:
-            effects += [.record(.workerKill, order: slot, fields: [Field("why", "its launch is late"), Field("level", "warning")]), .killTree(latch: nil)]
-            let why = "the shim of \(worker) did not report within \(Self.launchBound.words)"
-            if slot?.verb == "stop" {
-                // Nothing has shown that nothing runs: the stop has not succeeded.
-                effects += finish(.failed(slug: "launch-unresolved", text: "\(why): whether it runs is not known. Look at trading status and stop it again"))
-            }
-            return effects + launchFailed(why, now)
+        case .launching(let id): return effects + launchLate(id, now)
         case .starting:
             if readyByDelay { return effects + ready(now) }
             lateSaid = true
@@ -563,15 +508,8 @@ package struct WorkerMachine: Equatable, Sendable {
                     .failed(
                         slug: "not-ready",
                         text: "\(worker) runs but has not said READY=1 in time. It was left running: trading logs \(worker.service), trading stop \(worker)"))
-        case .stopping(let id, let pid, _, _):
-            guard policy.stop.then == .hold else { return effects + kill(id, pid, "still there at the end of its grace", now) }
-            heldThisStop = true
-            enter(.held(id, pid: pid), now)
-            effects.append(.record(.workerHold, order: slot, fields: [Field("pid", pid)]))
-            if let slot {
-                effects.append(.answer(slot, heldProgress))
-            }
-            return effects
+        case .stopping(let id, let pid, _, _): return effects + graceOver(id, pid, now)
+        case .dumping: return effects + dumpLate(now)
         case .killing:
             lateSaid = true
             return effects
@@ -581,24 +519,37 @@ package struct WorkerMachine: Equatable, Sendable {
                         text:
                             "\(worker) is still there \(Self.killLateAfter.words) after SIGKILL: it sleeps uninterruptibly or dumps core. It goes by itself or with the host"
                     ))
-        case .backoff:
-            guard latch == nil else { return effects }
-            restarts += 1
-            return effects + launchNow(launch, .workerRestart, now)
+        case .verifying(let id, _): return effects + verificationLate(id, now)
+        case .backoff: return effects + restart(launch, now)
         case .stopped, .running, .held, .failed: return effects
         }
     }
 
-    private var phaseWord: String {
-        switch phase {
-        case .stopped: "stopped"
-        case .launching, .starting: "starting"
-        case .running: "running"
-        case .stopping: "stopping"
-        case .held: "held"
-        case .killing: "being killed"
-        case .backoff: "waiting to be restarted"
-        case .failed: "failed"
+    private mutating func launchLate(_ launch: LaunchID, _ now: BootTime) -> [Effect] {
+        var effects: [Effect] = [
+            .record(.workerKill, order: slot, fields: [Field("why", "its launch is late"), Field("level", "warning")]), .killTree(latch: nil),
+        ]
+        let why = "the shim of \(worker) did not report within \(Self.launchBound.words)"
+        if slot?.verb == "stop" {
+            // Nothing has shown that nothing runs: the stop has not succeeded, and the next one looks.
+            effects += finish(.failed(slug: "launch-unresolved", text: "\(why): whether it runs is not known. Look at trading status and stop it again"))
+        }
+        lastLaunch = launch
+        return effects + launchFailed(why, now)
+    }
+}
+
+extension WorkerMachine.Phase {
+    /// The same with another main process.
+    func with(pid new: Int32) -> Self {
+        switch self {
+        case .starting(let launch, _, let by): .starting(launch, pid: new, by: by)
+        case .running(let launch, _): .running(launch, pid: new)
+        case .stopping(let launch, _, let graceEnds, let limit): .stopping(launch, pid: new, graceEnds: graceEnds, limit: limit)
+        case .dumping(let launch, _): .dumping(launch, pid: new)
+        case .held(let launch, _): .held(launch, pid: new)
+        case .killing(let launch, _, let lateAt): .killing(launch, pid: new, lateAt: lateAt)
+        case .stopped, .launching, .verifying, .backoff, .failed: self
         }
     }
 }

@@ -5,16 +5,30 @@ package struct WorkerPolicy: Equatable, Sendable {
     package var quiesce: ActionSpec?
     package var resume: ActionSpec?
     package var restart: RestartSpec
+    package var release: ReleaseSpec
+    package var health: [HealthSpec]
+    /// How long it may be silent; for words only: its shim keeps the time.
+    package var watchdog: Duration?
 
     package init(
         ready: ReadySpec = .delay(.zero), stop: StopSpec = StopSpec(), quiesce: ActionSpec? = nil, resume: ActionSpec? = nil,
-        restart: RestartSpec = RestartSpec()
+        restart: RestartSpec = RestartSpec(), release: ReleaseSpec = ReleaseSpec(), health: [HealthSpec] = [], watchdog: Duration? = nil
     ) {
         self.ready = ready
         self.stop = stop
         self.quiesce = quiesce
         self.resume = resume
         self.restart = restart
+        self.release = release
+        self.health = health
+        self.watchdog = watchdog
+    }
+
+    var readyWithin: Duration {
+        switch ready {
+        case .notify(let within): within
+        case .delay(let delay): delay
+        }
     }
 }
 
@@ -28,7 +42,7 @@ package struct LaunchID: Name {
 package struct Order: Equatable, Sendable {
     /// Unique per operation: a repeat of the same id is the same order.
     package var operation: String
-    /// start, stop, quiesce, resume, hold
+    /// start, stop, quiesce, resume, hold, lock, unlock, note
     package var verb: String
     package var by: String
     package var reason: String

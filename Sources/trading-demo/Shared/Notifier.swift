@@ -5,6 +5,9 @@ import Glibc
 ///
 /// The socket never blocks the worker: a datagram that finds the queue full is dropped, and the next one carries
 /// everything again. Only what may not be lost (`ready`, `changed`, `final`) waits, for at most a second.
+///
+/// Where the supervisor wants a watchdog (sd_watchdog_enabled(3)), what `tell` says carries WATCHDOG=1: a worker's loop calls
+/// it once a turn and nothing else does, so a loop that hangs falls silent.
 final class Notifier {
     /// Half of what the contract demands, so one lost datagram doesn't break it.
     static let interval = Duration.milliseconds(500)
@@ -15,6 +18,8 @@ final class Notifier {
     var status = "starting"
 
     private let path: String?
+    private let watchdog: Bool
+    private let interval: Duration
     private var descriptor: Int32 = -1
     private var values: [(key: String, value: String)] = []
     private var isReady = false
@@ -27,6 +32,10 @@ final class Notifier {
                 "NOTIFY_SOCKET is longer than \(Self.pathLimit - 1) bytes: the supervisor can't be told anything")
         }
         path = named.isEmpty || named.utf8.count >= Self.pathLimit ? nil : named
+        let within = Self.watchdogMicroseconds()
+        watchdog = within != nil
+        // Three in each period: two may be lost.
+        interval = min(Self.interval, within.map { .microseconds($0 / 3) } ?? Self.interval)
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -46,7 +55,14 @@ final class Notifier {
     /// Says everything once its interval is over.
     func tell() {
         guard Deadline.now >= nextDue else { return }
-        send([], waiting: false)
+        send(watchdog && isReady ? ["WATCHDOG=1"] : [], waiting: false)
+    }
+
+    /// WATCHDOG_USEC, where it is meant for this process; a child that inherited it is not meant.
+    private static func watchdogMicroseconds() -> Int64? {
+        guard let value = getenv("WATCHDOG_USEC").flatMap({ Int64(String(cString: $0)) }), value > 0 else { return nil }
+        let process = getenv("WATCHDOG_PID").map { String(cString: $0) } ?? ""
+        return process.isEmpty || process == "\(getpid())" ? value : nil
     }
 
     /// Says READY=1, once.
@@ -68,7 +84,7 @@ final class Notifier {
     }
 
     private func send(_ first: [String], waiting: Bool) {
-        nextDue = Deadline(in: Self.interval).nanoseconds
+        nextDue = Deadline(in: interval).nanoseconds
         guard path != nil else { return }
         // A line break would start another assignment.
         let words = String(status.map { $0.isNewline ? " " : $0 })

@@ -1,0 +1,30 @@
+/// One line of a worker's output, or of a file that it writes itself.
+struct LogLine: Equatable, Sendable {
+    let service: String
+    /// Without its newline.
+    let text: [UInt8]
+    let isError: Bool
+    /// Of a file that the worker writes itself; empty: its output.
+    var file = ""
+    /// From its own time stamp or the last one before it, in microseconds since 1970; 0: none is known.
+    var unixMicroseconds: UInt64 = 0
+}
+
+/// What a reader of logs wants to see.
+struct LogFilter: Equatable, Sendable {
+    /// At most so many of the newest that match, of each file.
+    var lines: Int
+    /// Microseconds since 1970; 0: no bound.
+    var since: UInt64 = 0
+    /// Bytes that a line must hold; empty: every line.
+    var text: [UInt8] = []
+
+    func matches(_ line: UnsafeRawBufferPointer) -> Bool {
+        guard let first = text.first else { return true }
+        guard line.count >= text.count else { return false }
+        for start in 0...(line.count - text.count) where line[start] == first {
+            if text.indices.allSatisfy({ line[start + $0] == text[$0] }) { return true }
+        }
+        return false
+    }
+}

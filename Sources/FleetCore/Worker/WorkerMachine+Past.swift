@@ -1,0 +1,115 @@
+extension WorkerMachine {
+    /// What the agent before knew, as its journal tells it. All times are of this boot.
+    package struct Past: Equatable, Sendable {
+        package var generation: UInt64 = 0
+        package var restarts = 0
+        package var lastExit: WorkerExit?
+        /// The last launch that has ended.
+        package var lastLaunch: LaunchID?
+        package var verification: Verification?
+        package var recentStarts: [BootTime] = []
+        package var backoffStep = 0
+        /// Since when the open launch, or the last one, was ready.
+        package var readySince: BootTime?
+        /// A stop of its own because of this was under way, and no order had taken it over.
+        package var unhealthy: String?
+        /// It had ended by itself and was waiting to be restarted.
+        package var restartPending = false
+        /// Only an order starts it again.
+        package var failed: String?
+        package var lock: Mark?
+        package var remark: Mark?
+
+        package init() {}
+    }
+
+    package init(worker: WorkerName, policy: WorkerPolicy, past: Past, now: BootTime) {
+        self.init(
+            worker: worker, policy: policy, generation: past.generation, restarts: past.restarts, lastExit: past.lastExit, now: now)
+        lastLaunch = past.lastLaunch
+        verification = past.verification
+        recentStarts = past.recentStarts
+        backoffStep = past.backoffStep
+        readySince = past.readySince
+        ownStop = past.unhealthy
+        lock = past.lock
+        remark = past.remark
+        if let failed = past.failed {
+            phase = .failed(failed)
+        } else if past.restartPending {
+            phase = lock == nil ? .backoff(until: now + backoff(step: max(0, backoffStep - 1), after: lastLaunch)) : .failed(lockedNotRestarted)
+        }
+    }
+
+    /// The same for whoever goes on with this worker later.
+    package var past: Past {
+        var past = Past()
+        past.generation = generation
+        past.restarts = restarts
+        past.lastExit = lastExit
+        past.lastLaunch = lastLaunch
+        past.verification = verification
+        past.recentStarts = recentStarts
+        past.backoffStep = backoffStep
+        past.readySince = readySince
+        past.unhealthy = ownStop
+        if case .backoff = phase { past.restartPending = true }
+        if case .failed(let why) = phase { past.failed = why }
+        past.lock = lock
+        past.remark = remark
+        return past
+    }
+
+    // MARK: Adoption
+
+    mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
+        guard self.launch == nil else { return [] }  // repeated
+        self.quiesced = quiesced
+        if recentStarts.isEmpty { recentStarts = [now] }
+        killedThisStop = false
+        heldThisStop = false
+        let record = Effect.record(.workerAdopted, order: nil, fields: [Field("pid", pid), Field("launch", launch)])
+        if let latch {
+            ownStop = nil
+            killedThisStop = true
+            enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)
+            return [.killTree(latch: latch), record, emergencyKill(pid, latch)]
+        }
+        if stopping {
+            enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + max(policy.stop.grace, policy.stop.extendTo)), now)
+            return [record]
+        }
+        ownStop = nil
+        if ready {
+            readySince = readySince ?? now
+            enter(.running(launch, pid: pid), now)
+        } else {
+            readySince = nil
+            enter(.starting(launch, pid: pid, by: now + policy.readyWithin), now)
+        }
+        return [record]
+    }
+
+    mutating func foundGone(_ launch: LaunchID, _ exit: WorkerExit, wasStopping: Bool, _ now: BootTime) -> [Effect] {
+        switch phase {
+        case .stopped: break
+        // A restart that was intended, and did happen.
+        case .backoff where lastLaunch != launch: break
+        default: return []  // repeated
+        }
+        lastExit = exit
+        lastLaunch = launch
+        doomed = false
+        killedThisStop = false
+        heldThisStop = false
+        if recentStarts.isEmpty { recentStarts = [exit.at] }
+        let unhealthy = ownStop
+        ownStop = nil
+        let found = Field("found", "after the agent's restart")
+        if exit.killedByLatch != nil || (wasStopping && unhealthy == nil) {
+            enter(.stopped, now)
+            return look(at: launch) + [.record(.workerStop, order: nil, fields: exit.fields + [found])]
+        }
+        return goOn(after: launch, exit, wasStopping ? unhealthy : nil, wasQuiesced: false, ended: exit.at, [found], now)
+    }
+}

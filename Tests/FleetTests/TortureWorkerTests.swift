@@ -1,0 +1,144 @@
+import FleetWire
+import Foundation
+import Glibc
+import Testing
+
+/// Workers with bad habits, one by one: none is lost, doubled, signalled wrongly or left without a record.
+@Suite(.serialized) struct TortureWorkerTests {
+    /// Starts, lets `meanwhile` look, stops, and holds against the worker's own words that nothing of it is left.
+    private func torture(
+        _ habit: String..., stays: Bool = true, meanwhile: (TortureHost) throws -> Void = { _ in }
+    ) throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        host.add("worker", habit[0]) { spec in spec.run += habit.dropFirst() }
+
+        try host.startAgent()
+        let start = try host.local("start", "worker", "--reason", "torture")
+        if stays { #expect(start.status == 0, "\(start.text)\n\(host.agent?.log ?? "")") }
+        try meanwhile(host)
+        try host.local("stop", "worker", "--reason", "torture")
+        #expect(try eventually(within: 15) { try host.state("worker") == "STOPPED" }, "\(host.screen)\n\(host.agent?.log ?? "")")
+        #expect(try eventually(within: 5) { try host.tree("worker").isEmpty }, "of \(habit) something is left")
+        try host.verify()
+    }
+
+    @Test("one that ignores SIGTERM is killed at its grace")
+    func ignoresTerm() throws { try torture("ignore-term") }
+
+    @Test("one that daemonizes and exits has ended; what it left behind is killed")
+    func daemonizes() throws { try torture("daemonize", stays: false) }
+
+    @Test("double-forked children in sessions of their own go with it")
+    func escapes() throws {
+        try torture("escape", "8") { host throws in
+            #expect(try eventually(within: 5) { try host.tree("worker").count == 9 })
+        }
+    }
+
+    @Test("a tree that forks for ever is killed to the last process")
+    func restless() throws { try torture("restless") }
+
+    @Test("one that closes its standard descriptors is supervised as any other")
+    func closesStdio() throws { try torture("close-stdio") }
+
+    @Test("one that stops itself is killed at its grace")
+    func stopsItself() throws {
+        try torture("stop-self") { host throws in
+            let pid = try host.pid("worker")
+            #expect(try eventually(within: 5) { try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8).contains(") T ") })
+        }
+    }
+
+    @Test("one that exits at once is an end on record, not a start")
+    func exitsAtOnce() throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        host.add("worker", "exit", "7")
+        try host.startAgent()
+        for _ in 0..<10 {
+            let start = try host.local("start", "worker", "--reason", "torture")
+            #expect(start.status != 0, "\(start.text)")
+        }
+        #expect(host.said("worker").count == 10)
+        #expect(try host.audit().count { $0["event"] as? String == "WORKER_EXIT" } == 10)
+        try host.verify()
+    }
+
+    @Test("one that exits while it is being stopped has one end", arguments: 1...3)
+    func exitsInStop(round: Int) throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        for number in 0..<10 { host.add("worker-\(number)", "exit-after", "300") }
+        try host.startAgent()
+        try host.local("start", "--all", "--reason", "torture")
+        try host.local("stop", "--all", "--reason", "torture")
+        #expect(try eventually(within: 15) { try host.reports().allSatisfy { $0["pid"] as? Int ?? 0 == 0 } })
+        for number in 0..<10 { #expect(try host.tree("worker-\(number)").isEmpty) }
+        try host.verify()
+    }
+
+    @Test("a full disk under a worker's files and output stops neither the worker nor its stop")
+    func fillsTheDisk() throws {
+        try #require(geteuid() == 0, "mounts a small tmpfs: needs root")
+        let host = try TortureHost()
+        let small = host.directory + "/small"
+        try FileManager.default.createDirectory(atPath: small, withIntermediateDirectories: true)
+        #expect(mount("tmpfs", small, "tmpfs", 0, "size=4m") == 0)
+        defer {
+            host.end()
+            umount2(small, Int32(MNT_DETACH))
+            try? FileManager.default.removeItem(atPath: host.directory)
+        }
+        host.add("worker", "fill", small + "/filled")
+        try host.startAgent()
+        // Its output too: what the agent has given it lies on the full file system.
+        let output = host.state + "/logs/worker.out"
+        try FileManager.default.createSymbolicLink(atPath: output, withDestinationPath: small + "/out")
+        #expect(try host.local("start", "worker", "--reason", "torture").status == 0, "\(host.agent?.log ?? "")")
+        let stop = try host.local("stop", "worker", "--reason", "torture")
+        #expect(stop.status == 0 || stop.text.contains("unproven"), "\(stop.text)")
+        #expect(try host.state("worker") == "STOPPED")
+        #expect(try host.tree("worker").isEmpty)
+        #expect(host.said("worker").last?.word == "end")
+        try host.verify()
+    }
+
+    @Test("one that dumps 512 MiB of core is not called stopped before it is gone, and its core is on record")
+    func dumpsCore() throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        host.add("worker", "core", "512") { spec in
+            spec.stop.graceNs = 300_000_000
+            spec.limits = ["core": UInt64.max]
+        }
+        try host.startAgent()
+        #expect(try host.local("start", "worker", "--reason", "torture").status == 0)
+        let pid = try host.pid("worker")
+        let stop = try host.background("stop", "worker", "--reason", "torture")
+        defer { stop.end() }
+        var sawDumping = false
+        let stopped = try eventually(within: 60) {
+            let state = try host.state("worker")
+            if state == "DUMPING" { sawDumping = true }
+            return state == "STOPPED"
+        }
+        #expect(stopped, "\(host.agent?.log ?? "")")
+        #expect(!isAlive(pid), "stopped on the screen, PID \(pid) still there")
+        #expect(sawDumping, "the dump was not shown")
+        #expect(try host.audit().contains { ($0["fields"] as? [String: Any])?["exit"] as? String == "signal 6, core dumped" })
+        try host.verify()
+    }
+
+    @Test("an orphaned grandchild is re-parented to the shim and killed with the rest")
+    func reparented() throws {
+        try torture("escape", "1") { host throws in
+            let main = try host.pid("worker")
+            #expect(try eventually(within: 5) { try host.tree("worker").count == 2 })
+            let orphan = try #require(try host.tree("worker").first { $0 != main })
+            let stat = try String(contentsOfFile: "/proc/\(orphan)/stat", encoding: .utf8)
+            let parent = try #require(stat.split(separator: ")").last?.split(separator: " ").dropFirst().first.flatMap { Int32($0) })
+            #expect(parent != 1 && parent != main, "its parent is \(parent)")
+        }
+    }
+}

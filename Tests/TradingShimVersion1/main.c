@@ -1,0 +1,253 @@
+#include "shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct shim shim = {
+    .slot_fd = -1, .listen_fd = -1, .notify_fd = -1, .signal_fd = -1, .exec_fd = -1, .exit_fd = -1, .worker_fd = -1};
+
+static void refuse(int status, const char *what, const char *object) {
+    fprintf(stderr, "trading-shim: %s %s%s%s\n", what, object, errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    exit(status);
+}
+
+/// Whatever the starter had ignored or blocked; SIGCHLD above all, which when ignored loses every exit status.
+static void signals_settle(void) {
+    dispositions_reset();
+    // A stray SIGTERM must not orphan the worker: everything that can be blocked is.
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+static void slot_take(void) {
+    const char *path = shim.conf.slot;
+    for (int attempt = 0; attempt < 10; attempt++) {
+        shim.slot_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+        if (shim.slot_fd < 0) refuse(EXIT_SYSTEM, "cannot open the slot", path);
+        int locked = flock(shim.slot_fd, LOCK_EX | LOCK_NB);
+        // Somebody may just be asking whether it is held, by a lock of an instant.
+        for (int again = 0; again < 10 && locked != 0 && errno == EWOULDBLOCK; again++) {
+            usleep(2000);
+            locked = flock(shim.slot_fd, LOCK_EX | LOCK_NB);
+        }
+        if (locked != 0) {
+            int held = errno == EWOULDBLOCK;
+            if (held) errno = 0;
+            refuse(held ? EXIT_HELD : EXIT_SYSTEM, held ? "the slot is held, this service still runs:" : "cannot lock the slot", path);
+        }
+        struct stat mine, named;
+        // Locked a file that was replaced meanwhile: the lock would guard nothing.
+        if (fstat(shim.slot_fd, &mine) == 0 && stat(path, &named) == 0 && mine.st_ino == named.st_ino && mine.st_dev == named.st_dev) return;
+        close(shim.slot_fd);
+    }
+    errno = 0;
+    refuse(EXIT_SYSTEM, "the slot file is being replaced all the time:", path);
+}
+
+static void socket_listen(void) {
+    // A relative name: the directory's own path may be longer than sun_path.
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "s"};
+    shim.listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (shim.listen_fd < 0) refuse(EXIT_SYSTEM, "cannot make", "a socket");
+    if (bind(shim.listen_fd, (struct sockaddr *)&address, sizeof address) != 0) refuse(EXIT_SYSTEM, "cannot bind", "s");
+    chmod("s", 0660);
+    if (listen(shim.listen_fd, 16) != 0) refuse(EXIT_SYSTEM, "cannot listen on", "s");
+}
+
+static void oom_exempt(void) {
+    char value[16] = "0";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t got = read(fd, value, sizeof value - 1);
+    if (got > 0) value[got] = '\0';
+    shim.oom_score_adj = atoi(value);
+    // Refused without CAP_SYS_RESOURCE: then the shim competes like any process, and is small.
+    (void)!pwrite(fd, "-1000", 5, 0);
+    close(fd);
+}
+
+/// The rest of what must succeed before the starter is told that the shim listens.
+static const char *settle_in(void) {
+    shim.pid = getpid();
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return "become a subreaper";
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    shim.signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (shim.signal_fd < 0) return "make a signalfd";
+    oom_exempt();
+    exit_record_reserve();
+    if (shim.conf.notify && notify_start() != NULL) return "make the notify socket";
+    if (!identity_write("identity", shim.pid)) return "write the file identity";
+    clients_start();
+    return NULL;
+}
+
+static int milliseconds_until(uint64_t deadline_ns) {
+    uint64_t now = boottime_ns();
+    return now >= deadline_ns ? 0 : (int)((deadline_ns - now) / 1000000u) + 1;
+}
+
+static void finish(void) {
+    notify_drain(4096);
+    shim.gone_ns = boottime_ns();
+    shim.phase = PHASE_GONE;
+    exit_record_write(true);
+    unlink("s");
+    // Free before it is said, so that whoever hears `gone` may launch at once.
+    flock(shim.slot_fd, LOCK_UN);
+    clients_send_event("gone");
+    clients_flush();
+    _exit(0);
+}
+
+/// Once the main process is gone: says so once and kills what is left.
+static void after_exit(bool tree_empty, bool *told) {
+    if (!*told) {
+        *told = true;
+        notify_drain(4096);  // its last words
+        if (shim.how == HOW_EXIT || shim.how == HOW_SIGNAL) {
+            char line[64];
+            snprintf(line, sizeof line, "exited %s %d %d", shim.how == HOW_EXIT ? "exit" : "signal", shim.code, shim.core);
+            clients_send_event(line);
+        }
+        if (!tree_empty) {
+            tree_kill();
+            exit_record_write(false);
+        }
+    } else if (!tree_empty) {
+        tree_kill();
+    }
+    if (tree_empty) finish();
+}
+
+static void run(void) {
+    uint64_t go_deadline = boottime_ns() + (uint64_t)shim.conf.go_timeout_ms * 1000000u;
+    bool told = false;
+    int pause_ms = 1;
+    for (;;) {
+        clients_flush();
+        struct pollfd polled[4 + CLIENTS_MAX] = {
+            {shim.listen_fd, POLLIN, 0}, {shim.notify_fd, POLLIN, 0}, {shim.exec_fd, POLLIN, 0}, {shim.signal_fd, POLLIN, 0}};
+        for (int i = 0; i < CLIENTS_MAX; i++) polled[4 + i] = (struct pollfd){client_fd(i), POLLIN, 0};
+        int timeout = -1;
+        if (shim.phase == PHASE_WAITING) timeout = milliseconds_until(go_deadline);
+        if (shim.phase == PHASE_EXITED) {
+            timeout = pause_ms;  // SIGCHLD paces the killing; this catches what was forked in between
+            if (pause_ms < 256) pause_ms *= 2;
+        }
+        if (poll(polled, 4 + CLIENTS_MAX, timeout) < 0) {
+            if (errno != EINTR) usleep(1000);  // out of kernel memory: nothing to do but try again
+            continue;
+        }
+        // Requests before deaths: a kill that an emergency stop both asked for and delivered is recorded as its latch's.
+        for (int i = 0; i < CLIENTS_MAX; i++) {
+            if (polled[4 + i].revents != 0 && client_fd(i) == polled[4 + i].fd) client_readable(i);
+        }
+        if (polled[0].revents != 0) clients_accept();
+        if (polled[1].revents != 0) notify_drain(64);
+        if (polled[2].revents != 0 && shim.exec_fd >= 0) {
+            worker_exec_settled();
+            clients_go_settled();
+        }
+        if (polled[3].revents != 0) {
+            struct signalfd_siginfo info[8];
+            while (read(shim.signal_fd, info, sizeof info) > 0) pause_ms = 1;
+        }
+        if (shim.phase == PHASE_WAITING) {
+            if (shim.how == HOW_OPEN && milliseconds_until(go_deadline) == 0) shim.how = HOW_NEVER;
+            if (shim.how != HOW_OPEN) finish();
+            continue;
+        }
+        if (polled[3].revents == 0 && shim.phase < PHASE_EXITED) continue;
+        bool tree_empty = tree_reap();
+        if (shim.phase == PHASE_EXITED) {
+            clients_go_settled();  // died before or as the exec pipe was read
+            after_exit(tree_empty, &told);
+        }
+    }
+}
+
+/// Forks the shim proper off into its own session; the starter's child stays only until that one listens.
+static void detach(void) {
+    int ready[2];
+    if (pipe2(ready, O_CLOEXEC) != 0) refuse(EXIT_SYSTEM, "cannot make", "a pipe");
+    pid_t between = fork();
+    if (between < 0) refuse(EXIT_SYSTEM, "cannot fork in", shim.conf.launch);
+    if (between > 0) {
+        close(ready[1]);
+        int status;
+        while (waitpid(between, &status, 0) < 0 && errno == EINTR) {}
+        char what[64];
+        ssize_t got;
+        do got = read(ready[0], what, sizeof what - 1);
+        while (got < 0 && errno == EINTR);
+        if (got == 1 && what[0] == '+') _exit(0);
+        unlink("s");
+        what[got > 0 ? got : 0] = '\0';
+        errno = 0;
+        refuse(EXIT_SYSTEM, "cannot", got > 0 ? what : "start: the shim died at once");
+    }
+    setsid();
+    pid_t shim_process = fork();
+    if (shim_process != 0) _exit(shim_process < 0);
+    close(ready[0]);
+    const char *failed = settle_in();
+    if (failed != NULL) {
+        (void)!write(ready[1], failed, strlen(failed));
+        _exit(EXIT_SYSTEM);
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd <= 2 && null >= 0; fd++) dup2(null, fd);
+    if (null > 2) close(null);
+    (void)!write(ready[1], "+", 1);
+    close(ready[1]);
+}
+
+int main(int count, char **arguments) {
+    errno = 0;
+    if (count == 2 && strcmp(arguments[1], "--version") == 0) {
+        puts("trading-shim protocol 1");
+        return 0;
+    }
+    if (count < 2 || count > 3) refuse(EXIT_USAGE, "usage:", "trading-shim DIRECTORY [CPUS]");
+    // Standard descriptors must be taken, or the slot could land on one of them.
+    for (int fd = open("/dev/null", O_RDWR); fd >= 0; fd = open("/dev/null", O_RDWR)) {
+        if (fd > 2) {
+            close(fd);
+            break;
+        }
+    }
+    syscall(SYS_close_range, 3U, ~0U, 0);
+    errno = 0;
+    signals_settle();
+    shim.inherited_umask = umask(0027);
+    if (chdir(arguments[1]) != 0) refuse(EXIT_SYSTEM, "cannot enter", arguments[1]);
+    if (count == 3) {
+        unsigned long mask[CPUS_MAX / (8 * sizeof(unsigned long))];
+        if (!cpu_list_parse(arguments[2], mask)) refuse(EXIT_USAGE, "no CPU list:", arguments[2]);
+        if (syscall(SYS_sched_setaffinity, 0, sizeof mask, mask) < 0) refuse(EXIT_SYSTEM, "cannot run on CPUs", arguments[2]);
+    }
+    const char *wrong = conf_read(&shim.conf);
+    if (wrong != NULL) refuse(EXIT_USAGE, "the file conf makes no sense:", wrong);
+    if (!boot_id_read(shim.boot_id, sizeof shim.boot_id)) refuse(EXIT_SYSTEM, "cannot read", "/proc/sys/kernel/random/boot_id");
+    slot_take();
+    socket_listen();
+    detach();
+    run();
+}
