@@ -19,6 +19,11 @@ extension Agent {
         case resume
         case holdWait(Duration)
         case holdRelease(kill: Bool)
+        /// Its text is the order's reason.
+        case lock
+        case unlock
+        /// Empty: takes the note away.
+        case note(String)
 
         var word: String {
             switch self {
@@ -27,6 +32,9 @@ extension Agent {
             case .quiesce: "quiesce"
             case .resume: "resume"
             case .holdWait, .holdRelease: "hold"
+            case .lock: "lock"
+            case .unlock: "unlock"
+            case .note: "note"
             }
         }
     }
@@ -83,6 +91,10 @@ extension Agent {
         case (.resume, let shell?): begin(.resume, order, shell)
         case (.holdWait(let wait), let shell?): begin(.holdWait(.nanoseconds(Int64(clamping: wait.forNs))), order, shell)
         case (.holdRelease(let release), let shell?): begin(.holdRelease(kill: release.kill), order, shell)
+        case (.lock, let shell?): begin(.lock, order, shell)
+        case (.unlock, let shell?): begin(.unlock, order, shell)
+        case (.remark(let remark), let shell?): begin(.note(remark.text), order, shell)
+        case (.readDetail, let shell?): readDetail(shell, operation)
         case (.readGate(let gate), _): readGate(gate, operation)
         case (.readStreams, _): readStreams(operation)
         case (.verify, let shell?): verify(shell, operation)
@@ -128,8 +140,13 @@ extension Agent {
         case .resume: shell.handle(.resumeRequested(order))
         case .holdWait(let time): shell.handle(.holdWaitRequested(order, time))
         case .holdRelease(let kill): shell.handle(.holdReleaseRequested(order, kill: kill))
+        case .lock: shell.handle(.lockRequested(order, mark(order, order.reason)))
+        case .unlock: shell.handle(.unlockRequested(order))
+        case .note(let text): shell.handle(.remarkRequested(order, text.isEmpty ? nil : mark(order, text)))
         }
     }
+
+    private func mark(_ order: Order, _ text: String) -> Mark { Mark(by: order.by, text: text, unixMicroseconds: Clock.unixMicroseconds()) }
 
     /// The machine's answer, in the wire's words.
     func answer(_ order: Order, _ answer: WorkerMachine.Answer, from shell: WorkerShell) {
@@ -144,6 +161,11 @@ extension Agent {
             publish(operation, .done, text: held ? "it was held" : "", shell: shell, killed: killed)
         case .progress(let slug, let text): publish(operation, .progress, slug: slug, text: text, shell: shell)
         case .refused(let slug, let text): publish(operation, .refused, slug: slug, text: text, shell: shell)
+        case .failed("left-behind", let text):
+            publish(operation, .failedTo, slug: "left-behind", text: text, shell: shell) { result in
+                if let verification = shell.machine.verification { result.take(verification) }
+            }
+        case .failed("launch-failed", let text): publish(operation, .failedTo, slug: shell.launchSlug ?? "launch-failed", text: text, shell: shell)
         case .failed(let slug, let text): publish(operation, .failedTo, slug: slug, text: text, shell: shell)
         }
     }
@@ -177,6 +199,10 @@ extension Agent {
 
     /// Says that a stop is done together with what shows it: nothing of the launch is left.
     private func stopped(_ shell: WorkerShell, _ operation: Operation, killed: Bool) {
+        if let verification = shell.machine.verification {
+            return publish(operation, .done, shell: shell, killed: killed) { $0.take(verification) }
+        }
+        // Nothing of it has ever run, as far as the journal knows.
         let name = shell.service
         let accepted = queries.submit(lane: "tree \(name)") { [self] in
             let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
@@ -186,7 +212,7 @@ extension Agent {
         if !accepted { publish(operation, .done, text: "the agent has too much other work waiting to look", shell: shell, killed: killed) }
     }
 
-    private func publish(
+    func publish(
         _ operation: Operation, _ outcome: WireCommandResult.Outcome, slug: String = "", text: String = "", shell: WorkerShell? = nil,
         killed: Bool = false, _ more: (inout WireCommandResult) -> Void = { _ in }
     ) {
@@ -265,18 +291,20 @@ extension Agent {
         }
     }
 
+    /// The same checks as after a stop, anew.
     private func verify(_ shell: WorkerShell, _ operation: Operation) {
-        let name = shell.service
-        let idle = shell.machine.launch == nil
-        let accepted = queries.submit(lane: "tree \(name)") { [self] in
-            let problem = TreeCheck.problem(runDirectory: paths.run, service: name)
-            loop.execute {
-                let stillIdle = idle && shell.machine.launch == nil
-                let text = problem ?? (stillIdle ? "" : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))")
-                self.publish(operation, .done, text: text, shell: shell) { $0.treeEmpty = problem == nil && stillIdle }
+        guard shell.machine.launch == nil else {
+            return publish(operation, .done, text: "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell)
+        }
+        guard let launch = shell.machine.lastLaunch else { return stopped(shell, operation, killed: false) }
+        stopChecks.look(shell.look(at: launch)) { [self] verification in
+            let stillIdle = shell.machine.launch == nil
+            let left = (verification.left + verification.unknown).first { $0.what == .tree }?.text ?? ""
+            publish(operation, .done, text: stillIdle ? left : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell) { result in
+                result.take(verification)
+                if !stillIdle { result.treeEmpty = false }
             }
         }
-        if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
     }
 
     private func snapshot(_ shell: WorkerShell, _ operation: Operation) {
@@ -290,11 +318,19 @@ extension Agent {
                 snapshot.counters = ReportBuilder.counters(shell)
                 if let exit = shell.machine.lastExit {
                     snapshot.exit = WireExit(exit)
-                    snapshot.markerFound = exit.saidStopping
+                    let marker = shell.machine.verification?.checks.first { $0.what == .marker }
+                    snapshot.markerFound = marker.map { $0.state == .clear } ?? exit.saidStopping
                 }
                 self.publish(operation, .done, shell: shell) { $0.snapshot = snapshot }
             }
         }
         if !accepted { publish(operation, .failedTo, slug: "busy", text: "the agent has too much other work waiting. Ask again") }
+    }
+}
+
+extension WireCommandResult {
+    fileprivate mutating func take(_ verification: Verification) {
+        checks = verification.checks.map { WireCheck($0, at: verification.at) }
+        treeEmpty = verification.checks.contains { $0.what == .tree && $0.state == .clear }
     }
 }

@@ -45,6 +45,11 @@ package final class Agent: @unchecked Sendable {
     /// Rotation, searches in logs, facts, layout: what may take long and must keep nothing else waiting.
     let housework = PeerThreads(name: "housework")
 
+    let digests = DigestCache()
+    /// Where launches get cgroups of their own; nil: they get none.
+    let cgroups: Cgroup.Place?
+    private(set) var stopChecks: StopChecks!
+
     let journal: AgentJournal
     private(set) var latches: LatchKeeper!
     private(set) var prober: Prober!
@@ -59,6 +64,8 @@ package final class Agent: @unchecked Sendable {
     /// Since the agent before wrote its journal.
     private var rebooted = false
     /// What is known of workers that were taken out of the part while this agent ran.
+    /// Where all threads were put.
+    private var housekeeping: CPUList?
     private var retired: [String: WorkerMachine.Past] = [:]
     let trust: TLSTrust?
 
@@ -71,6 +78,8 @@ package final class Agent: @unchecked Sendable {
     private var reportSequence: UInt64 = 0
     private var lastReport = BootTime.zero
     private var ticking: RepeatedTask?
+    private var pinging: RepeatedTask?
+    private let manager: AgentNotify
     private let startProblems: [String]
 
     /// A sentence for the terminal: why there is no agent.
@@ -110,12 +119,13 @@ package final class Agent: @unchecked Sendable {
         guard Files.isExecutable(settings.shim) else {
             throw StartFault(description: "there is no shim at \(settings.shim): install trading-shim there, or give its path as --shim")
         }
+        cgroups = Self.cgroups(settings, log)
+        manager = AgentNotify(log: log)
         var problems: [String] = []
         let opened = try Journal.open(path: paths.journal)
         problems += [opened.repair, opened.warning].compactMap { $0 }
         journal = AgentJournal(opened.journal, host: settings.host, loop: loop, log: log)
-        let hashes = AuditPages.hashes(paths.journal)
-        fold = AgentJournalFold(opened.records) { $0 >= 1 && $0 <= hashes.count ? hashes[Int($0) - 1] : "" }
+        fold = AgentJournalFold(opened.records) { opened.hash(of: $0) }
         if settings.coordinators.isEmpty {
             trust = nil
         } else {
@@ -134,6 +144,7 @@ package final class Agent: @unchecked Sendable {
         do { epochs = try EpochStore.load(paths.epochs) } catch { problems.append("\(error)") }
         startProblems = problems
         latches = LatchKeeper(agent: self)
+        stopChecks = StopChecks(agent: self)
         prober = Prober(agent: self)
         logs = LogService(agent: self)
         localRuns = LocalRuns(agent: self, after: fold.lastRun)
@@ -148,6 +159,7 @@ package final class Agent: @unchecked Sendable {
         latches.load()
         emergency.start()
         files.start()
+        stopChecks.start()
         let bootID = try BootID.read()
         rebooted = fold.bootID.map { $0 != bootID } ?? false
         loop.execute { [self] in
@@ -163,6 +175,16 @@ package final class Agent: @unchecked Sendable {
     }
 
     private func opened(rebooted: Bool) {
+        manager.say("READY=1\nSTATUS=\(managerStatus)")
+        if let every = manager.watchdogEvery {
+            // From the loop: a loop that hangs is what the manager is to notice.
+            pinging = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .nanoseconds(every.nanoseconds)) { [self] _ in
+                manager.say("WATCHDOG=1\nSTATUS=\(managerStatus)")
+            }
+        }
+        files.submit { [cgroups, log] in
+            do { try cgroups?.removeEmpty() } catch { log.warning("cgroups of earlier launches are left", metadata: ["error": "\(error)"]) }
+        }
         log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
         localServer.open()
         for shell in shells { shell.resume() }
@@ -201,7 +223,9 @@ package final class Agent: @unchecked Sendable {
     /// Blocks; not for the loop.
     package func stop() {
         let ended = loop.submit { [self] in
+            manager.say("STOPPING=1\nSTATUS=ends; workers go on")
             ticking?.cancel()
+            pinging?.cancel()
             for dialer in dialers { dialer.stop() }
             for session in sessions { session.wire.close(why: "the agent ends") }
             logs.end()
@@ -211,6 +235,7 @@ package final class Agent: @unchecked Sendable {
         do { try ended.wait() } catch { log.error("not all was closed", metadata: ["error": "\(error)"]) }
         emergency.end()
         files.end()
+        stopChecks.end()
         for threads in [probing, queries, housework] { threads.end() }
         journal.close()
         locks = []
@@ -219,7 +244,9 @@ package final class Agent: @unchecked Sendable {
     /// New certificates and revocation list, without a restart (law 11).
     package func reload() {
         guard let trust else { return }
-        files.submit { [log] in
+        manager.say("RELOADING=1\nMONOTONIC_USEC=\(Clock.monotonicMicroseconds())")
+        files.submit { [log, manager] in
+            defer { manager.say("READY=1") }
             do {
                 try trust.reload()
                 log.notice("certificates and revocation list reloaded")
@@ -227,6 +254,41 @@ package final class Agent: @unchecked Sendable {
                 log.error("certificates not reloaded; the old ones stay in use", metadata: ["error": "\(error)"])
             }
         }
+    }
+
+    /// For `systemctl status`.
+    private var managerStatus: String {
+        let running = shells.count { $0.machine.pid != nil }
+        return "\(running) of \(shells.count) workers running, \(sessions.count) of \(settings.coordinators.count) coordinators connected"
+    }
+
+    /// All threads of the agent go where its host keeps house.
+    private func keepHouse() {
+        guard let cpus = CPUList(part.housekeepingCpus), !cpus.isEmpty, cpus != housekeeping else { return }
+        housekeeping = cpus
+        files.submit { [log] in
+            do {
+                let refused = try Threads.pin(to: cpus)
+                if refused > 0 { log.warning("some threads are not on the housekeeping CPUs", metadata: ["count": "\(refused)", "cpus": "\(cpus)"]) }
+            } catch {
+                log.warning("the agent is not on the housekeeping CPUs", metadata: ["cpus": "\(cpus)", "error": "\(error)"])
+            }
+        }
+    }
+
+    private static func cgroups(_ settings: AgentSettings, _ log: Logger) -> Cgroup.Place? {
+        guard settings.cgroupRoot != "none" else { return nil }
+        do {
+            return try Cgroup.place(at: settings.cgroupRoot.isEmpty ? nil : settings.cgroupRoot)
+        } catch {
+            log.notice("workers get no cgroup of their own: their shims keep their trees together", metadata: ["why": "\(error)"])
+            return nil
+        }
+    }
+
+    /// Whether a launch that is over was of a boot before this one.
+    func isOfEarlierBoot(_ launch: LaunchID, of service: String) -> Bool {
+        rebooted && fold.workers[service].map { $0.launch == launch.raw } ?? false
     }
 
     static func newLaunchID() -> LaunchID { LaunchID(Random.hex(8)) }
@@ -269,6 +331,7 @@ package final class Agent: @unchecked Sendable {
                 }
             }
         }
+        keepHouse()
         changed()
     }
 
@@ -305,6 +368,7 @@ package final class Agent: @unchecked Sendable {
         latches.scan()
         prober.tick()
         logs.tick(now: Clock.boottime())
+        for shell in shells { shell.lookWhetherDying() }
         // What was just asked is answered by then as a rule: one report a second, not two.
         changed(in: Self.reportEvery)
     }

@@ -1,3 +1,4 @@
+internal import FleetJournal
 internal import FleetWire
 internal import Glibc
 internal import LinuxHost
@@ -49,16 +50,6 @@ enum AuditPages {
             }.reversed())
     }
 
-    /// Each record's hash, the first record's first.
-    static func hashes(_ path: String) -> [String] {
-        var hashes: [String] = []
-        each(path) { _, line in
-            hashes.append(String(decoding: line.prefix(64), as: UTF8.self))
-            return true
-        }
-        return hashes
-    }
-
     /// Calls with each whole line, without its newline, and its number from 1, until told to stop.
     ///
     /// A file that can't be read has no lines: that it can't be written is reported elsewhere.
@@ -81,6 +72,19 @@ enum AuditPages {
                 at = newline + 1
             }
             buffer.removeFirst(at)
+        }
+    }
+}
+
+extension AuditPages {
+    /// A line of one worker as people read it; nil for any other line.
+    static func words(_ line: [UInt8], of worker: String) -> String? {
+        guard line.count > 65 else { return nil }
+        do {
+            let record = try AuditRecord(json: line.dropFirst(65))
+            return record.worker == worker ? AuditText.line(record) : nil
+        } catch {
+            return nil
         }
     }
 }

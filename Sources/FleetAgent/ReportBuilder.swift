@@ -54,7 +54,28 @@ enum ReportBuilder {
         report.sinceBoottimeNs = machine.since.nanoseconds
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
+        if let lock = machine.lock { report.lock = WireMark(lock) }
+        if let remark = machine.remark { report.remark = WireMark(remark) }
+        report.health = machine.health(now: now)
+        if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
+        if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
+    }
+
+    /// What a worker has said under a key; nil: it never did.
+    private static func figure(_ shell: WorkerShell, _ key: String) -> WireFigure? {
+        let live = shell.notified[key]
+        guard let text = live ?? shell.machine.lastExit?.notified[key] else { return nil }
+        var figure = WireFigure()
+        figure.atBoottimeNs = (live != nil ? shell.notifiedAt[key] : shell.machine.lastExit?.at)?.nanoseconds ?? 0
+        if let value = Int64(text) {
+            figure.known = true
+            figure.value = value
+            figure.evidence = .reported
+        } else {
+            figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
+        }
+        return figure
     }
 
     /// Every declared counter: what the worker says, or last said, with the time of its word; else why it is unknown.
@@ -65,21 +86,8 @@ enum ReportBuilder {
             case .http:
                 figures[counter.name] = shell.httpFigures[counter.name] ?? GateReading.unknown("not read yet", at: Clock.boottime())
             case .notify(let key):
-                var figure = WireFigure()
-                let live = shell.notified[key]
-                let exit = shell.machine.lastExit
-                let text = live ?? exit?.notified[key]
-                let at = live != nil ? shell.notifiedAt[key] : exit?.at
-                figure.atBoottimeNs = at?.nanoseconds ?? 0
-                if let text, let value = Int64(text) {
-                    figure.known = true
-                    figure.value = value
-                    figure.evidence = .reported
-                } else if let text {
-                    figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
-                } else {
-                    figure.whyUnknown = "\(shell.service) has not said \(key)"
-                }
+                var figure = figure(shell, key) ?? WireFigure()
+                if figure.whyUnknown.isEmpty, !figure.known { figure.whyUnknown = "\(shell.service) has not said \(key)" }
                 figures[counter.name] = figure
             }
         }
@@ -88,6 +96,8 @@ enum ReportBuilder {
 
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
+        if shell.machine.reloading { notes.append("reloading") }
+        notes += shell.warnings
         if !shell.isDeclared { notes.append("no longer in this host's inventory; left running") }
         switch shell.machine.phase {
         case .failed(let why): notes.append(why)
@@ -139,5 +149,14 @@ extension WireExit {
         killedByLatch = exit.killedByLatch ?? ""
         notified = exit.notified
         saidStopping = exit.saidStopping
+    }
+}
+
+extension WireMark {
+    init(_ mark: Mark) {
+        self.init()
+        by = mark.by
+        text = mark.text
+        unixUs = mark.unixMicroseconds
     }
 }

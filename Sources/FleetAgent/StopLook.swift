@@ -7,9 +7,12 @@ struct StopLook: Sendable {
     let service: String
     let directory: LaunchDirectory
     let release: ReleaseSpec
-    let evidence: LaunchEvidence
-    /// Why there is no evidence of before the end; empty where there is.
-    let whyNoEvidence: String
+    /// What the agent itself knows from before the end; nil: an agent before this one may have kept it in the directory.
+    let known: LaunchEvidence?
+    /// Its sockets as listed before the stop signal; nil: see above.
+    let captured: StopChecks.Sockets?
+    /// The host was restarted since: processes, sockets and pages of then are no more.
+    let isOfEarlierBoot: Bool
     let exit: WorkerExit?
     /// Other live workers of this host have hugepages of their own, so the pools' counts are not this one's alone.
     let othersUsePages: Bool
@@ -31,11 +34,28 @@ struct StopLook: Sendable {
         }
     }
 
-    var wantsSockets: Bool { release.sockets != .none && evidence.sockets?.isEmpty == false }
-    var wantsPools: Bool { !evidence.pagesFree.isEmpty }
+    var wantsSockets: Bool { release.sockets != .none && !isOfEarlierBoot }
+    var wantsPools: Bool { !release.hugepages.isEmpty && !isOfEarlierBoot }
 
     func look(_ tables: Tables) -> Verification {
-        Verification([tree(), sockets(tables), hugepages(tables), locks(), pidFile(), marker()], at: Clock.boottime())
+        var evidence = known ?? LaunchEvidence()
+        var problem = ""
+        if known == nil || captured == nil {
+            do {
+                let kept = try LaunchEvidence.read(directory)
+                if known == nil { evidence = kept ?? evidence }
+                evidence.sockets = evidence.sockets ?? kept?.sockets
+                if evidence.socketProblems.isEmpty { evidence.socketProblems = kept?.socketProblems ?? [] }
+            } catch {
+                problem = "what was known of it can't be read: \(error)"
+            }
+        }
+        if let captured {
+            evidence.sockets = captured.tuples
+            evidence.socketProblems = captured.problems
+        }
+        return Verification(
+            [tree(), sockets(tables, evidence, problem), hugepages(tables, evidence, problem), locks(), pidFile(), marker(evidence)], at: Clock.boottime())
     }
 
     // MARK: Processes
@@ -43,7 +63,8 @@ struct StopLook: Sendable {
     /// By the identities that the launch recorded, its cgroup and its slot; a zombie counts as gone.
     private func tree() -> Verification.Check {
         do {
-            if let shim = try directory.identity, try shim.isAlive() { return .init(.tree, .left, "its shim still runs (PID \(shim.pid))") }
+            if isOfEarlierBoot { return .init(.tree, .clear, "the host was restarted since") }
+            if let shim = try directory.identity, try !isGone(shim) { return .init(.tree, .left, "its shim still runs (PID \(shim.pid))") }
             if let worker = try directory.worker, try worker.isAlive() { return .init(.tree, .left, "it still runs (PID \(worker.pid))") }
             if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
                 let pids = try Cgroup.processes(cgroup).map { "\($0)" }.joined(separator: ", ")
@@ -52,18 +73,32 @@ struct StopLook: Sendable {
             guard try directory.isSlotHeld else { return .init(.tree, .clear, "no process of it is left") }
             // The next launch of the service holds it too: only what has inherited it from this one is left of it.
             let holders = try Processes.holding(slot: directory.slot)
-            return .init(.tree, .left, "its slot is held: something of its tree lives\(holders.isEmpty ? "" : " (PID \(holders.map { "\($0)" }.joined(separator: ", ")))")")
+            return .init(
+                .tree, .left,
+                "its slot is held: something of its tree lives\(holders.isEmpty ? "" : " (PID \(holders.map { "\($0)" }.joined(separator: ", ")))")")
         } catch {
             return .init(.tree, .unknown, "it can't be told whether a process is left: \(error)")
         }
     }
 
+    /// A shim says `gone` and then ends by itself; that takes it less than a millisecond on an idle host.
+    private func isGone(_ identity: ProcessIdentity) throws -> Bool {
+        do throws(PIDFD.Failure) {
+            let process = try PIDFD(opening: identity)
+            do { return try process.isGone(within: .milliseconds(3)) } catch { throw .system(error) }
+        } catch {
+            if case .system(let cause) = error { throw cause }
+            return true
+        }
+    }
+
     // MARK: Sockets
 
-    private func sockets(_ tables: Tables) -> Verification.Check {
+    private func sockets(_ tables: Tables, _ evidence: LaunchEvidence, _ problem: String) -> Verification.Check {
         if release.sockets == .none { return .init(.sockets, .unchecked, "declared: none to look at") }
+        if isOfEarlierBoot { return .init(.sockets, .clear, "the host was restarted since") }
         guard let before = evidence.sockets else {
-            return .init(.sockets, .unknown, whyNoEvidence.isEmpty ? "it ended before its sockets could be listed" : whyNoEvidence)
+            return .init(.sockets, .unknown, problem.isEmpty ? "it ended before its sockets could be listed" : problem)
         }
         let still: [SocketTuple]
         switch tables.sockets {
@@ -75,7 +110,9 @@ struct StopLook: Sendable {
             let named = open.prefix(3).map(\.words).joined(separator: ", ")
             return .init(.sockets, .left, "\(open.count) of its \(before.count) sockets \(open.count == 1 ? "is" : "are") still there: \(named)")
         }
-        if release.sockets == .onload { return .init(.sockets, .unknown, "the kernel can't list kernel-bypass sockets; none of its \(before.count) others is left") }
+        if release.sockets == .onload {
+            return .init(.sockets, .unknown, "the kernel can't list kernel-bypass sockets; none of its \(before.count) others is left")
+        }
         if let problem = evidence.socketProblems.first { return .init(.sockets, .unknown, problem) }
         let settled = still.count
         return .init(
@@ -85,7 +122,7 @@ struct StopLook: Sendable {
 
     // MARK: Hugepages
 
-    private func hugepages(_ tables: Tables) -> Verification.Check {
+    private func hugepages(_ tables: Tables, _ evidence: LaunchEvidence, _ problem: String) -> Verification.Check {
         guard !release.hugepages.isEmpty || release.hugepageMount != nil else { return .init(.hugepages, .unchecked) }
         let checks = self.checks
         do {
@@ -101,8 +138,9 @@ struct StopLook: Sendable {
                 kept = files.filter { checks.isKept($0.name) }.reduce(0) { $0 + $1.allocated / size }
                 keptBy[size] = kept
             }
-            guard wantsPools else {
-                let why = release.hugepages.isEmpty ? "" : whyNoEvidence.isEmpty ? "how many were free before is not known" : whyNoEvidence
+            if isOfEarlierBoot { return .init(.hugepages, .clear, "the host was restarted since") }
+            guard !evidence.pagesFree.isEmpty else {
+                let why = release.hugepages.isEmpty ? "" : problem.isEmpty ? "how many were free before is not known" : problem
                 return why.isEmpty ? .init(.hugepages, .clear, "\(kept) kept as declared") : .init(.hugepages, .unknown, why)
             }
             let pools: [HostFacts.HugepagePool]
@@ -155,7 +193,7 @@ struct StopLook: Sendable {
         }
     }
 
-    private func marker() -> Verification.Check {
+    private func marker(_ evidence: LaunchEvidence) -> Verification.Check {
         let killed =
             switch exit?.how {
             case .signalled, .unknown: true

@@ -20,8 +20,23 @@ extension WorkerShell {
                 case .refused(let why): sent(operation, why, action)
                 }
             }
-        case .exec:
-            sent(operation, "commands are not carried out yet", action)
+        case .exec(let arguments):
+            // Once or unknown, as below.
+            let notAfter = agent.operations[operation]?.notAfter
+            let (declaration, programs) = (declaration, agent.programs)
+            let accepted = agent.queries.submit(lane: "action \(service)") { [self] in
+                if let notAfter, Clock.boottime() > notAfter {
+                    return agent.loop.execute { self.sent(operation, self.agent.late(operation) ?? "it came too late", action) }
+                }
+                let problem: String?
+                do {
+                    problem = try WorkerCommand(arguments, declaration, programs).run(within: action.within).map { "\(arguments[0]) \($0)" }
+                } catch {
+                    problem = "\(error)"
+                }
+                agent.loop.execute { [problem] in self.sent(operation, problem, action) }
+            }
+            if !accepted { sent(operation, "the agent has too many questions waiting", action) }
         case .http(let method, let url):
             // Once or unknown (law 3): a call whose answer was lost is never repeated here.
             let notAfter = agent.operations[operation]?.notAfter

@@ -13,7 +13,9 @@ extension WorkerShell {
         }
         let order = LaunchOrder(
             launch: id, declaration: declaration, paths: agent.paths, programs: agent.programs, shim: agent.settings.shim,
-            housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 })
+            housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 }, cgroups: agent.cgroups,
+            digests: agent.digests, sharesMount: sharesMount, diskFreeMin: agent.part.diskFreeMin)
+        launchSlug = nil
         let accepted = agent.files.submit { [self] in
             let outcome = Result { try order.prepare() }
             agent.loop.execute { self.prepared(id, outcome) }
@@ -25,14 +27,30 @@ extension WorkerShell {
         switch outcome {
         case .failure(let error):
             guard machine.launch == id else { return }
-            handle(.launchFailed("cannot launch \(service): \(error)"))
+            launchSlug = (error as? PreStartChecks.Problem)?.slug
+            handle(.launchFailed("cannot start \(name): \(error)"))
         case .success(let ready):
             guard machine.launch == id else {
                 // Called off meanwhile: without `go` nothing runs.
                 _ = Glibc.close(ready.descriptor)
                 return
             }
+            evidence = (id, ready.evidence)
+            warn(ready.warnings)
             attach(ready.directory, id, ready.descriptor)
+        }
+    }
+
+    /// Recorded, and shown as long as the launch lasts.
+    private func warn(_ new: [String]) {
+        warnings = new
+        for warning in new {
+            log.warning("before the start", metadata: ["warning": "\(warning)"])
+            agent.journal.append([
+                AgentJournal.Draft(
+                    event: AuditEvent.workerWarning.rawValue, worker: name.description, reason: warning,
+                    fields: [WorkerMachine.Field("level", "warning"), WorkerMachine.Field("launch", machine.launch?.raw ?? "")])
+            ]) { _ in }
         }
     }
 
@@ -82,7 +100,12 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
             endAdoption()
         case .notify(let key, let value): notify(key, value)
-        case .exited, .exitedUnknown, .mainPID, .watchdog, .fence, .degraded: break
+        case .exited, .exitedUnknown: break
+        case .mainPID(let pid, let startTime): mainPIDChanged(id, pid, startTime)
+        case .watchdog(let late): handle(late ? .watchdogLate : .watchdogBack)
+        case .fence(let fence): log.notice("fence", metadata: ["says": "\(fence)"])
+        case .degraded(let what, let errno):
+            log.info("the kernel refused the shim something for itself", metadata: ["what": "\(what)", "why": "\(LinuxError.text(errno))"])
         case .gone:
             self.link = nil
             link.close()
@@ -135,12 +158,7 @@ extension WorkerShell {
             startedAt = Clock.boottime()
             log.debug("no pidfd", metadata: ["pid": "\(pid)", "why": "\(error)"])
         }
-        let pidFile = agent.paths.pidFile(service)
-        agent.files.submit { [log] in
-            do { try Files.writeAtomically(pidFile, Array("\(pid)\n".utf8), mode: 0o644, sync: false) } catch {
-                log.warning("no PID file for people", metadata: ["error": "\(error)"])
-            }
-        }
+        writePIDFile()
         readAffinity(pid)
         if let adoption {
             handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
@@ -152,6 +170,33 @@ extension WorkerShell {
         } else if machine.launch != id {
             // It started although its launch was called off in the same instant.
             link.send(.kill(id: link.requestID(), latch: nil))
+        }
+    }
+
+    /// MAINPID: the pidfds follow before the machine hears of it, so that its next signal finds the right process.
+    private func mainPIDChanged(_ id: LaunchID, _ pid: Int32, _ startTime: UInt64) {
+        guard machine.launch == id else { return }
+        do {
+            let identity = ProcessIdentity(pid: pid, startTime: startTime, bootID: try BootID.read())
+            let process = try PIDFD(opening: identity)
+            worker = identity
+            if let entry = agent.emergency.entry(declaration.service), entry.launch == id {
+                agent.emergency.put(
+                    entry.with(tier: declaration.tier, emergencyKilled: declaration.spec.emergencyKilled, pid: pid, process: process))
+            }
+        } catch {
+            log.warning("no pidfd of the new main process", metadata: ["pid": "\(pid)", "why": "\(error)"])
+        }
+        handle(.mainPIDChanged(pid))
+        writePIDFile()
+        readAffinity(pid)
+    }
+
+    private func writePIDFile() {
+        guard let worker, let launch = link?.launch else { return }
+        let (path, file) = (agent.paths.pidFile(service), PIDFile(worker, launch: launch.raw))
+        agent.files.submit { [log] in
+            do { try file.write(path) } catch { log.warning("no PID file for people", metadata: ["error": "\(error)"]) }
         }
     }
 
@@ -224,6 +269,7 @@ extension WorkerShell {
         notifiedAt = [:]
         awaited = [:]
         lossChecks = 0
+        warnings = []
         let pidFile = agent.paths.pidFile(service)
         agent.files.submit { [log] in
             do { try Files.remove(pidFile) } catch { log.warning("a PID file is left", metadata: ["error": "\(error)"]) }

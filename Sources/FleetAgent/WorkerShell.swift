@@ -48,11 +48,31 @@ final class WorkerShell: @unchecked Sendable {
     /// What the shim is asked to answer, by request id.
     var awaited: [String: (ShimAnswer) -> Void] = [:]
 
+    /// Of the launch, from before it ran; nil: an agent before this one knew it.
+    var evidence: (launch: LaunchID, evidence: LaunchEvidence)?
+    var captured: Captured?
+    /// The launch whose sockets are being listed.
+    var capturing: LaunchID?
+    /// What was doubtful about the launch.
+    var warnings: [String] = []
+    /// Of the check before the start that the last launch failed.
+    var launchSlug: String?
+    var healthTasks: [Int: Scheduled<Void>] = [:]
+    var dumpTask: Scheduled<Void>?
+    var dumpBase: UInt64?
+
+    struct Captured {
+        let launch: LaunchID
+        let sockets: StopChecks.Sockets
+    }
+
     private var queue: [Queued] = []
     private var orders = PendingOrders()
     private var waiting: UInt64?
     private var tickets: UInt64 = 0
     private var recordProblem: String?
+    /// Of the signal that waits for the list of sockets.
+    private var capturingTicket: UInt64?
     private var timer: Scheduled<Void>?
 
     private struct Queued {
@@ -95,11 +115,15 @@ final class WorkerShell: @unchecked Sendable {
         let effects = machine.handle(event, now: now)
         let limited = event.order.flatMap { agent.operations[$0.operation] }.flatMap { $0.notAfter == nil ? nil : $0.id }
         orders.told(event, operation: limited, before: before, at: now)
-        for effect in effects { if case .killTree(.some(let latch)) = effect { killTree(latch: latch) } }
+        for effect in effects {
+            if case .killTree(.some(let latch)) = effect { killTree(latch: latch) }
+            if case .signal = effect { beginCapture() }
+        }
         enqueue(effects, of: limited)
         if machine.phase != before.phase { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
         pump()
         schedule()
+        scheduleLooks()
         // Counters alone are in the next report anyhow.
         if machine != before || !effects.isEmpty { agent.changed() }
     }
@@ -167,6 +191,10 @@ final class WorkerShell: @unchecked Sendable {
                 }
                 orders.settle(operation)
             }
+            if case .signal = next.effect, mustCapture() {
+                waitForCapture()
+                return
+            }
             queue.removeFirst()
             switch next.effect {
             case .record: preconditionFailure("a record is handed over above")
@@ -186,7 +214,7 @@ final class WorkerShell: @unchecked Sendable {
             case .perform(let action):
                 perform(action)
             case .verify(let launch):
-                handle(.verified(launch, Verification([], at: Clock.boottime())))
+                verify(launch)
             case .answer(let order, let answer):
                 agent.answer(order, answer, from: self)
             }
@@ -247,6 +275,18 @@ final class WorkerShell: @unchecked Sendable {
             log.error("the journal does not answer; going ahead unrecorded", metadata: ["waited": "\(Self.recordBound.words)"])
             proceed(ticket)
         }
+    }
+
+    private func waitForCapture() {
+        tickets += 1
+        waiting = tickets
+        capturingTicket = tickets
+    }
+
+    func captureEnded() {
+        guard let ticket = capturingTicket else { return }
+        capturingTicket = nil
+        proceed(ticket)
     }
 
     private func proceed(_ ticket: UInt64) {

@@ -1,4 +1,5 @@
 import FleetCore
+import FleetTrust
 import LinuxHost
 
 /// An append-only file of records, each chained to the one before it by SHA-256.
@@ -20,6 +21,11 @@ package final class Journal: Sendable {
         package let journal: Journal
         /// All of them, in order, those that the opening itself added included.
         package let records: [AuditRecord]
+        /// Of the records that were there, as lower-case hex, by sequence from 1; empty for one that was not.
+        package func hash(of sequence: UInt64) -> String {
+            sequence >= 1 && sequence <= hashes.count ? Digest.hex(hashes[Int(sequence) - 1]) : ""
+        }
+        let hashes: [[UInt8]]
         /// What was repaired, in a sentence; nil: nothing had to be.
         package let repair: String?
         /// What this journal can't do here, in a sentence; nil: nothing.
@@ -50,7 +56,7 @@ package final class Journal: Sendable {
         let writer = JournalWriter(store: opening.store, lock: lock)
         try writer.start()
         return Opened(
-            journal: Journal(path: path, writer: writer), records: opening.records, repair: opening.repair, warning: opening.warning)
+            journal: Journal(path: path, writer: writer), records: opening.records, hashes: opening.hashes, repair: opening.repair, warning: opening.warning)
     }
 
     /// Takes records in this order; `completion` is called once, when they are durable or can't be kept, on the

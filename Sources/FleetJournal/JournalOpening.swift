@@ -6,13 +6,15 @@ import LinuxHost
 struct JournalOpening {
     let store: JournalStore
     private(set) var records: [AuditRecord] = []
+    /// Of each record.
+    private(set) var hashes: [[UInt8]] = []
     private(set) var repair: String?
     private(set) var warning: String?
 
     init(path: String) throws(JournalError) {
         let file = try JournalError.wrapping { () throws(LinuxError) in try JournalFile(path: path) }
         var chain = JournalChain()
-        let torn = try Self.fold(file, &chain, &records)
+        let torn = try Self.fold(file, &chain, &records, &hashes)
         var notes: [AuditRecord] = []
         if let torn {
             let note = try Self.cutAside(file, torn)
@@ -43,7 +45,7 @@ struct JournalOpening {
 
     /// Reads and verifies every line; the bytes after the last, if there are any.
     private static func fold(
-        _ file: JournalFile, _ chain: inout JournalChain, _ records: inout [AuditRecord]
+        _ file: JournalFile, _ chain: inout JournalChain, _ records: inout [AuditRecord], _ hashes: inout [[UInt8]]
     ) throws(JournalError) -> (offset: Int, count: Int)? {
         var lines = JournalLines(file)
         var number = 0
@@ -54,7 +56,10 @@ struct JournalOpening {
             case .torn(let offset, let count): return (offset, count)
             case .line(let bytes, _):
                 number += 1
-                do throws(JournalChain.Refusal) { records.append(try chain.accept(bytes)) } catch {
+                do throws(JournalChain.Refusal) {
+                    records.append(try chain.accept(bytes))
+                    hashes.append(chain.hash)
+                } catch {
                     throw .broken(path: file.path, line: number, why: error.why)
                 }
             }

@@ -12,6 +12,13 @@ package enum Clock {
         return BootTime(nanoseconds: UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec))
     }
 
+    /// CLOCK_MONOTONIC, as service managers want it (sd_notify(3)).
+    package static func monotonicMicroseconds() -> UInt64 {
+        var now = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1_000
+    }
+
     /// CLOCK_REALTIME since 1970-01-01T00:00:00Z; may jump.
     package static func unixMicroseconds() -> UInt64 {
         var now = timespec()

@@ -9,6 +9,8 @@ package struct ProcessStat: Equatable, Sendable {
     package let group: Int32
     /// Field 22: clock ticks since boot.
     package let startTime: UInt64
+    /// PF_DUMPCORE of its kernel flags (field 9; include/linux/sched.h): its core is being written.
+    package let isDumpingCore: Bool
 
     package var isZombie: Bool { state == "Z" || state == "X" }
 
@@ -25,8 +27,8 @@ package struct ProcessStat: Equatable, Sendable {
         guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { throw LinuxError("understand", path, errno: EINVAL) }
         let fields = String(decoding: bytes[(end + 1)...], as: UTF8.self).split(separator: " ")
         guard fields.count > 19, let state = fields[0].first, let parent = Int32(fields[1]), let group = Int32(fields[2]),
-            let start = UInt64(fields[19])
+            let start = UInt64(fields[19]), let flags = UInt64(fields[6])
         else { throw LinuxError("understand", path, errno: EINVAL) }
-        return ProcessStat(pid: pid, state: state, parent: parent, group: group, startTime: start)
+        return ProcessStat(pid: pid, state: state, parent: parent, group: group, startTime: start, isDumpingCore: flags & 0x200 != 0)
     }
 }

@@ -24,3 +24,5 @@ pid_t clinux_command_start(const struct clinux_command *command, int *output);
 int clinux_wait(pid_t child, int *code, int *signalled);
 /// Whether a file has an extended attribute (getxattr(2)): 1, 0, or -1 and errno.
 int clinux_has_attribute(const char *path, const char *name);
+/// A non-blocking Unix datagram socket, connected to a path or, with a leading `@`, an abstract name (unix(7)).
+int clinux_datagram_connect(const char *name);

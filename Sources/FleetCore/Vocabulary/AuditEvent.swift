@@ -54,6 +54,7 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case workerLocked = "WORKER_LOCKED"
     case workerUnlocked = "WORKER_UNLOCKED"
     case workerNoted = "WORKER_NOTED"
+    case workerWarning = "WORKER_WARNING"
     case layoutChanged = "LAYOUT_CHANGED"
     case layoutRefused = "LAYOUT_REFUSED"
     case layoutDrift = "LAYOUT_DRIFT"
