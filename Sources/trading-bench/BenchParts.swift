@@ -116,7 +116,7 @@ struct ProcessFigures {
         var sum = 0.0
         for line in text.split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":"), fields.contains(String(line[..<colon])) else { continue }
-            sum += (line[line.index(after: colon)...].split(separator: " ").first.flatMap { Double($0) } ?? 0) * 1_024
+            sum += (line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).first.flatMap { Double($0) } ?? 0) * 1_024
         }
         return sum
     }
