@@ -175,8 +175,9 @@ package final class Agent: @unchecked Sendable {
     }
 
     private func opened(rebooted: Bool) {
-        // First: what is started after the agent may ask it something at once.
+        log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
         localServer.open()
+        for shell in shells { shell.resume() }
         manager.say("READY=1\nSTATUS=\(managerStatus)")
         if let every = manager.watchdogEvery {
             // From the loop: a loop that hangs is what the manager is to notice.
@@ -184,11 +185,6 @@ package final class Agent: @unchecked Sendable {
                 manager.say("WATCHDOG=1\nSTATUS=\(managerStatus)")
             }
         }
-        files.submit { [cgroups, log] in
-            do { try cgroups?.removeEmpty() } catch { log.warning("cgroups of earlier launches are left", metadata: ["error": "\(error)"]) }
-        }
-        log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
-        for shell in shells { shell.resume() }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
         if rebooted { startAfterBoot() }
         guard let trust else { return }
