@@ -28,7 +28,8 @@ struct AgentFigures {
     private func median(_ values: [Double]) -> Double { BenchLine.percentile(values, 0.5) }
     private func mean(_ values: [Double]) -> Double { values.isEmpty ? 0 : values.reduce(0, +) / Double(values.count) }
 
-    private var rows: [Row] {
+    private func rows(_ workers: Int) -> [Row] {
+        let (kill, stop) = ("kill\(workers)", "stop\(workers)")
         let killFloor = median(killFloors)
         var rows = [
             Row(line: BenchLine("idle_rss_bytes", "B", idleResidentBytes), target: 18e6),
@@ -38,13 +39,13 @@ struct AgentFigures {
             Row(line: BenchLine("rss_with_workers_bytes", "B", busyResidentBytes)),
             Row(line: BenchLine("idle_switches_per_s", "1/s", idleSwitchesPerSecond), target: 2),
             Row(line: BenchLine("report_cpu_percent", "%", reportCPUPercent), target: 0.1),
-            Row(line: BenchLine("kill100_ms", "ms", median(kills))),
-            Row(line: BenchLine("kill100_max_ms", "ms", kills.max() ?? 0)),
-            Row(line: BenchLine("kill100_floor_ms", "ms", killFloor)),
-            Row(line: BenchLine("kill100_ratio_to_floor", "1", median(kills) / max(killFloor, 0.001)), target: 2),
-            Row(line: BenchLine("stop100_ms", "ms", median(stops))),
-            Row(line: BenchLine("stop100_floor_ms", "ms", median(stopFloors))),
-            Row(line: BenchLine("stop100_overhead_ms", "ms", median(stops) - Self.ownStopMilliseconds), target: 30),
+            Row(line: BenchLine("\(kill)_ms", "ms", median(kills))),
+            Row(line: BenchLine("\(kill)_max_ms", "ms", kills.max() ?? 0)),
+            Row(line: BenchLine("\(kill)_floor_ms", "ms", killFloor)),
+            Row(line: BenchLine("\(kill)_ratio_to_floor", "1", median(kills) / max(killFloor, 0.001)), target: 2),
+            Row(line: BenchLine("\(stop)_ms", "ms", median(stops))),
+            Row(line: BenchLine("\(stop)_floor_ms", "ms", median(stopFloors))),
+            Row(line: BenchLine("\(stop)_overhead_ms", "ms", median(stops) - Self.ownStopMilliseconds), target: 30),
             Row(line: BenchLine("restart_p50_ms", "ms", median(restarts)), target: 8),
             Row(line: BenchLine("restart_p95_ms", "ms", BenchLine.percentile(restarts, 0.95))),
         ]
@@ -52,8 +53,8 @@ struct AgentFigures {
         rows.append(Row(line: BenchLine("fdatasync_p50_ms", "ms", median(fdatasync))))
         for peer in peers {
             rows += [
-                Row(line: BenchLine("kill100_ms", "ms", median(peer.kills), peer: peer.name)),
-                Row(line: BenchLine("stop100_overhead_ms", "ms", median(peer.stops) - Self.ownStopMilliseconds, peer: peer.name)),
+                Row(line: BenchLine("\(kill)_ms", "ms", median(peer.kills), peer: peer.name)),
+                Row(line: BenchLine("\(stop)_overhead_ms", "ms", median(peer.stops) - Self.ownStopMilliseconds, peer: peer.name)),
                 Row(line: BenchLine("restart_p50_ms", "ms", median(peer.restarts), peer: peer.name)),
                 Row(line: BenchLine("idle_pss_bytes", "B", peer.proportionalBytes, peer: peer.name)),
             ]
@@ -62,7 +63,7 @@ struct AgentFigures {
     }
 
     func print(workers: Int, rounds: Int) {
-        let rows = rows
+        let rows = rows(workers)
         let table = rows.map { row in
             [
                 row.line.metric + (row.line.peer.map { ", \($0)" } ?? ""), BenchLine.number(row.line.value) + " " + row.line.unit,

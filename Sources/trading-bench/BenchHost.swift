@@ -109,7 +109,7 @@ final class BenchHost {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = handle
         process.standardError = handle
-        try process.run()
+        try process.start()
         return process
     }
 

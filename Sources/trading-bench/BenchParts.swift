@@ -13,13 +13,25 @@ enum Program {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = output
         process.standardError = output
-        try process.run()
+        try process.start()
         let data = try output.fileHandleForReading.readToEnd() ?? Data()
         process.waitUntilExit()
         return (process.terminationStatus, String(decoding: data, as: UTF8.self))
     }
 
     static func isInstalled(_ path: String) -> Bool { Files.isExecutable(path) }
+}
+
+extension Process {
+    /// As `run`, with no signal blocked: the threads that async code runs on block all, and a child would inherit that.
+    func start() throws {
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        try run()
+    }
 }
 
 /// Where workers say that they reached their main(), and when: lines "PID NANOSECONDS" of CLOCK_BOOTTIME.
@@ -104,7 +116,7 @@ struct ProcessFigures {
         var sum = 0.0
         for line in text.split(separator: "\n") {
             guard let colon = line.firstIndex(of: ":"), fields.contains(String(line[..<colon])) else { continue }
-            sum += (line[line.index(after: colon)...].split(separator: " ").first.flatMap { Double($0) } ?? 0) * 1_024
+            sum += (line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).first.flatMap { Double($0) } ?? 0) * 1_024
         }
         return sum
     }

@@ -32,7 +32,7 @@ final class RunitPeer: BenchPeer {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.start()
         self.process = process
     }
 

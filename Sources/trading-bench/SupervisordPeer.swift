@@ -51,7 +51,7 @@ final class SupervisordPeer: BenchPeer {
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.start()
         self.process = process
     }
 

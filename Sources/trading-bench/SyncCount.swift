@@ -22,9 +22,9 @@ struct SyncCount {
         tracer.standardInput = FileHandle.nullDevice
         tracer.standardOutput = FileHandle.nullDevice
         tracer.standardError = FileHandle.nullDevice
-        try tracer.run()
+        try tracer.start()
         defer {
-            tracer.terminate()
+            kill(tracer.processIdentifier, SIGKILL)
             tracer.waitUntilExit()
         }
         // It has no other sign of being ready than that the agent has a tracer.
