@@ -68,7 +68,8 @@ package struct SparseFile: ~Copyable {
         var problem: LinuxError?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count {
-                let got = uninterrupted { pread(descriptor, buffer.baseAddress! + filled, count - filled, off_t(offset) + off_t(filled)) }
+                let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
+                let got = uninterrupted { pread(descriptor, rest.baseAddress, count - filled, off_t(offset) + off_t(filled)) }
                 if got < 0 { problem = .last("read", path) }
                 if got <= 0 { break }
                 filled += got
@@ -82,7 +83,8 @@ package struct SparseFile: ~Copyable {
         var at = 0
         while at < bytes.count {
             let put = bytes.withUnsafeBytes { all in
-                uninterrupted { pwrite(descriptor, all.baseAddress! + at, all.count - at, off_t(offset) + off_t(at)) }
+                let rest = UnsafeRawBufferPointer(rebasing: all[at...])
+                return uninterrupted { pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset) + off_t(at)) }
             }
             guard put > 0 else { throw .last("write", path) }
             at += put

@@ -28,14 +28,16 @@ final class MachineTree {
 
     /// With the newline that files of sysfs end with.
     func put(_ path: String, _ text: String) throws {
-        try Files.makeDirectory(String((root + path)[..<(root + path).lastIndex(of: "/")!]))
+        try Files.makeDirectory(parent(path))
         try Files.writeAtomically(root + path, Array("\(text)\n".utf8), sync: false)
     }
 
     func link(_ path: String, to target: String) throws {
-        try Files.makeDirectory(String((root + path)[..<(root + path).lastIndex(of: "/")!]))
+        try Files.makeDirectory(parent(path))
         try #require(symlink(target, root + path) == 0)
     }
+
+    private func parent(_ path: String) -> String { (root + path).split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } }
 
     func remove(_ path: String) throws { try Files.removeTree(root + path) }
 
