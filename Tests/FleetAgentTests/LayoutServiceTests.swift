@@ -1,6 +1,7 @@
 import FleetCore
 import FleetWire
 import LinuxHost
+import NIOCore
 import Testing
 
 @testable import FleetAgent
