@@ -228,7 +228,8 @@ struct LocalRoutes {
         let (service, host) = WorkerName(name).map { ($0.service.raw, $0.host) } ?? (name, agent.host)
         guard host == agent.host, let shell = agent.shell(service) else {
             throw APIProblem(
-                slug: "unknown-service", what: "REFUSED  no service \(name) on \(agent.host)", why: "It has \(agent.shells.map(\.service).joined(separator: ", ")).")
+                slug: "unknown-service", what: "REFUSED  no service \(name) on \(agent.host)",
+                why: "It has \(agent.shells.map(\.service).joined(separator: ", ")).")
         }
         return shell
     }

@@ -23,7 +23,7 @@ final class MarkGathering: @unchecked Sendable {
         finish(
             APIProblem(
                 slug: first.result.slug, what: "REFUSED  \(first.result.text)",
-                why: (done.isEmpty ? ["Nothing was done."] : ["Done for \(done.joined(separator: ", "))."]).joined() 
+                why: (done.isEmpty ? ["Nothing was done."] : ["Done for \(done.joined(separator: ", "))."]).joined()
                     + problems.dropFirst().map { "\n\($0.worker): \($0.result.text)" }.joined()))
     }
 }

@@ -158,7 +158,8 @@ extension Coordinator {
             figures.count { $0.known && $0.evidence == .measured } + certificate.workers.count { $0.treeEmpty }
                 + checks.count { $0.state != .checkUnknown && $0.evidence == .measured })
         certificate.reported = UInt32(
-            checks.count { $0.state != .checkUnknown && $0.evidence == .reported } + figures.count { $0.known && $0.evidence == .reported } + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
+            checks.count { $0.state != .checkUnknown && $0.evidence == .reported } + figures.count { $0.known && $0.evidence == .reported }
+                + certificate.order.count { ["quiesce", "gate"].contains($0.label) && $0.proven })
         certificate.attested = UInt32(certificate.overrides.count)
         certificate.unknown = UInt32(figures.count { !$0.known } + certificate.workers.count { !$0.treeEmpty } + checks.count { $0.state == .checkUnknown })
     }

@@ -37,8 +37,12 @@ extension Coordinator {
         let name = "\(worker.service)@\(host)"
         var lines: [String] = []
         switch worker.state {
-        case .held: lines.append("! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))")
-        case .failed: lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))")
+        case .held:
+            lines.append(
+                "! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))"
+            )
+        case .failed:
+            lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))")
         case .dumping:
             let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
             lines.append("! \(name) is dumping core\(written), and still holds its sockets")

@@ -21,7 +21,8 @@ extension Coordinator {
                 for report in host.report?.workers ?? [] {
                     var worker = ObservedWorker(report)
                     if report.hasLock {
-                        worker.lock = ObservedWorker.Lock(by: report.lock.person, when: zone.moment(report.lock.unixUs, now: now().unixMicroseconds), text: report.lock.text)
+                        worker.lock = ObservedWorker.Lock(
+                            by: report.lock.person, when: zone.moment(report.lock.unixUs, now: now().unixMicroseconds), text: report.lock.text)
                     }
                     fleet.workers[WorkerName(ServiceName(report.service), on: name)] = worker
                 }

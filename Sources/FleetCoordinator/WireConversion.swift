@@ -78,16 +78,16 @@ extension RunReply {
 
 extension RunReply.Done {
     fileprivate init(_ wire: WireCommandResult, host: HostName) {
-            var counters: [String: Int64] = [:]
-            for (name, figure) in wire.snapshot.counters where figure.known { counters[name] = figure.value }
-            self.init(
-                    streams: wire.streams.map { StreamReading($0, host: host) }, gateHolds: wire.holds,
-                    gateValue: wire.figure.known ? "\(wire.figure.value)" : wire.text.isEmpty ? "unknown: \(wire.figure.whyUnknown)" : wire.text,
-                    killed: wire.killed, treeEmpty: wire.treeEmpty,
-                    exit: wire.worker.hasLastExit ? WorkerExit(wire.worker.lastExit, status: wire.worker.status) : nil, status: wire.worker.status,
-                    signalledUnixMicroseconds: wire.signalledUnixUs, goneUnixMicroseconds: wire.goneUnixUs,
-                    citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text,
-                    checks: wire.checks.compactMap(Verification.Check.init))
+        var counters: [String: Int64] = [:]
+        for (name, figure) in wire.snapshot.counters where figure.known { counters[name] = figure.value }
+        self.init(
+            streams: wire.streams.map { StreamReading($0, host: host) }, gateHolds: wire.holds,
+            gateValue: wire.figure.known ? "\(wire.figure.value)" : wire.text.isEmpty ? "unknown: \(wire.figure.whyUnknown)" : wire.text,
+            killed: wire.killed, treeEmpty: wire.treeEmpty,
+            exit: wire.worker.hasLastExit ? WorkerExit(wire.worker.lastExit, status: wire.worker.status) : nil, status: wire.worker.status,
+            signalledUnixMicroseconds: wire.signalledUnixUs, goneUnixMicroseconds: wire.goneUnixUs,
+            citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text,
+            checks: wire.checks.compactMap(Verification.Check.init))
     }
 }
 

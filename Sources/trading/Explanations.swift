@@ -180,7 +180,10 @@ enum Explanations {
         ("cpu-offline", "The CPU is there and offline."),
         ("digest-unknown", "The program could not be read to its end, so its digest is not known. Nothing was launched."),
         ("no-directory", "A directory that the worker needs is not there. Nothing was launched."),
-        ("pid-file", "The worker's PID file names a process that lives and is not of this launch. Nothing was launched, and nothing is signalled because of a file."),
+        (
+            "pid-file",
+            "The worker's PID file names a process that lives and is not of this launch. Nothing was launched, and nothing is signalled because of a file."
+        ),
         ("smt", "Simultaneous multithreading is on where it is declared off, or the other way round."),
         ("transparent-hugepages", "The kernel's setting of transparent hugepages is not the declared one."),
         ("time", "The clock is not synchronised as declared, by another source, or further off than declared."),

@@ -44,7 +44,8 @@ struct LayoutShow: AsyncParsableCommand {
 }
 
 struct LayoutPlan: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "plan", abstract: "What an apply would change, and why the declared layout can't be had where it can't.")
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "What an apply would change, and why the declared layout can't be had where it can't.")
     @OptionGroup var options: LayoutOptions
     func run() async throws { try await LayoutCommand.run(.plan, options) }
 }

@@ -5,7 +5,8 @@ import FleetClient
 struct LockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lock", abstract: "Forbids every verb but an emergency stop on workers, until they are unlocked.",
-        discussion: "Kept by the host's agent, across restarts of everything. A locked worker that ends is not restarted. Its reason is shown to whoever is refused.")
+        discussion:
+            "Kept by the host's agent, across restarts of everything. A locked worker that ends is not restarted. Its reason is shown to whoever is refused.")
 
     @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
     @Option(help: ArgumentHelp("Why, for whoever meets the lock.", valueName: "text")) var reason: String = ""

@@ -66,7 +66,9 @@ struct StopChecksTests {
         run.answer(.stop("gateway"), .done(done([.init(.sockets, .unknown, "the kernel can't list kernel-bypass sockets")])))
         run.goOn()
         #expect(run.machine.state == .completed)
-        #expect(verdict(run) == StopVerdict(
-            verdict: .unproven, because: ["gateway@ex-1, sockets unknown: the kernel can't list kernel-bypass sockets"]))
+        #expect(
+            verdict(run)
+                == StopVerdict(
+                    verdict: .unproven, because: ["gateway@ex-1, sockets unknown: the kernel can't list kernel-bypass sockets"]))
     }
 }

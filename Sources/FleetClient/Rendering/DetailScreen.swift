@@ -108,7 +108,8 @@ package enum DetailScreen {
             }
         }
         if detail.connectionCount > 0 || !detail.connections.isEmpty {
-            lines.append("  sockets    \(max(Int(detail.connectionCount), detail.connections.count))\(rest(detail.connections.count, Int(detail.connectionCount)))")
+            lines.append(
+                "  sockets    \(max(Int(detail.connectionCount), detail.connections.count))\(rest(detail.connections.count, Int(detail.connectionCount)))")
             for connection in detail.connections {
                 lines.append("    \(connection.`protocol`)  \(connection.local) -> \(connection.remote)  \(connection.state)")
             }

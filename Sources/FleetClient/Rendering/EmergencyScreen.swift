@@ -111,7 +111,9 @@ package enum EmergencyScreen {
 
     private static func summary(_ outcome: EmergencyCall.Outcome, _ unheard: [Unheard]) -> String {
         let gone = outcome.workers.filter(\.gone).count
-        var line = outcome.isAnswered ? "GONE \(gone) of \(outcome.workers.count + unheard.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
+        var line =
+            outcome.isAnswered
+            ? "GONE \(gone) of \(outcome.workers.count + unheard.count) in \(outcome.took.words)" : "NOT SENT: no coordinator and no relay took it"
         let open =
             outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" }
             + unheard.map { "\($0.name)@\($0.host) (host not answering)" }

@@ -145,7 +145,8 @@ package enum LayoutScreen {
                 if !why.isEmpty { lines += ScreenText.wrapped("      \(why)", width: style.width, indent: "        ") }
                 if !change.workers.isEmpty, !change.refused.isEmpty {
                     lines.append(
-                        "      Stop it first, or: trading layout apply --host \(host.host)\(change.workers.map { " --override \($0)" }.joined()) --reason \"…\"")
+                        "      Stop it first, or: trading layout apply --host \(host.host)\(change.workers.map { " --override \($0)" }.joined()) --reason \"…\""
+                    )
                 }
             }
         }

@@ -46,7 +46,7 @@ struct ScreenTable {
                 if columns[index].right { return ScreenText.right(texts[index], widths[index]) }
                 return ScreenText.left(columns[index].flexible ? ScreenText.cut(texts[index], widths[index]) : texts[index], widths[index])
             }
-                .joined(separator: "  ")
+            .joined(separator: "  ")
         }
         return [cells(columns.map(\.title))]
             + lines.map { line in

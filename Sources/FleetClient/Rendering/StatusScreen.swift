@@ -163,7 +163,8 @@ package enum StatusScreen {
                 continue
             }
             table.add([
-                host.host, host.report.agentVersion, age, layout(host), hugepages(facts), clock(facts.time), facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
+                host.host, host.report.agentVersion, age, layout(host), hugepages(facts), clock(facts.time),
+                facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
                 facts.certificateDaysLeft == 0 ? "?" : "\(facts.certificateDaysLeft) d", ScreenText.uptime(facts.upNs),
             ])
         }

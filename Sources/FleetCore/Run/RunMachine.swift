@@ -374,7 +374,10 @@ package struct RunMachine: Equatable, Sendable {
                     .init("signalled_unix_us", done.signalledUnixMicroseconds), .init("gone_unix_us", done.goneUnixMicroseconds), .init("exit", exit),
                     .init("killed", done.killed), .init("held", evidence.held.contains(worker)), .init("tree_empty", done.treeEmpty),
                     .init("evidence", done.citations.joined(separator: " ")), .init("status", done.status),
-                ] + done.checks.filter { $0.state == .left || $0.state == .unknown }.map { .init("check_\($0.what.rawValue)", "\($0.state.rawValue): \($0.text)") }),
+                ]
+                    + done.checks.filter { $0.state == .left || $0.state == .unknown }.map {
+                        .init("check_\($0.what.rawValue)", "\($0.state.rawValue): \($0.text)")
+                    }),
             .note(worker: worker, text: "\(exit)\(done.killed ? ", KILLED" : "")\(done.status.isEmpty ? "" : ", said: \(done.status)")"),
         ]
     }
