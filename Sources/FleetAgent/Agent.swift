@@ -182,9 +182,6 @@ package final class Agent: @unchecked Sendable {
                 manager.say("WATCHDOG=1\nSTATUS=\(managerStatus)")
             }
         }
-        files.submit { [cgroups, log] in
-            do { try cgroups?.removeEmpty() } catch { log.warning("cgroups of earlier launches are left", metadata: ["error": "\(error)"]) }
-        }
         log.notice("agent ready", metadata: ["workers": "\(shells.count)", "part": "\(part.digest.prefix(12))"])
         localServer.open()
         for shell in shells { shell.resume() }

@@ -67,7 +67,7 @@ struct StopLook: Sendable {
             if let shim = try directory.identity, try !isGone(shim) { return .init(.tree, .left, "its shim still runs (PID \(shim.pid))") }
             if let worker = try directory.worker, try worker.isAlive() { return .init(.tree, .left, "it still runs (PID \(worker.pid))") }
             if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
-                let pids = try Cgroup.processes(cgroup).map { "\($0)" }.joined(separator: ", ")
+                let pids = try Cgroup.processes(cgroup).map { "\($0.pid)" }.joined(separator: ", ")
                 return .init(.tree, .left, "its cgroup \(cgroup) is not empty\(pids.isEmpty ? "" : " (PID \(pids))")")
             }
             guard try directory.isSlotHeld else { return .init(.tree, .clear, "no process of it is left") }
