@@ -114,7 +114,11 @@ struct LaunchOrder: Sendable {
     private func removeEnded() throws {
         let old = try LaunchDirectory.all(runDirectory: paths.run, service: declaration.service.raw)
         guard let slot = old.first, try !slot.isSlotHeld else { return }
-        for directory in old { try directory.remove() }
+        for directory in old {
+            // A shim that was killed can't remove its own; one that isn't empty stays.
+            if let cgroup = try directory.cgroup { Cgroup.remove(cgroup) }
+            try directory.remove()
+        }
     }
 }
 

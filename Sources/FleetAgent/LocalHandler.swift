@@ -50,6 +50,9 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
         case .end:
             guard let head else { return }
             self.head = nil
+            if let refusal = who.refusal {
+                return answer(APIProblem(slug: "not-allowed", what: "REFUSED  \(refusal)", then: "ask an administrator of this host"), keepAlive: false)
+            }
             guard let peer = who.peer else {
                 // The kernel's word on who this is comes before any byte of theirs is answered.
                 context.close(promise: nil)

@@ -9,14 +9,16 @@ struct LocalPeer: Sendable {
         var user: UInt32 = .max
         var group: UInt32 = .max
 
-        /// Root, the agent's own user, or the socket's group.
+        /// Root, the agent's own user, or a member of the local group, by primary group or by the host's group file.
         ///
-        /// Supplementary groups were checked by the kernel against the socket's mode; here they are looked up again.
-        func mayEnter(agentUser: UInt32, socketGroup: UInt32) -> Bool {
-            if user == 0 || user == agentUser || group == socketGroup { return true }
+        /// The kernel has judged the same by the socket's mode when it connected.
+        func mayEnter(agentUser: UInt32, localGroup: UInt32?) -> Bool {
+            if user == 0 || user == agentUser { return true }
+            guard let localGroup else { return false }
+            if group == localGroup { return true }
             do {
                 guard let name = Account.name(of: user) else { return false }
-                return try Account.named(name)?.groups.contains(socketGroup) ?? false
+                return try Account.named(name)?.groups.contains(localGroup) ?? false
             } catch {
                 return false
             }
@@ -26,6 +28,8 @@ struct LocalPeer: Sendable {
     /// Filled in before the first request is read; touched on the channel's loop only.
     final class Holder: @unchecked Sendable {
         var peer: LocalPeer?
+        /// Why nothing is answered; nil: it is, or the kernel has not said yet who this is.
+        var refusal: String?
     }
 
     /// For the audit: `local:alice`, or the number of a user without a name.

@@ -21,7 +21,9 @@ extension PreStartChecks {
                 throw Problem(
                     slug: "leftovers",
                     what: "\(Self.names(left.map(\.path))) \(left.count == 1 ? "is" : "are") left in \(mount), which it keeps nothing of but \(keeps)",
-                    then: "Make sure that nothing uses \(left.count == 1 ? "it" : "them"), remove \(left.count == 1 ? "it" : "them"), then: trading start \(service)")
+                    then:
+                        "Make sure that nothing uses \(left.count == 1 ? "it" : "them"), remove \(left.count == 1 ? "it" : "them"), then: trading start \(service)"
+                )
             }
         }
         return warnings

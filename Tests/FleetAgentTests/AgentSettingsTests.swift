@@ -92,7 +92,8 @@ struct AgentSettingsTests {
         "what must be given is asked for by name",
         arguments: [
             ("--fleet is missing", ["--host", "a", "--state-dir", "/s"]), ("--host is missing", ["--fleet", "a", "--state-dir", "/s"]),
-            ("--state-dir is missing", ["--fleet", "a", "--host", "b"]), ("--cert, --key, --ca and --crl are missing", least + ["--coordinator", "127.0.0.1:1"]),
+            ("--state-dir is missing", ["--fleet", "a", "--host", "b"]),
+            ("--cert, --key, --ca and --crl are missing", least + ["--coordinator", "127.0.0.1:1"]),
             ("--crl is missing", least + ["--coordinator", "127.0.0.1:1", "--cert", "/c", "--key", "/k", "--ca", "/a"]),
             ("--state-dir s is not an absolute path", ["--fleet", "a", "--host", "b", "--state-dir", "s"]),
             ("--allow-dir bin is not an absolute path", least + ["--allow-dir", "bin"]),
@@ -103,7 +104,10 @@ struct AgentSettingsTests {
 
     @Test("everything that is missing is named at once")
     func allMissing() {
-        #expect(fault([]) == "trading-agent: --fleet, --host and --state-dir are missing; give them as flags or as `fleet = …`, `host = …`, `state-dir = …` in the settings file")
+        #expect(
+            fault([])
+                == "trading-agent: --fleet, --host and --state-dir are missing; give them as flags or as `fleet = …`, `host = …`, `state-dir = …` in the settings file"
+        )
         #expect(fault(Self.least + ["--coordinator", "127.0.0.1:1"]).contains("--cert, --key, --ca and --crl are missing"))
     }
 
