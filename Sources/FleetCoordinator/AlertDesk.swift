@@ -43,7 +43,7 @@ final class AlertDesk: @unchecked Sendable {
     private let journal: Journal
     private let home: any EventLoop
     private let log: Logger
-    private let sender = AlertSender()
+    private let sender: AlertSender
     private var watch: AlertWatch
     private var underWay: [String: Delivery] = [:]
     /// Newest last.
@@ -64,6 +64,8 @@ final class AlertDesk: @unchecked Sendable {
         pace: Pace = Pace(), bounds: AlertWatch.Bounds = AlertWatch.Bounds()
     ) {
         guard let journal, !inventory.alerts.isEmpty else { return nil }
+        // Only now: a client that is let go without being shut down ends the process.
+        sender = AlertSender()
         fleet = inventory.fleet
         self.coordinator = coordinator
         self.instance = instance
