@@ -95,7 +95,7 @@ import Testing
         _ = try fixture.start()
         defer { fixture.end() }
         #expect(try eventually { try fixture.phase() == "running" })
-        #expect(try fixture.journalText().contains("start_after_boot"))
+        #expect(try fixture.journalText().contains("after_boot: start"))
     }
 
     @Test("without a reboot it is not, and neither is what doesn't ask for it, nor what a latch forbids")

@@ -105,7 +105,10 @@ package enum CertificateScreen {
     private static func released(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
         let workers = certificate.workers
         let empty = workers.filter(\.treeEmpty).count
-        var lines = ScreenText.wrapped("RELEASED   " + holdings(workers, empty: empty), width: style.width, indent: "           ")
+        let indent = String(repeating: " ", count: 11)
+        var lines = ScreenText.wrapped(holdings(workers, empty: empty), width: style.width - indent.count, indent: "").enumerated().map {
+            ($0 == 0 ? ScreenText.left("RELEASED", indent.count) : indent) + $1
+        }
         for worker in workers {
             for check in worker.checks where check.state == .left || check.state == .checkUnknown {
                 let word = check.state == .left ? "LEFT BEHIND" : "UNKNOWN"
