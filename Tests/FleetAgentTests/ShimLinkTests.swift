@@ -29,9 +29,10 @@ import Testing
         try Files.writeAtomically("\(directory.path)/conf", records.flatMap { Array($0.utf8) + [0] }, mode: 0o600, sync: false)
         try ShimLauncher.spawn(shim: shim, directory: directory, cpus: nil)
         let loop = MultiThreadedEventLoopGroup.singleton.next()
-        func link(_ heard: Heard) throws -> ShimLink {
+        // An instance of its own each, as two agents have: a repeated request id is answered from memory, not executed.
+        func link(_ heard: Heard, instance: String) throws -> ShimLink {
             let link = ShimLink(
-                launch: LaunchID(directory.launch), directory: directory, instance: "test", onMessage: { heard.add($0) }, onClosed: {})
+                launch: LaunchID(directory.launch), directory: directory, instance: instance, onMessage: { heard.add($0) }, onClosed: {})
             link.attach(try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName), on: loop)
             return link
         }
@@ -40,7 +41,7 @@ import Testing
         }
         do {
             let heard = Heard()
-            let first = try link(heard)
+            let first = try link(heard, instance: "first")
             try expect(heard, .shim(version: version, launch: directory.launch, phase: .waiting))
             try loop.submit { first.send(.go(id: first.requestID())) }.wait()
             try #require(eventually { heard.all.contains { if case .running = $0 { true } else { false } } })
@@ -48,7 +49,7 @@ import Testing
             try loop.submit { first.close() }.wait()
         }
         let heard = Heard()
-        let adopted = try link(heard)
+        let adopted = try link(heard, instance: "second")
         try expect(heard, .shim(version: version, launch: directory.launch, phase: .running))
         try #expect(loop.submit { adopted.version }.wait() == version)
         try loop.submit { adopted.send(.signal(id: adopted.requestID(), number: SIGTERM)) }.wait()
