@@ -152,7 +152,7 @@ struct StatusDetailTests {
             certificate.workers.append(proof)
         }
         let lines = CertificateScreen.lines(certificate, zone: .utc, style: ScreenStyle())
-        let whole = lines.joined(separator: "\n")
+        let whole = lines.map { String($0.drop { $0 == " " }) }.joined(separator: " ")
         #expect(lines.contains { $0.hasPrefix("RELEASED   3 process trees of 3 shown empty") }, "\(whole)")
         #expect(whole.contains("0 sockets of ours left by 2 of 3") && whole.contains("sockets UNKNOWN of 1"), "\(whole)")
         #expect(lines.contains("           c@h locks LEFT BEHIND: /run/c.lock is still there"))

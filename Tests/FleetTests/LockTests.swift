@@ -82,6 +82,18 @@ import Testing
         }
         let host = try fleet.trading("status", "ex-1")
         #expect(host.text.contains("  kernel     ") && host.text.contains("  layout     "), "\(host.text)")
+        for layout in [try fleet.trading("layout", "show", "--host", "ex-1"), try fleet.local("ex-1", "layout")] {
+            #expect(layout.status == 0 || layout.status == 3, "\(layout.text)")
+            #expect(layout.text.contains("ex-1  ") && layout.text.contains("housekeeping") && layout.text.contains("order-gateway"), "\(layout.text)")
+            #expect(layout.text.split(separator: "\n").allSatisfy { $0.count <= 100 }, "\(layout.text)")
+        }
+        let verified = try fleet.trading("layout", "verify")
+        #expect(verified.status == 0 && fleet.hosts.allSatisfy { verified.text.contains("\($0)  as declared") }, "\(verified.text)")
+        #expect(try fleet.trading("layout", "apply").status == 2)
+        #expect(try fleet.trading("layout", "plan", "--host", "nowhere").status == 2)
+        let stop = try fleet.trading("stop", "--all", "--reason", "test")
+        #expect(stop.text.contains("verdict: proven") && stop.text.contains("0 sockets of ours left\n"), "\(stop.text)")
+        #expect(stop.text.contains("MARKERS    4 of 4 shutdown markers found"), "\(stop.text)")
         let all = try fleet.trading("logs", "all", "-n", "50")
         #expect(all.status == 0, "\(all.text)")
         let none = try fleet.trading("logs", "all", "--since", "1h", "--grep", "a text that nobody writes")
