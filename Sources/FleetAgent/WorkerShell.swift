@@ -112,6 +112,22 @@ final class WorkerShell: @unchecked Sendable {
         agent.loop.preconditionInEventLoop()
         let before = machine
         let now = Clock.boottime()
+        var hasEffects = take(event, now)
+        // A back-off of zero is over as it begins: the restart's record goes to the disk together with that of the end.
+        if machine.phase != before.phase, case .backoff(let until) = machine.phase, until <= now {
+            hasEffects = take(.timeReached(launch: Agent.newLaunchID()), now) || hasEffects
+        }
+        if machine.phase != before.phase { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
+        pump()
+        schedule()
+        scheduleLooks()
+        // Counters alone are in the next report anyhow.
+        if machine != before || hasEffects { agent.changed() }
+    }
+
+    /// Tells the machine and queues what comes of it; false: nothing does.
+    private func take(_ event: WorkerMachine.Event, _ now: BootTime) -> Bool {
+        let before = machine
         let effects = machine.handle(event, now: now)
         let limited = event.order.flatMap { agent.operations[$0.operation] }.flatMap { $0.notAfter == nil ? nil : $0.id }
         orders.told(event, operation: limited, before: before, at: now)
@@ -120,12 +136,7 @@ final class WorkerShell: @unchecked Sendable {
             if case .signal = effect { beginCapture() }
         }
         enqueue(effects, of: limited)
-        if machine.phase != before.phase { log.info("phase", metadata: ["phase": "\(ReportBuilder.word(machine.phase))"]) }
-        pump()
-        schedule()
-        scheduleLooks()
-        // Counters alone are in the next report anyhow.
-        if machine != before || !effects.isEmpty { agent.changed() }
+        return !effects.isEmpty
     }
 
     /// What a latch kills is killed already and never waits here.
