@@ -53,17 +53,23 @@ final class EmergencyEntry: @unchecked Sendable {
     ///
     /// Returns what the kernel refused; a process that is gone already is no refusal.
     func kill(line: [UInt8]) -> String? {
-        var problem: String?
-        if let process {
-            do throws(PIDFD.Failure) { try process.signal(SIGKILL) } catch {
-                if case .gone = error {} else { problem = "\(error)" }
-            }
-        }
-        if shim >= 0 {
-            // A full or dead stream must not hold anything up: the pidfd has killed the worker, the shim does the rest by itself.
-            _ = UnixSocket.sendNow(shim, line)
-        }
+        let problem = killProcess()
+        tellShim(line)
         return problem
+    }
+
+    /// SIGKILL to the main process alone.
+    func killProcess() -> String? {
+        guard let process else { return nil }
+        do throws(PIDFD.Failure) { try process.signal(SIGKILL) } catch {
+            if case .gone = error {} else { return "\(error)" }
+        }
+        return nil
+    }
+
+    func tellShim(_ line: [UInt8]) {
+        // A full or dead stream must not hold anything up: the pidfd has killed the worker, the shim does the rest by itself.
+        if shim >= 0 { _ = UnixSocket.sendNow(shim, line) }
     }
 
     /// The main process has ended.

@@ -175,9 +175,11 @@ final class EmergencyThread: Sendable {
         var left: [EmergencyEntry] = []
         for entry in entries where entry.isCovered(by: fire.scope) {
             // A refusal is not the end: what counts is whether it is gone.
-            _ = entry.kill(line: fire.line)
+            _ = entry.killProcess()
             left.append(entry)
         }
+        // Only then: a shim that wakes up takes time from workers that have yet to die.
+        for entry in left { entry.tellShim(fire.line) }
         // A repeat: what the latch has killed before counts here too, gone or going.
         for watch in watches where watch.latch == fire.latch {
             left += watch.left.filter { known in !left.contains { $0.launch == known.launch } }

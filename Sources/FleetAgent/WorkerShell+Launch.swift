@@ -246,7 +246,10 @@ extension WorkerShell {
             if let adoption { return handle(.foundGone(id, WorkerExit(exit), wasStopping: adoption.stopping)) }
             guard machine.launch == id else { return }
             if let order = machine.slot { agent.operations[order.operation]?.goneAt = exit.goneAt }
-            handle(.gone(WorkerExit(exit)))
+            var end = WorkerExit(exit)
+            // The emergency thread kills all before it tells any shim why: one that was quicker has kept the signal alone.
+            if end.killedByLatch == nil, case .signalled(SIGKILL, _) = end.how, let latch = machine.latch { end.killedByLatch = latch }
+            handle(.gone(end))
         }
     }
 
