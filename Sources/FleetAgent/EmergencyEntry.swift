@@ -49,16 +49,9 @@ final class EmergencyEntry: @unchecked Sendable {
         scope.covers(service: service, tier: tier, host: host, emergencyKilled: emergencyKilled)
     }
 
-    /// SIGKILL through the pidfd, then the shim is told, so that it kills the rest of the tree and keeps the latch.
+    /// SIGKILL to the main process alone, through the pidfd.
     ///
     /// Returns what the kernel refused; a process that is gone already is no refusal.
-    func kill(line: [UInt8]) -> String? {
-        let problem = killProcess()
-        tellShim(line)
-        return problem
-    }
-
-    /// SIGKILL to the main process alone.
     func killProcess() -> String? {
         guard let process else { return nil }
         do throws(PIDFD.Failure) { try process.signal(SIGKILL) } catch {
@@ -67,6 +60,7 @@ final class EmergencyEntry: @unchecked Sendable {
         return nil
     }
 
+    /// Gives the shim its line, so that it kills the rest of the tree and keeps the latch.
     func tellShim(_ line: [UInt8]) {
         // A full or dead stream must not hold anything up: the pidfd has killed the worker, the shim does the rest by itself.
         if shim >= 0 { _ = UnixSocket.sendNow(shim, line) }

@@ -330,7 +330,7 @@ final class WorkerShell: @unchecked Sendable {
     }
 
     private func killProcess() {
-        guard let entry = agent.emergency.entry(declaration.service), let problem = entry.kill(line: []) else { return }
+        guard let entry = agent.emergency.entry(declaration.service), let problem = entry.killProcess() else { return }
         log.error("cannot kill", metadata: ["why": "\(problem)"])
     }
 }
