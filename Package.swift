@@ -140,11 +140,12 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
 
         // Tests. Those that block threads or start processes run in targets of their own (deploy/test).
+        .target(name: "TestSupport", dependencies: ["LinuxHost"], path: "Tests/TestSupport", swiftSettings: strict),
         .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetInventoryTests", dependencies: ["FleetInventory", "FleetCore"], swiftSettings: strict),
-        .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost"], swiftSettings: strict),
+        .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost", "TestSupport"], swiftSettings: strict),
         .testTarget(
-            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "trading-shim", "trading-shim-version-1"],
+            name: "LinuxHostTests", dependencies: ["LinuxHost", "CLinux", "FleetCore", "TestSupport", "trading-shim", "trading-shim-version-1"],
             swiftSettings: strict),
         .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
         .testTarget(
@@ -164,14 +165,14 @@ let package = Package(
             name: "FleetAgentTests",
             dependencies: [
                 "FleetAgent", "FleetAPI", "FleetCoordinator", "FleetCore", "FleetJournal", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log,
-                "trading-shim", "trading-shim-version-1",
+                "TestSupport", "trading-shim", "trading-shim-version-1",
             ] + nio,
             swiftSettings: strict),
         .testTarget(
             name: "FleetTests",
             dependencies: [
                 "FleetCore", "FleetAPI", "FleetWire", "FleetTrust", "FleetJournal", "FleetClient", "FleetInventory", "LinuxHost", "trading",
-                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo", "FleetAgent", "torture-worker",
+                "trading-coordinator", "trading-agent", "trading-shim", "trading-demo", "FleetAgent", "TestSupport", "torture-worker",
             ],
             swiftSettings: strict),
         .executableTarget(
@@ -179,7 +180,7 @@ let package = Package(
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),
         .testTarget(
             name: "SystemdTests",
-            dependencies: ["trading", "trading-coordinator", "trading-agent", "trading-shim", "trading-bench-floor"],
+            dependencies: ["TestSupport", "trading", "trading-coordinator", "trading-agent", "trading-shim", "trading-bench-floor"],
             exclude: ["machine"],
             swiftSettings: strict),
     ]

@@ -2,6 +2,7 @@ import FleetCore
 import FleetWire
 import LinuxHost
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import FleetAgent

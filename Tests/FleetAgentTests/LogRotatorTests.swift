@@ -2,6 +2,7 @@ import FleetCore
 import Glibc
 import LinuxHost
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import FleetAgent

@@ -3,6 +3,7 @@ import FleetJournal
 import Glibc
 import LinuxHost
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("A journal")

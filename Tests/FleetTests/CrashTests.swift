@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// kill -9 of coordinator and agents: no worker is harmed by that alone (law 4), and the next order works.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// The emergency stop depends on nothing, and is a latch (law 7).

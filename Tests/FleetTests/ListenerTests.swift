@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// What strangers get at the API's listener and at the fleet's, asked with the real openssl.

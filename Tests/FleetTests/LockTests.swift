@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Locks, notes, detail pages and logs, through command line, coordinator and agents.

@@ -1,29 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What a test asks the real parts themselves, past everything that is tested.
 extension TestFleet {
-    func run(_ path: String, _ arguments: [String], input: String? = nil) throws -> Output {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.standardOutput = output
-        process.standardError = output
-        if let input {
-            let pipe = Pipe()
-            process.standardInput = pipe
-            try process.run()
-            pipe.fileHandleForWriting.write(Data(input.utf8))
-            try pipe.fileHandleForWriting.close()
-        } else {
-            process.standardInput = FileHandle.nullDevice
-            try process.run()
-        }
-        let data = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return Output(status: process.terminationStatus, text: String(decoding: data, as: UTF8.self))
-    }
+    func run(_ path: String, _ arguments: [String], input: String? = nil) throws -> Output { try Program.run(path, arguments, input: input) }
 
     private func redis(_ arguments: String...) throws -> [String] {
         try run("/usr/bin/redis-cli", ["-p", "\(ports.redis)"] + arguments).text.split(separator: "\n").map(String.init)

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// A whole fleet of real programs on loopback: a Redis, a coordinator, a relay, four agents, the pipeline of the demo's
@@ -19,23 +20,9 @@ final class TestFleet {
         let coordinator, relay, api, relayAPI, redis, gateway: Int
     }
 
-    struct Output {
-        let status: Int32
-        let text: String
-    }
+    typealias Output = Program.Output
 
-    static let bin: String = {
-        if let named = ProcessInfo.processInfo.environment["TRADING_BIN"] { return named }
-        // Beside the test bundle: .build/debug/tradingPackageTests.xctest
-        var url = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-        while url.path != "/" {
-            if FileManager.default.isExecutableFile(atPath: url.appendingPathComponent("trading-agent").path) { return url.path }
-            url.deleteLastPathComponent()
-        }
-        return URL(fileURLWithPath: #filePath).appendingPathComponent("../../../.build/debug").standardized.path
-    }()
-
-    static let root = URL(fileURLWithPath: #filePath).appendingPathComponent("../../..").standardized.path
+    static let bin = Program.bin
 
     /// `edit` changes the demo's inventory, after its ports were replaced.
     init(hosts: [String] = ["md-1", "md-2", "st-1", "ex-1"], edit: (String) -> String = { $0 }) throws {
@@ -45,7 +32,7 @@ final class TestFleet {
         for name in ["run", "state", "redis"] { try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true) }
         let free = try Self.freePorts(6)
         ports = Ports(coordinator: free[0], relay: free[1], api: free[2], relayAPI: free[3], redis: free[4], gateway: free[5])
-        var text = try String(contentsOfFile: Self.root + "/inventory/demo/fleet.yaml", encoding: .utf8)
+        var text = try String(contentsOfFile: Program.root + "/inventory/demo/fleet.yaml", encoding: .utf8)
         for (old, new) in [
             (7443, ports.coordinator), (7444, ports.relay), (7480, ports.api), (7481, ports.relayAPI), (16379, ports.redis), (18081, ports.gateway),
         ] {
@@ -126,19 +113,7 @@ final class TestFleet {
 
     // MARK: Commands
 
-    private func raw(_ program: String, _ arguments: [String]) throws -> Output {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: "\(Self.bin)/\(program)")
-        process.arguments = arguments
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return Output(status: process.terminationStatus, text: String(decoding: data, as: UTF8.self))
-    }
+    private func raw(_ program: String, _ arguments: [String]) throws -> Output { try Program.run("\(Self.bin)/\(program)", arguments) }
 
     @discardableResult
     func trading(_ arguments: String...) throws -> Output { try raw("trading", ["--config", config] + arguments) }

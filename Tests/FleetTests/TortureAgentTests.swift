@@ -1,6 +1,7 @@
 import FleetWire
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// The agent is killed with SIGKILL again and again: no worker is lost, doubled, signalled wrongly or left without a record.
@@ -185,18 +186,11 @@ import Testing
         // The part is written as for any other agent; that agent is ended before the namespace is made.
         try host.startAgent()
         host.killAgent()
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/unshare")
-        process.arguments = ["--pid", "--mount", "--fork", "--kill-child", "--propagation", "private", "/bin/bash", "-c", script]
-        process.environment = ProcessInfo.processInfo.environment.merging(["BIN": TestFleet.bin, "D": host.directory]) { $1 }
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
+        let inside = try Program.run(
+            "/usr/bin/unshare", ["--pid", "--mount", "--fork", "--kill-child", "--propagation", "private", "/bin/bash", "-c", script],
+            environment: ["BIN": TestFleet.bin, "D": host.directory])
         let log = (try? String(contentsOfFile: host.directory + "/agent.log", encoding: .utf8)) ?? ""
-        #expect(process.terminationStatus == 0, "exit \(process.terminationStatus): \(String(decoding: data, as: UTF8.self))\n\(log)")
-        #expect(String(decoding: data, as: UTF8.self).contains("innocent"))
+        #expect(inside.status == 0, "exit \(inside.status): \(inside.text)\n\(log)")
+        #expect(inside.text.contains("innocent"))
     }
 }

@@ -2,6 +2,7 @@ import FleetWire
 import Foundation
 import Glibc
 import LinuxHost
+import TestSupport
 import Testing
 
 @testable import FleetAgent
@@ -68,20 +69,8 @@ final class TortureHost {
     }
 
     @discardableResult
-    func local(_ arguments: String...) throws -> TestFleet.Output { try run(local: arguments) }
-
-    func run(local arguments: [String]) throws -> TestFleet.Output {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: TestFleet.bin + "/trading")
-        process.arguments = ["--config", directory + "/local.conf", "--local"] + arguments
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return TestFleet.Output(status: process.terminationStatus, text: String(decoding: data, as: UTF8.self))
+    func local(_ arguments: String...) throws -> Program.Output {
+        try Program.run(TestFleet.bin + "/trading", ["--config", directory + "/local.conf", "--local"] + arguments)
     }
 
     func background(_ arguments: String...) throws -> TestProcess {
@@ -160,21 +149,8 @@ final class TortureHost {
                 #expect(intents.contains(start.launch), "\(worker.service): PID \(start.pid) ran without a record of launch \(start.launch)")
             }
         }
-        let verdict = try audit(verify: state + "/journal")
+        let verdict = try Program.run(TestFleet.bin + "/trading", ["audit", "verify", state + "/journal"])
         #expect(verdict.status == 0, "\(verdict.text)")
-    }
-
-    private func audit(verify path: String) throws -> TestFleet.Output {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: TestFleet.bin + "/trading")
-        process.arguments = ["audit", "verify", path]
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return TestFleet.Output(status: process.terminationStatus, text: String(decoding: data, as: UTF8.self))
     }
 
     /// Ends every process of this host and removes everything.

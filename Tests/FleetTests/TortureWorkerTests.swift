@@ -1,6 +1,7 @@
 import FleetWire
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// Workers with bad habits, one by one: none is lost, doubled, signalled wrongly or left without a record.

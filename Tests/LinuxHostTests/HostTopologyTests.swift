@@ -1,5 +1,6 @@
 import FleetCore
 import LinuxHost
+import TestSupport
 import Testing
 
 @testable import LinuxHost

@@ -1,6 +1,7 @@
 import FleetCore
 import Glibc
 import LinuxHost
+import TestSupport
 import Testing
 
 @testable import LinuxHost

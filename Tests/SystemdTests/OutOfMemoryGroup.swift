@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 
 /// A memory controller's group with a small limit, in which the kernel itself kills for want of memory.
 ///
@@ -23,7 +24,7 @@ struct OutOfMemoryGroup {
 
     /// `pid` as the machine counts: a process id that is written is understood in the writer's namespace.
     func take(_ pid: Int32, of machine: SystemdMachine) throws {
-        _ = try SystemdMachine.run(
+        _ = try Program.run(
             "/usr/bin/nsenter", ["--target", "\(machine.initPID ?? 0)", "--pid", "/bin/sh", "-c", "echo \(pid) >\(path)/cgroup.procs"])
     }
 

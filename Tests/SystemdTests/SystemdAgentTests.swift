@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Law 4 under a real systemd: whatever becomes of the agent, no worker is touched.

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestSupport
 import Testing
 
 /// A booted systemd with the units of deploy/systemd and this build's programs: a coordinator, a relay and one host's agent
@@ -7,10 +8,7 @@ import Testing
 ///
 /// It can be rebooted. `end()` kills its PID 1 and with it everything inside.
 final class SystemdMachine {
-    struct Output {
-        let status: Int32
-        let text: String
-    }
+    typealias Output = Program.Output
 
     let directory: String
     private let cgroup: String
@@ -18,18 +16,7 @@ final class SystemdMachine {
     private var input: Pipe?
     private(set) var boots = 0
 
-    static let root = URL(fileURLWithPath: #filePath).appendingPathComponent("../../..").standardized.path
     static let units = ["trading-agent.service", "trading-coordinator.service", "trading-relay.service", "trading-pipeline.service", "trading.slice"]
-
-    static let bin: String = {
-        if let named = ProcessInfo.processInfo.environment["TRADING_BIN"] { return named }
-        var url = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-        while url.path != "/" {
-            if FileManager.default.isExecutableFile(atPath: url.appendingPathComponent("trading-agent").path) { return url.path }
-            url.deleteLastPathComponent()
-        }
-        return URL(fileURLWithPath: #filePath).appendingPathComponent("../../../.build/debug").standardized.path
-    }()
 
     /// Why no systemd can be booted here; nil: it can.
     static let problem: String? = {
@@ -67,7 +54,7 @@ final class SystemdMachine {
             try FileManager.default.createDirectory(atPath: "\(directory)/\(part)", withIntermediateDirectories: true)
         }
         try FileManager.default.createDirectory(atPath: cgroup, withIntermediateDirectories: false)
-        let deploy = Self.root + "/deploy/systemd"
+        let deploy = Program.root + "/deploy/systemd"
         for unit in Self.units {
             try write(edit(unit, String(contentsOfFile: "\(deploy)/\(unit)", encoding: .utf8)), to: "units/\(unit)")
             guard unit.hasSuffix(".service") else { continue }
@@ -78,7 +65,7 @@ final class SystemdMachine {
         }
         try FileManager.default.copyItem(atPath: "\(deploy)/pipeline", toPath: "\(directory)/pipeline")
         try FileManager.default.createSymbolicLink(atPath: "\(directory)/opt/current", withDestinationPath: "1")
-        try write(Self.bin, to: "bin")
+        try write(Program.bin, to: "bin")
         try prepareSettings()
     }
 
@@ -130,7 +117,7 @@ final class SystemdMachine {
     }
 
     private func certs(_ arguments: String...) throws {
-        let output = try Self.run("\(Self.bin)/trading", ["certs"] + arguments)
+        let output = try Program.run("\(Program.bin)/trading", ["certs"] + arguments)
         try #require(output.status == 0, "\(output.text)")
     }
 
@@ -145,7 +132,7 @@ final class SystemdMachine {
         try write("", to: "log")
         let log = try FileHandle(forWritingTo: URL(fileURLWithPath: "\(directory)/log"))
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.root + "/Tests/SystemdTests/machine")
+        process.executableURL = URL(fileURLWithPath: Program.root + "/Tests/SystemdTests/machine")
         process.arguments = [directory, cgroup]
         process.standardInput = input
         process.standardOutput = log
@@ -196,7 +183,7 @@ final class SystemdMachine {
 
     func inside(_ words: [String]) -> Output {
         guard let pid = initPID else { return Output(status: 127, text: "the machine is off") }
-        return (try? Self.run("/usr/bin/nsenter", ["--target", "\(pid)", "--all"] + words)) ?? Output(status: 127, text: "nsenter does not start")
+        return (try? Program.run("/usr/bin/nsenter", ["--target", "\(pid)", "--all"] + words)) ?? Output(status: 127, text: "nsenter does not start")
     }
 
     @discardableResult
@@ -260,22 +247,6 @@ final class SystemdMachine {
     var logText: String {
         let boot = (try? String(contentsOfFile: "\(directory)/log", encoding: .utf8)) ?? ""
         return "\(boot)\n\(inside("journalctl", "--no-pager", "-o", "cat", "-n", "60").text)"
-    }
-
-    // MARK: Outside
-
-    static func run(_ path: String, _ arguments: [String]) throws -> Output {
-        let process = Process()
-        let pipe = Pipe()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let data = try pipe.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return Output(status: process.terminationStatus, text: String(decoding: data, as: UTF8.self))
     }
 }
 

@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 
 @Suite("unit files", .serialized)
 struct SystemdUnitTests {
     private static func text(_ unit: String) throws -> String {
-        try String(contentsOfFile: "\(SystemdMachine.root)/deploy/systemd/\(unit)", encoding: .utf8)
+        try String(contentsOfFile: "\(Program.root)/deploy/systemd/\(unit)", encoding: .utf8)
     }
 
     /// `Key=value` lines, comments left out.

@@ -1,18 +1,15 @@
-import Glibc
-import LinuxHost
-import Testing
+internal import Glibc
+internal import LinuxHost
 
 /// A machine of Tests/Fixtures/hosts, expanded into a directory of its own.
-final class MachineTree {
-    let root: String
+package final class MachineTree {
+    package let root: String
 
-    init(_ name: String, file: StaticString = #filePath) throws {
-        var template = Array("/tmp/machine-test-XXXXXX".utf8CString)
-        root = String(cString: try #require(mkdtemp(&template)))
-        let tests = "\(file)".split(separator: "/").dropLast(2).joined(separator: "/")
-        let text = String(decoding: try Files.read("/\(tests)/Fixtures/hosts/\(name).tree", limit: 1 << 20), as: UTF8.self)
+    package init(_ name: String) throws {
+        root = try makeTestDirectory("machine")
+        let text = String(decoding: try Files.read("\(Program.root)/Tests/Fixtures/hosts/\(name).tree", limit: 1 << 20), as: UTF8.self)
         for line in text.split(separator: "\n") {
-            let tab = try #require(line.firstIndex(of: "\t"))
+            guard let tab = line.firstIndex(of: "\t") else { throw LinuxError("understand", "\(name).tree", errno: EINVAL, detail: "no tab: \(line)") }
             let content = line[line.index(after: tab)...]
             if content.hasPrefix("-> ") {
                 try link(String(line[..<tab]), to: String(content.dropFirst(3)))
@@ -23,27 +20,27 @@ final class MachineTree {
     }
 
     deinit {
-        do { try Files.removeTree(root) } catch { Issue.record(error) }
+        do { try Files.removeTree(root) } catch { preconditionFailure("\(error)") }
     }
 
     /// With the newline that files of sysfs end with.
-    func put(_ path: String, _ text: String) throws {
+    package func put(_ path: String, _ text: String) throws {
         try makeParent(of: path)
         try Files.writeAtomically(root + path, Array("\(text)\n".utf8), sync: false)
     }
 
-    func link(_ path: String, to target: String) throws {
+    package func link(_ path: String, to target: String) throws {
         try makeParent(of: path)
-        try #require(symlink(target, root + path) == 0)
+        guard symlink(target, root + path) == 0 else { throw LinuxError("link", root + path, errno: errno) }
     }
 
     private func makeParent(of path: String) throws {
         try Files.makeDirectory("\(root)/\(path.split(separator: "/").dropLast().joined(separator: "/"))")
     }
 
-    func remove(_ path: String) throws { try Files.removeTree(root + path) }
+    package func remove(_ path: String) throws { try Files.removeTree(root + path) }
 
-    func text(_ path: String) throws -> String { String(decoding: try Files.read(root + path, limit: 1 << 16), as: UTF8.self) }
+    package func text(_ path: String) throws -> String { String(decoding: try Files.read(root + path, limit: 1 << 16), as: UTF8.self) }
 
     private static func unescaped(_ text: Substring) -> String {
         var plain = ""
