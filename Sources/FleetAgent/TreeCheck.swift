@@ -14,7 +14,7 @@ enum TreeCheck {
     static func problem(runDirectory: String, service: String) -> String? {
         do {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
-                if let shim = try directory.identity, try !isGone(shim) { return "the shim of \(service) still runs (PID \(shim.pid))" }
+                if let shim = try directory.identity, try shim.isAlive(after: bound) { return "the shim of \(service) still runs (PID \(shim.pid))" }
                 if let worker = try directory.worker, try worker.isAlive() { return "\(service) still runs (PID \(worker.pid))" }
                 if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
                     let pid = try Cgroup.processes(cgroup).first?.pid
@@ -26,16 +26,6 @@ enum TreeCheck {
             return try FileLock.isHeld(path: slot) ? "the slot of \(service) is held: something of its process tree lives" : nil
         } catch {
             return "it can't be told whether \(service) has left anything: \(error)"
-        }
-    }
-
-    private static func isGone(_ identity: ProcessIdentity) throws -> Bool {
-        do throws(PIDFD.Failure) {
-            let process = try PIDFD(opening: identity)
-            do { return try process.isGone(within: bound) } catch { throw .system(error) }
-        } catch {
-            if case .system(let cause) = error { throw cause }
-            return true
         }
     }
 }

@@ -19,11 +19,11 @@ package struct ProcessIdentity: Hashable, Sendable, CustomStringConvertible {
         return ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: try BootID.read())
     }
 
-    /// Still running; false once every thread has ended, reaped or not.
-    package func isAlive() throws(LinuxError) -> Bool {
+    /// Still running, also after waiting `patience` for its end; false once every thread has ended, reaped or not.
+    package func isAlive(after patience: Duration = .zero) throws(LinuxError) -> Bool {
         do {
             // A zombie in /proc may have live threads: only the pidfd knows.
-            return try !PIDFD(opening: self).isGone(within: .zero)
+            return try !PIDFD(opening: self).isGone(within: patience)
         } catch let error as LinuxError {
             throw error
         } catch PIDFD.Failure.system(let error) {
