@@ -7,8 +7,10 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,6 +32,18 @@ int clinux_set_affinity(pid_t task, const uint8_t *mask, size_t bytes) {
 
 int clinux_get_affinity(pid_t task, uint8_t *mask, size_t bytes) {
     return (int)syscall(SYS_sched_getaffinity, task, bytes, mask);
+}
+
+int clinux_set_realtime(int priority) {
+    const struct sched_param parameter = {.sched_priority = priority};
+    return (int)syscall(SYS_sched_setscheduler, 0, (priority > 0 ? SCHED_FIFO : SCHED_OTHER) | SCHED_RESET_ON_FORK, &parameter);
+}
+
+int clinux_release_code(void) {
+    extern const char __executable_start[], etext[];
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t from = ((uintptr_t)__executable_start + page - 1) & ~(page - 1), to = (uintptr_t)etext & ~(page - 1);
+    return madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 int clinux_peer_credentials(int socket, pid_t *pid, uid_t *uid, gid_t *gid) {

@@ -21,6 +21,8 @@ package import NIOPosix
 package final class Agent: @unchecked Sendable {
     package static let version = Version.number
 
+    /// Sessions are open by then, and the first facts and layout have been read.
+    private static let settledAfter: TimeAmount = .seconds(15)
     /// How often changes are reported at most.
     static let reportEvery: Duration = .milliseconds(50)
 
@@ -159,7 +161,9 @@ package final class Agent: @unchecked Sendable {
     package func start() throws {
         for problem in startProblems { log.warning("at start", metadata: ["problem": "\(problem)"]) }
         latches.load()
-        emergency.start()
+        emergency.start { [log] error in
+            log.notice("emergency stops are sent at ordinary priority", metadata: ["why": "\(error)"])
+        }
         files.start()
         stopChecks.start()
         let bootID = try BootID.read()
@@ -189,6 +193,7 @@ package final class Agent: @unchecked Sendable {
         }
         ticking = loop.scheduleRepeatedTask(initialDelay: .milliseconds(10), delay: .seconds(1)) { [self] _ in tick() }
         if rebooted { startAfterBoot() }
+        loop.scheduleTask(in: Self.settledAfter) { [self] in releaseStart() }
         guard let trust else { return }
         for address in settings.coordinators {
             do {
@@ -200,6 +205,13 @@ package final class Agent: @unchecked Sendable {
             } catch {
                 log.error("cannot dial", metadata: ["coordinator": "\(address)", "error": "\(error)"])
             }
+        }
+    }
+
+    /// Two thirds of the code in memory was there for the start alone: reading, resolving, the first handshake.
+    private func releaseStart() {
+        do throws(LinuxError) { try ProgramCode.release() } catch {
+            log.info("what the start took stays in memory", metadata: ["why": "\(error)"])
         }
     }
 

@@ -12,10 +12,13 @@ final class EmergencyThread: Sendable {
     /// How long after its kill a worker may take before the answer says "not confirmed".
     static let bound: Duration = .seconds(2)
     /// How long a shim has to kill the rest of its tree by itself; then a stopped or starved one is helped.
-    private static let shimBound: Duration = .milliseconds(20)
+    static let shimBound: Duration = .milliseconds(20)
     /// How often those are looked at whose shim is late. Before that nothing is looked at by time: the kernel says through the
     /// pidfds who has ended and the shims say what is empty, so that twenty agents on two CPUs don't delay each other's kills.
     private static let tick: Duration = .milliseconds(5)
+    /// SCHED_FIFO's, while it waits and while it signals: above workers, which a runaway one may be, below the kernel's own
+    /// threads at 99. Without it the first that die, and their shims, take the CPU from the signals that are still to be sent.
+    private static let priority: Int32 = 98
     /// Latches waiting for the thread; a person sets one, not thousands.
     private static let pendingMax = 256
     /// Latches whose dead are remembered; repeats come within seconds, from as many paths as there are coordinators.
@@ -55,6 +58,7 @@ final class EmergencyThread: Sendable {
         var table: [ServiceName: EmergencyEntry] = [:]
         var pending: [Fire] = []
         var ended = false
+        var isOrdinary: (@Sendable (LinuxError) -> Void)?
     }
 
     private let state: NIOLockedValueBox<State>
@@ -68,7 +72,9 @@ final class EmergencyThread: Sendable {
         state = NIOLockedValueBox(initial)
     }
 
-    func start() {
+    /// `isOrdinary` is called from the thread, once, where the kernel refuses it its priority.
+    func start(isOrdinary: @escaping @Sendable (LinuxError) -> Void) {
+        state.withLockedValue { $0.isOrdinary = isOrdinary }
         let box = Unmanaged.passRetained(self)
         var thread = pthread_t()
         let failed = pthread_create(
@@ -122,6 +128,7 @@ final class EmergencyThread: Sendable {
     private func run() {
         var watches: [Watch] = []
         var dead = Dead()
+        raise()
         while true {
             wait(for: watches)
             let (fires, entries, ended) = state.withLockedValue { state in
@@ -132,7 +139,24 @@ final class EmergencyThread: Sendable {
             if ended { return }
             for fire in fires { watches.append(kill(fire, entries, watches, dead)) }
             watches = watches.compactMap { look($0, &dead) }
+            if watches.isEmpty { raise() }
         }
+    }
+
+    /// Ahead of everything else on its CPU, where it may.
+    private func raise() {
+        do throws(LinuxError) { try Threads.setRealtime(Self.priority) } catch {
+            let isOrdinary = state.withLockedValue { state in
+                defer { state.isOrdinary = nil }
+                return state.isOrdinary
+            }
+            isOrdinary?(error)
+        }
+    }
+
+    /// Watching is not urgent: those that die need the CPU more.
+    private func lower() {
+        do throws(LinuxError) { try Threads.setRealtime(nil) } catch { preconditionFailure("the kernel refuses ordinary priority: \(error)") }
     }
 
     /// Until something of the watched has ended, a shim has said that a tree is empty, or something new is asked.
@@ -171,6 +195,7 @@ final class EmergencyThread: Sendable {
     }
 
     private func kill(_ fire: Fire, _ entries: [EmergencyEntry], _ watches: [Watch], _ dead: Dead) -> Watch {
+        raise()
         let began = Clock.boottime()
         var left: [EmergencyEntry] = []
         for entry in entries where entry.isCovered(by: fire.scope) {
@@ -180,6 +205,7 @@ final class EmergencyThread: Sendable {
         }
         // Only then: a shim that wakes up takes time from workers that have yet to die.
         for entry in left { entry.tellShim(fire.line) }
+        lower()
         // A repeat: what the latch has killed before counts here too, gone or going.
         for watch in watches where watch.latch == fire.latch {
             left += watch.left.filter { known in !left.contains { $0.launch == known.launch } }

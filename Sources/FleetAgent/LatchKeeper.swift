@@ -16,8 +16,11 @@ final class LatchKeeper: @unchecked Sendable {
     private var scannedAt = BootTime.zero
     private var scanAgain = true
 
-    /// The disk is looked at, and what could not be written is written again, at least this often.
-    private static let scanEvery: Duration = .seconds(5)
+    /// The disk is looked at this often: only where the tmpfs could not be written does it hold what that does not.
+    private static let scanEvery: Duration = .seconds(30)
+    /// What could not be written is written again this often.
+    private static let retryEvery: Duration = .seconds(5)
+    private var isKept = true
     private var saidProblems: Set<String> = []
 
     init(agent: Agent) { self.agent = agent }
@@ -72,13 +75,14 @@ final class LatchKeeper: @unchecked Sendable {
     /// Once a second: takes in what `trading --local` has set or released without this agent's help, and writes again what
     /// a full disk has refused.
     ///
-    /// The tmpfs is looked into when its directory has changed, all else every `scanEvery`: an idle agent wakes no thread.
+    /// The tmpfs is looked into when its directory has changed, and the disk then too, else every `scanEvery`: an idle agent
+    /// wakes no thread.
     func scan() {
         guard !scanning else { return }
         let now = Clock.boottime()
         let stamp = Files.changed(agent.paths.runLatches)
         let isChanged = stamp != self.stamp
-        guard isChanged || scanAgain || now - scannedAt >= Self.scanEvery else { return }
+        guard isChanged || scanAgain || now - scannedAt >= (isKept ? Self.scanEvery : Self.retryEvery) else { return }
         // Once more after a change: a second one within the clock's tick leaves the same stamp.
         scanAgain = isChanged
         self.stamp = stamp
@@ -87,22 +91,32 @@ final class LatchKeeper: @unchecked Sendable {
         scanning = agent.files.submit { [self] in
             var problems: [String] = []
             var found: [Latch] = []
+            var failed = 0
             for directory in directories {
                 let read = LatchFiles.read(directory.path)
                 found += read.latches
                 problems += read.problems
                 let kept = LatchBook(read.latches)
                 for latch in known.all where kept.latches[latch.id] == nil || (latch.release != nil && kept.latches[latch.id]?.release == nil) {
-                    problems += LatchFiles.write(latch, to: [directory])
+                    let unwritten = LatchFiles.write(latch, to: [directory])
+                    problems += unwritten
+                    failed += unwritten.count
                 }
             }
-            let (latches, said) = (found, problems)
+            let (latches, said, isKept) = (found, problems, failed == 0)
             agent.loop.execute {
                 self.scanning = false
+                self.isKept = isKept
                 self.say(said)
                 self.merge(latches, from: "file")
             }
         }
+    }
+
+    /// A shim says that a worker was killed under a latch: it is looked for at the next tick where this agent knows none of that
+    /// name.
+    func heard(of latch: String) {
+        if book.latches[latch] == nil { scanAgain = true }
     }
 
     private var directories: [(path: String, sync: Bool)] {
@@ -116,9 +130,15 @@ final class LatchKeeper: @unchecked Sendable {
         agent.changed()
         let accepted = agent.files.submit { [self, directories] in
             let problems = changed.flatMap { LatchFiles.write($0, to: directories) }
-            agent.loop.execute { self.say(problems) }
+            agent.loop.execute {
+                if !problems.isEmpty { self.isKept = false }
+                self.say(problems)
+            }
         }
-        if !accepted { say(["latches could not be kept on disk: too much work waits for it"]) }
+        if !accepted {
+            isKept = false
+            say(["latches could not be kept on disk: too much work waits for it"])
+        }
         for latch in changed {
             let scope = LatchFile(latch).json["scope"]?.text ?? ""
             if let release = latch.release {

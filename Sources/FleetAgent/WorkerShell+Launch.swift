@@ -249,6 +249,7 @@ extension WorkerShell {
             var end = WorkerExit(exit)
             // The emergency thread kills all before it tells any shim why: one that was quicker has kept the signal alone.
             if end.killedByLatch == nil, case .signalled(SIGKILL, _) = end.how, let latch = machine.latch { end.killedByLatch = latch }
+            if let latch = end.killedByLatch { agent.latches.heard(of: latch) }
             handle(.gone(end))
         }
     }

@@ -320,8 +320,22 @@ final class WorkerShell: @unchecked Sendable {
     /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.
     func killTree(latch: String?) {
         guard let link else { return killProcess() }
-        link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
         let launch = link.launch
+        if latch != nil, agent.emergency.entry(declaration.service)?.launch == launch {
+            // The emergency thread tells the shim as it kills. A second word at the same time would only take the CPU from
+            // those that are dying; one a little later catches whatever the first did not.
+            agent.loop.scheduleTask(in: .nanoseconds(EmergencyThread.shimBound.nanoseconds)) { [weak self] in
+                guard let self, self.link === link else { return }
+                tellShim(link, toKillUnder: latch)
+            }
+        } else {
+            tellShim(link, toKillUnder: latch)
+        }
+    }
+
+    private func tellShim(_ link: ShimLink, toKillUnder latch: String?) {
+        let launch = link.launch
+        link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
         agent.loop.scheduleTask(in: .nanoseconds(Self.shimBound.nanoseconds)) { [weak self] in
             guard let self, let entry = agent.emergency.entry(declaration.service), entry.launch == launch, !entry.isProcessGone else { return }
             log.warning("the shim has not killed in time; killing by pidfd", metadata: ["launch": "\(launch)"])

@@ -36,8 +36,6 @@ extension Coordinator: WireSessionDelegate {
         welcome.instance = instance
         welcome.relay = settings.relay
         welcome.restricted = peer.isRestricted
-        welcome.heartbeatNs = 2_000_000_000
-        welcome.timeoutNs = 5_000_000_000
         welcome.latches = WireLatchSet(table.book)
         return .success(welcome)
     }

@@ -19,4 +19,11 @@ package enum Threads {
         }
         return refused
     }
+
+    /// Puts the calling thread ahead of everything ordinary on its CPU, or with nil among it again.
+    ///
+    /// `priority` is SCHED_FIFO's, 1 to 99 (sched(7)). Throws where neither root nor CAP_SYS_NICE nor RLIMIT_RTPRIO allows it.
+    package static func setRealtime(_ priority: Int32?) throws(LinuxError) {
+        guard clinux_set_realtime(priority ?? 0) == 0 else { throw .last("give real-time priority to", "a thread") }
+    }
 }

@@ -71,9 +71,10 @@ struct AgentBench: AsyncParsableCommand {
         let (switches, cpu) = (agent.switches, agent.cpuNanoseconds)
         poll(nil, 0, Int32(seconds) * 1_000)
         let took = Clock.boottime() - began
+        let (switchesAfter, cpuAfter) = (agent.switches, agent.cpuNanoseconds)
         guard try host.isReporting() else { throw BenchHost.Failure(description: "the coordinator's link was not up. Logs: \(host.directory)/log") }
-        figures.idleSwitchesPerSecond = (agent.switches - switches) / (took.milliseconds / 1_000)
-        figures.reportCPUPercent = (agent.cpuNanoseconds - cpu) / Double(took.nanoseconds) * 100
+        figures.idleSwitchesPerSecond = (switchesAfter - switches) / (took.milliseconds / 1_000)
+        figures.reportCPUPercent = (cpuAfter - cpu) / Double(took.nanoseconds) * 100
         figures.idleResidentBytes = agent.residentBytes
         figures.idleAnonymousBytes = agent.anonymousBytes
         note("restarts after kill -9")

@@ -50,7 +50,7 @@ struct CoordinatorProcess {
         let agents = try address(spec.address)
         let listener = WireListener(
             group: network, address: try SocketAddress(ipAddress: agents.host, port: agents.port), trust: trust,
-            welcome: { coordinator.welcome($0, $1) }, delegate: coordinator, log: log)
+            welcome: { coordinator.welcome($0, $1) }, timing: .coordinator, delegate: coordinator, log: log)
         let bound = try await naming("the agents' listener", spec.address) { try await listener.start() }
         log.notice("agents may dial in", metadata: ["address": "\(bound)", "fleet": "\(inventory.fleet)", "relay": "\(options.relay)"])
         var settings = FleetServerSettings(

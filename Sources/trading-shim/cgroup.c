@@ -41,9 +41,7 @@ int cgroup_make(void) {
 
 int cgroup_events_fd(void) { return events_fd; }
 
-void cgroup_kill(void) {
-    if (kill_fd >= 0) (void)!pwrite(kill_fd, "1", 1, 0);
-}
+bool cgroup_kill(void) { return kill_fd >= 0 && pwrite(kill_fd, "1", 1, 0) == 1; }
 
 bool cgroup_is_empty(void) {
     if (events_fd < 0) return true;
@@ -75,6 +73,6 @@ static void directory_remove(int parent, const char *name, int depth) {
 }
 
 void cgroup_remove(void) {
-    if (!made) return;
+    if (!made || rmdir(shim.conf.cgroup) == 0) return;
     directory_remove(AT_FDCWD, shim.conf.cgroup, 0);
 }

@@ -234,7 +234,9 @@ static void kill_all(struct client *client, struct answer *answer, const char *l
     if (shim.phase == PHASE_WAITING) {
         if (shim.how == HOW_OPEN) shim.how = HOW_NEVER;
     } else {
-        tree_kill();
+        // What has left its cgroup can wait until the main process is gone, or for a millisecond where that lingers.
+        if (!tree_kill_at_once()) tree_kill();
+        shim.tree_ends = true;
         if (shim.phase < PHASE_EXITED) shim.killed = true;
     }
     if (shim.latch[0] == '\0' && shim.phase < PHASE_EXITED) snprintf(shim.latch, sizeof shim.latch, "%s", latch);

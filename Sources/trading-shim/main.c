@@ -186,7 +186,7 @@ static void run(void) {
         clients_flush();
         uint64_t deadline = earlier(notify_deadline(), fence_deadline());
         if (shim.phase == PHASE_WAITING) deadline = earlier(deadline, go_deadline);
-        if (shim.phase == PHASE_EXITED) {
+        if (shim.phase == PHASE_EXITED || shim.tree_ends) {
             // SIGCHLD and the cgroup pace the killing; this catches what was forked in between.
             deadline = earlier(deadline, boottime_ns() + pause_ns);
             if (pause_ns < 256000000u) pause_ns *= 2;
@@ -218,7 +218,10 @@ static void run(void) {
         }
         if (polled[AT_MAIN].revents != 0) main_process_looked_at();
         if (polled[AT_CGROUP].revents != 0) (void)cgroup_is_empty();  // only reading it ends the readiness (cgroups(7))
-        if (polled[AT_CHILD].revents == 0 && shim.phase < PHASE_EXITED) continue;
+        if (polled[AT_CHILD].revents == 0 && shim.phase < PHASE_EXITED) {
+            if (shim.tree_ends && polled[AT_TIMER].revents != 0) tree_kill();
+            continue;
+        }
         bool tree_empty = tree_reap();
         if (shim.phase == PHASE_EXITED) {
             clients_go_settled();  // died before or as the exec pipe was read

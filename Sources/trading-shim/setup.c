@@ -1,7 +1,7 @@
 // The child between fork and exec. The order: what needs the shim's own rights first; real-time scheduling only once the
 // process is on its own CPUs; the user given up after all that needs the old one; what giving it up would clear (ambient
 // capabilities, the death signal) after it. The word of the step that failed goes through the exec pipe with its errno:
-//   setpgid  identity  slot  stdout  stderr  limit-NAME  cpus  memory  nice  scheduler  oom  groups  gid  uid
+//   setsid  identity  slot  stdout  stderr  limit-NAME  cpus  memory  nice  scheduler  oom  groups  gid  uid
 //   capabilities  cwd  fence  exec      and before the child exists: pipe  cgroup  fork
 #include "shim.h"
 
@@ -167,8 +167,9 @@ static void death_signal_set(int pipe) {
 
 void become_worker(int pipe) {
     struct conf *conf = &shim.conf;
-    // Its own group: a person's ^C or killpg in the shim's session must not reach it.
-    if (setpgid(0, 0) != 0) fail(pipe, "setpgid");
+    // Its own session: a ^C or killpg in the shim's must not reach it, and where the kernel groups by session (autogroup,
+    // sched(7)) the shim's turn on the CPU is not the worker's.
+    if (setsid() < 0) fail(pipe, "setsid");
     if (!identity_write("worker", own_number(), "")) fail(pipe, "identity");
     if (fcntl(shim.slot_fd, F_DUPFD, 100) < 0) fail(pipe, "slot");  // without close-on-exec, on purpose: see shim.h
     if (!output_open(conf->standard_output != NULL ? conf->standard_output : "/dev/null", 1)) fail(pipe, "stdout");

@@ -141,6 +141,7 @@ struct shim {
     char failed_step[STEP_BYTES_MAX];
     char latch[LATCH_BYTES_MAX + 1];
     bool killed;  // SIGKILL was asked for
+    bool tree_ends;  // for the whole tree
     bool has_usage;
     struct rusage usage;  // of the main process, from its reaping
     uint64_t exited_ns, gone_ns;
@@ -208,7 +209,9 @@ void main_process_looked_at(void);
 bool main_process_change(pid_t wanted);
 /// Whether a process descends from the shim.
 bool is_of_tree(pid_t pid);
-/// SIGKILL to everything of the tree that can be reached at once: its cgroup, its namespace, every child of the shim.
+/// SIGKILL to the main process and to its cgroup. False: there is none, and others of the tree may live.
+bool tree_kill_at_once(void);
+/// SIGKILL to everything of the tree that can be reached: its cgroup, its namespace, every child of the shim.
 void tree_kill(void);
 /// Reaps whoever is dead; true once no child is left and the cgroup is empty.
 bool tree_reap(void);
@@ -218,7 +221,8 @@ bool tree_reap(void);
 int cgroup_make(void);
 /// For poll(2), POLLPRI; -1 without one.
 int cgroup_events_fd(void);
-void cgroup_kill(void);
+/// False: there is none.
+bool cgroup_kill(void);
 /// Also true without one.
 bool cgroup_is_empty(void);
 void cgroup_remove(void);

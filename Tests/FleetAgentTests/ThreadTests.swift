@@ -92,7 +92,7 @@ import Testing
     @Test("one latch from many paths at once gets the same answer on each, and so does one that comes later")
     func repeated() throws {
         let thread = try EmergencyThread()
-        thread.start()
+        thread.start { _ in }
         defer { thread.end() }
         let (a, b, spared) = (try Victim("a"), try Victim("b"), try Victim("recorder", killed: false))
         defer { for victim in [a, b, spared] { victim.reap() } }
@@ -112,7 +112,7 @@ import Testing
     @Test("a latch that no one waits for is remembered as well, and another latch tells only of its own dead")
     func others() throws {
         let thread = try EmergencyThread()
-        thread.start()
+        thread.start { _ in }
         defer { thread.end() }
         let a = try Victim("a")
         defer { a.reap() }

@@ -41,6 +41,11 @@ int clinux_pipe(int ends[2]);
 int clinux_flock(int fd, int operation);
 /// prctl(2) PR_SET_CHILD_SUBREAPER.
 int clinux_become_subreaper(void);
+/// sched_setscheduler(2) of the calling thread: SCHED_FIFO at `priority` (1 to 99), SCHED_OTHER at 0. What it starts is ordinary again.
+int clinux_set_realtime(int priority);
+/// Lets the pages of this program's own code go (madvise(2), MADV_DONTNEED): what is used again comes back from the page cache,
+/// what only the start has needed does not.
+int clinux_release_code(void);
 pid_t clinux_gettid(void);
 /// Names the calling thread, at most 15 bytes.
 int clinux_name_thread(const char *name);

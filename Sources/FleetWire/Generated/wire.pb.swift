@@ -421,10 +421,10 @@ package nonisolated struct WireWelcome: Sendable {
   /// a peer whose only fault is a date: status and emergency stop only
   package var restricted: Bool = false
 
-  /// each side sends one at least this often
+  /// the coordinator sends one at least this often
   package var heartbeatNs: UInt64 = 0
 
-  /// silence longer than this ends the session
+  /// its silence longer than this ends the session
   package var timeoutNs: UInt64 = 0
 
   package var latches: WireLatchSet {

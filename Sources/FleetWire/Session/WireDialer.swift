@@ -1,5 +1,6 @@
 import FleetCore
 package import FleetTrust
+import Glibc
 import LinuxHost
 package import Logging
 import NIOConcurrencyHelpers
@@ -11,6 +12,8 @@ package final class WireDialer: Sendable {
     /// A session that lasted this long was a good one: the next try comes soon.
     private static let steady = Duration.seconds(5)
     private static let connectMax = TimeAmount.seconds(5)
+    /// What was sent and no kernel at the other end has acknowledged ends the connection after this long (tcp(7)).
+    private static let unacknowledgedMax = Duration.seconds(5)
 
     /// Where it stands, for status.
     package enum Standing: Equatable, Sendable {
@@ -107,6 +110,7 @@ package final class WireDialer: Sendable {
         ClientBootstrap(group: eventLoop)
             .connectTimeout(Self.connectMax)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.tcpOption(.init(rawValue: TCP_USER_TIMEOUT)), value: .init(Self.unacknowledgedMax.milliseconds))
             .channelOption(
                 .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 16 << 10)
             )

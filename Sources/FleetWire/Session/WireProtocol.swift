@@ -41,7 +41,7 @@ package enum WireProtocol {
         if welcome.session.isEmpty { welcome.session = Random.hex(8) }
         if peer.isRestricted { welcome.restricted = true }
         if welcome.heartbeatNs == 0 { welcome.heartbeatNs = UInt64(clamping: timing.heartbeat.nanoseconds) }
-        if welcome.timeoutNs == 0 { welcome.timeoutNs = UInt64(clamping: timing.timeout.nanoseconds) }
+        if welcome.timeoutNs == 0 { welcome.timeoutNs = UInt64(clamping: (timing.offeredTimeout ?? timing.timeout).nanoseconds) }
     }
 }
 

@@ -186,9 +186,7 @@ final class WireSessionHandler: ChannelInboundHandler {
             end(slug: refusal.slug.isEmpty ? "refused" : refusal.slug, text: refusal.text, tell: true)
         case .success(var welcome):
             WireProtocol.complete(&welcome, for: peer, timing: timing)
-            var agreed = timing
-            agreed.timeout = .nanoseconds(Int64(clamping: welcome.timeoutNs))
-            machine.opened(timing: agreed, at: now)
+            machine.opened(timing: timing, at: now)
             send(.with { $0.welcome = welcome })
             begin(hello, welcome, peer, context, at: now)
         }

@@ -1,11 +1,13 @@
 /// The bounds of a session; the defaults are what a fleet runs with.
 package struct WireTiming: Equatable, Sendable {
-    /// Each side says something at least this often.
+    /// This side says something at least this often.
     package var heartbeat: Duration
-    /// Silence longer than this ends the session.
+    /// Silence of the other side longer than this ends the session.
     ///
     /// Seen at the next look, so up to one look late.
     package var timeout: Duration
+    /// What a listener asks of whoever dials in instead; nil: the same.
+    package var offeredTimeout: Duration?
     /// How often sessions are looked at; never less often than they say something.
     ///
     /// Apart from the heartbeat, so that a quiet peer is woken half as often as silence is looked for.
@@ -20,15 +22,22 @@ package struct WireTiming: Equatable, Sendable {
     package var outboxBytesMax: Int
 
     package init(
-        heartbeat: Duration = .seconds(2), timeout: Duration = .seconds(5), look: Duration = .seconds(1), greeting: Duration = .seconds(10),
-        frame: Duration = .seconds(20), stalled: Duration = .seconds(10), outboxBytesMax: Int = 8 << 20
+        heartbeat: Duration = .seconds(2), timeout: Duration = .seconds(5), offeredTimeout: Duration? = nil, look: Duration = .seconds(1),
+        greeting: Duration = .seconds(10), frame: Duration = .seconds(20), stalled: Duration = .seconds(10), outboxBytesMax: Int = 8 << 20
     ) {
         self.heartbeat = heartbeat
         self.timeout = timeout
+        self.offeredTimeout = offeredTimeout
         self.look = min(look, heartbeat)
         self.greeting = greeting
         self.frame = frame
         self.stalled = stalled
         self.outboxBytesMax = outboxBytesMax
     }
+
+    /// A coordinator's: agents report every second and are missed after five, but each word to them wakes a trading host up.
+    ///
+    /// A dead link an agent finds by its own reports (`WireDialer.unacknowledgedMax`); only a coordinator that hangs takes longer
+    /// to be missed, and to dial that one again would help nobody.
+    package static let coordinator = WireTiming(heartbeat: .seconds(4), timeout: .seconds(5), offeredTimeout: .seconds(12))
 }
