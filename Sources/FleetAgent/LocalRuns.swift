@@ -60,6 +60,12 @@ final class LocalRuns: @unchecked Sendable {
                 slug: "busy", what: "REFUSED  \(kind): local run \(active) is still going on", why: records[active]?.run.blocked ?? "",
                 then: "wait for it:  trading --local runs")
         }
+        guard !agent.shells.isEmpty || !agent.part.digest.isEmpty else {
+            throw APIProblem(
+                slug: "no-part", what: "REFUSED  \(kind): \(agent.host) has no part of the inventory yet",
+                why: "No coordinator has sent one, and nothing of ours runs here. Nothing was done.",
+                then: "See which coordinators it reaches: journalctl -u trading-agent. Then order again")
+        }
         let covered = try scoped(request.scope)
         let leftAlone = try locked(kind, covered, request.scope)
         let shells = covered.filter { shell in !leftAlone.contains { $0 === shell } }

@@ -14,6 +14,7 @@ extension Coordinator: CoordinatorService {
         let scope = OperationScope(
             all: request.scope.all, tiers: request.scope.tiers.map(TierName.init), hosts: request.scope.hosts.map(HostName.init),
             services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init))
+        try await partsTaken(kind, scope)
         return try await onHome { [self] in
             let plan = try plan(kind, scope)
             var accepted = APIRunAccepted()
@@ -31,6 +32,23 @@ extension Coordinator: CoordinatorService {
             }
             accepted.run = try begin(plan, over: named(scope), by: caller.name, reason: request.reason)
             return accepted
+        }
+    }
+
+    /// How long an agent that has just dialled in may take to take its part of the inventory, and how often that is looked at.
+    private static let partBound: Duration = .seconds(3)
+    private static let partLook: TimeAmount = .milliseconds(50)
+
+    /// Waits while all that keeps a plan from being made is a part on its way; what else does is the planner's to say.
+    private func partsTaken(_ kind: RunKind, _ scope: OperationScope) async throws {
+        let until = now().boot + Self.partBound
+        while now().boot < until {
+            let waits = try await onHome { [self] in
+                do throws(PlanRefusal) { _ = try Planner(inventory: inventory, fleet: observed()).plan(kind, scope) } catch { return error.slug == "no-part" }
+                return false
+            }
+            guard waits else { return }
+            try await home.scheduleTask(in: Self.partLook) {}.futureResult.get()
         }
     }
 

@@ -33,6 +33,31 @@ struct PlannerTests {
         #expect(!plan.workers.contains("strategy@st-1"))
     }
 
+    @Test("a host whose agent has no part of the inventory is refused by name, whatever is ordered; excluded it is noted", arguments: RunKind.allCases)
+    func withoutPart(kind: RunKind) throws {
+        var fleet = fleet()
+        fleet.workers["strategy@st-1"] = nil
+        fleet.otherPart["st-1"] = "has no part of the inventory yet"
+        let planner = Planner(inventory: inventory, fleet: fleet)
+        let error = #expect(throws: PlanRefusal.self) { try planner.plan(kind, OperationScope(all: true)) }
+        #expect(error?.slug == "no-part" && error?.what == "REFUSED  \(kind.rawValue): st-1 has no part of the inventory yet")
+        #expect(error?.why == "Its agent says nothing of strategy. Nothing was done." && error?.then.contains("--exclude-host st-1") == true)
+        #expect(try !planner.plan(kind, OperationScope(all: true, excludedHosts: ["st-1"])).workers.contains("strategy@st-1"))
+        #expect(throws: Never.self) { try planner.plan(kind, OperationScope(services: ["feed"])) }
+    }
+
+    @Test("by an older part a worker that its agent knows can be stopped, and is not started by another declaration")
+    func olderPart() throws {
+        var fleet = fleet(["feed@md-1": .stopped])
+        fleet.otherPart["md-1"] = "goes by another part"
+        let planner = Planner(inventory: inventory, fleet: fleet)
+        #expect(try planner.plan(.stop, OperationScope(all: true)).workers.contains("recorder@md-1"))
+        for kind in [RunKind.start, .restart] {
+            let error = #expect(throws: PlanRefusal.self) { try planner.plan(kind, OperationScope(all: true)) }
+            #expect(error?.slug == "no-part" && error?.why == "Nothing was done.")
+        }
+    }
+
     @Test("a name that the inventory does not have is refused with those it has", arguments: ["nobody", "feed@ex-1"])
     func unknown(name: String) {
         let error = #expect(throws: PlanRefusal.self) { try Planner(inventory: inventory, fleet: fleet()).plan(.stop, OperationScope(services: [name])) }

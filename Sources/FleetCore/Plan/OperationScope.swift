@@ -107,11 +107,16 @@ package struct ObservedFleet: Equatable, Sendable {
     package var reporting: Set<HostName>
     /// For hosts that are not: since when, for people.
     package var silence: [HostName: String]
+    /// Reporting hosts whose agents don't go by the present inventory: what they hold instead, for people.
+    package var otherPart: [HostName: String]
 
-    package init(workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:]) {
+    package init(
+        workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:], otherPart: [HostName: String] = [:]
+    ) {
         self.workers = workers
         self.reporting = reporting
         self.silence = silence
+        self.otherPart = otherPart
     }
 
     package func state(_ worker: WorkerName) -> ObservedWorker {

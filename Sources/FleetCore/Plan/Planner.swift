@@ -20,6 +20,7 @@ package struct Planner: Sendable {
                     + (silent.count > 1 ? " Also silent: \(silent.dropFirst().map(\.raw).joined(separator: ", "))" : ""),
                 then: "When it is back, order again; without it: add --exclude-host \(host) (its workers are then not covered)")
         }
+        try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
         var steps = StepList()
@@ -44,6 +45,24 @@ package struct Planner: Sendable {
             }
         }
         return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked)
+    }
+
+    // MARK: Parts
+
+    /// Refuses where an agent can't do what is meant: it has been told of no such worker, or would start it by another declaration.
+    ///
+    /// Left out it would be success with nothing done.
+    private func parts(_ kind: RunKind, _ workers: [WorkerName]) throws(PlanRefusal) {
+        let starts = kind == .start || kind == .restart
+        let unfit = workers.filter { fleet.workers[$0] == nil || (starts && fleet.otherPart[$0.host] != nil) }
+        guard let host = unfit.first?.host else { return }
+        let others = Set(unfit.map(\.host)).subtracting([host]).sorted()
+        let unheard = workers.filter { $0.host == host && fleet.workers[$0] == nil }.map(\.service.raw)
+        throw PlanRefusal(
+            slug: "no-part", what: "REFUSED  \(kind.rawValue): \(host) \(fleet.otherPart[host] ?? "does not report all of its workers")",
+            why: (unheard.isEmpty ? "" : "Its agent says nothing of \(unheard.joined(separator: ", ")). ") + "Nothing was done."
+                + (others.isEmpty ? "" : " The same: \(others.map(\.raw).joined(separator: ", "))"),
+            then: "An agent takes its part within a second or says in its log why not: order again, or add --exclude-host \(host)")
     }
 
     // MARK: Locks
