@@ -13,7 +13,13 @@ extension Coordinator: CoordinatorService {
         guard let kind = RunKind(rawValue: kind) else { throw APIProblem(slug: "not-found", what: "REFUSED  no verb is called \(kind)") }
         let scope = OperationScope(
             all: request.scope.all, tiers: request.scope.tiers.map(TierName.init), hosts: request.scope.hosts.map(HostName.init),
-            services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init))
+            services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init),
+            excludedWorkers: request.excludeWorkers)
+        guard request.locked.isEmpty else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(kind.rawValue): what to do with locked workers is for a host's own stop to say",
+                then: "On the host: trading --local stop --locked \(request.locked) --reason …    Here: --except WORKER")
+        }
         try await partsTaken(kind, scope)
         return try await onHome { [self] in
             let plan = try plan(kind, scope)
@@ -65,7 +71,7 @@ extension Coordinator: CoordinatorService {
         var api = APIPlan()
         api.kind = plan.kind.rawValue
         api.digest = digest(of: plan)
-        api.notes = plan.notes
+        api.notes = plan.notCovered.map { "\($0): not covered" } + plan.notes
         api.steps = plan.steps.map { step in
             var out = APIPlanStep()
             out.number = UInt32(step.number)

@@ -109,7 +109,7 @@ enum Explanations {
         ),
         (
             "locked",
-            "A person has locked this worker: no verb acts on it, and it is not restarted, until trading unlock with a reason. Only an emergency stop goes through. The line says who locked it, when and why. start --all and the like go past it; a stop that would have to stop it is refused, for what lies behind it would end first."
+            "A person has locked this worker: no verb acts on it, and it is not restarted, until trading unlock with a reason. Only an emergency stop goes through. The line says who locked it, when and why. start --all and the like go past it; a stop that would have to stop it is refused, for what lies behind it would end first; --except leaves it out by name. When the machine goes down it is stopped in order, on record, and stays locked."
         ),
         (
             "unhealthy",

@@ -29,7 +29,7 @@ struct PlannerTests {
                 then: "When it is back, order again; without it: add --exclude-host st-1 (its workers are then not covered)")
         ) { try planner.plan(.stop, OperationScope(all: true)) }
         let plan = try planner.plan(.stop, OperationScope(all: true, excludedHosts: ["st-1"]))
-        #expect(plan.notes.contains("st-1 is excluded by name: its workers are not covered"))
+        #expect(plan.notCovered == ["strategy@st-1 (unknown) is excluded by name"])
         #expect(!plan.workers.contains("strategy@st-1"))
     }
 
@@ -69,6 +69,35 @@ struct PlannerTests {
     func nothing() {
         let error = #expect(throws: PlanRefusal.self) { try Planner(inventory: inventory, fleet: fleet()).plan(.stop, OperationScope()) }
         #expect(error?.slug == "bad-request")
+    }
+
+    @Test("a worker is left out by name, of one host or of all, and stands as not covered")
+    func except() throws {
+        let planner = Planner(inventory: inventory, fleet: fleet())
+        for name in ["strategy", "strategy@st-1"] {
+            let plan = try planner.plan(.stop, OperationScope(all: true, excludedWorkers: [name]))
+            #expect(plan.workers == ["feed@md-1", "recorder@md-1", "gateway@ex-1"])
+            #expect(plan.notCovered == ["strategy@st-1 (running) is excluded by name"])
+            #expect(PlanChecker(inventory: inventory, plan: plan).violations().isEmpty)
+        }
+        let typed = #expect(throws: PlanRefusal.self) { try planner.plan(.stop, OperationScope(all: true, excludedWorkers: ["stratgy"])) }
+        #expect(typed?.slug == "unknown-service")
+        let nothing = #expect(throws: PlanRefusal.self) { try planner.plan(.stop, OperationScope(services: ["feed"], excludedWorkers: ["feed"])) }
+        #expect(nothing?.slug == "nothing-to-do" && nothing?.what == "REFUSED  stop: nothing is left of what was named")
+    }
+
+    @Test("a plan without one worker, whichever, is as sound as with it")
+    func exceptAnyone() throws {
+        for seed in UInt64(1)...150 {
+            var random = SplitMix64(seed: seed)
+            let fleet = RandomFleet(&random)
+            let left = random.pick(fleet.inventory.workers)
+            guard fleet.inventory.workers.count > 1 else { continue }
+            let scope = OperationScope(all: true, excludedWorkers: [left.description])
+            let plan = try Planner(inventory: fleet.inventory, fleet: fleet.observed).plan(.stop, scope)
+            #expect(!plan.workers.contains(left) && plan.notCovered.count == 1, "seed \(seed)")
+            #expect(PlanChecker(inventory: fleet.inventory, plan: plan).violations().isEmpty, "seed \(seed)")
+        }
     }
 
     @Test("dependents that are left running are named")

@@ -10,6 +10,12 @@ package struct Planner: Sendable {
 
     package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
         let covered = try scope.workers(in: inventory)
+        let excluded = try scope.excluded(in: inventory)
+        guard !covered.isEmpty || excluded.isEmpty else {
+            throw PlanRefusal(
+                slug: "nothing-to-do", what: "REFUSED  \(kind.rawValue): nothing is left of what was named", why: "All of it is excluded by name.",
+                then: "Nothing was done. trading status shows what there is")
+        }
         let silent = Set(covered.map(\.host)).subtracting(fleet.reporting).sorted()
         if let host = silent.first {
             let affected = covered.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
@@ -24,8 +30,7 @@ package struct Planner: Sendable {
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
         var steps = StepList()
-        var notes = scope.excludedHosts.map { "\($0) is excluded by name: its workers are not covered" }
-        notes += covered.compactMap { worker in
+        var notes = covered.compactMap { worker in
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
         }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
@@ -44,7 +49,9 @@ package struct Planner: Sendable {
                 if !these.isEmpty { steps.add("resume", Self.list(these), .resume(these)) }
             }
         }
-        return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked)
+        return Plan(
+            kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
+            notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" })
     }
 
     // MARK: Parts
@@ -88,7 +95,7 @@ package struct Planner: Sendable {
                 slug: "locked", what: "REFUSED  \(first) is locked\(others.isEmpty ? "" : ", and \(others.count) more")",
                 why: (["\(lock). \(nothing)"] + (others.isEmpty ? [] : ["Locked too: \(others.joined(separator: "; "))"])).joined(separator: "\n"),
                 then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\""
-                    + (kind == .stop && scope.all ? "    Without its host: add --exclude-host \(first.host)" : ""))
+                    + (scope.names(first) ? "" : "    Without: add \(inTheWay.map { "--except \($0)" }.joined(separator: " "))"))
         }
         return Dictionary(uniqueKeysWithValues: locked.compactMap { worker in fleet.state(worker).lock.map { (worker, $0) } })
     }
