@@ -94,10 +94,17 @@ package struct Planner: Sendable {
             throw PlanRefusal(
                 slug: "locked", what: "REFUSED  \(first) is locked\(others.isEmpty ? "" : ", and \(others.count) more")",
                 why: (["\(lock). \(nothing)"] + (others.isEmpty ? [] : ["Locked too: \(others.joined(separator: "; "))"])).joined(separator: "\n"),
-                then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\""
+                then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\"\(told(inTheWay))"
                     + (scope.names(first) ? "" : "    Without: add \(inTheWay.map { "--except \($0)" }.joined(separator: " "))"))
         }
         return Dictionary(uniqueKeysWithValues: locked.compactMap { worker in fleet.state(worker).lock.map { (worker, $0) } })
+    }
+
+    /// `    (tells desk)`: the receivers that hear of these workers' unlocking.
+    private func told(_ workers: [WorkerName]) -> String {
+        let people = workers.compactMap { fleet.state($0).lock?.by }
+        let receivers = inventory.alerts.filter { alert in people.contains { alert.takes(.unlocked, page: $0) } }.map(\.name)
+        return receivers.isEmpty ? "" : "    (tells \(receivers.joined(separator: ", ")))"
     }
 
     // MARK: Stop
