@@ -70,7 +70,8 @@ extension LocalRuns {
         let behind = covered.filter { rank($0) > rank(first) }
         choice.acting = covered.filter { rank($0) <= rank(first) && $0.machine.lock == nil }
         let live = behind.filter { $0.machine.launch != nil && $0.machine.lock == nil }.map(\.name.description)
-        choice.stopsShort = "STOPPED SHORT at tier \(first.declaration.tier): \(running.map(said).joined(separator: "; ")). "
+        choice.stopsShort =
+            "STOPPED SHORT at tier \(first.declaration.tier): \(running.map(said).joined(separator: "; ")). "
             + (live.isEmpty ? "" : "Left running behind it: \(live.joined(separator: ", ")). ")
             + "trading --local unlock \(running.map(\.service).joined(separator: " ")) --reason \"…\", then trading --local stop --reason \"…\""
         choice.notes += live.map { "left running, for it comes after a locked one in the stop order: \($0)" }
@@ -78,7 +79,9 @@ extension LocalRuns {
 
     private func refusal(_ kind: String, _ inTheWay: [WorkerShell], _ request: APIRunRequest) -> APIProblem {
         let nothing = ["start": "started", "stop": "stopped"][kind] ?? "done"
-        let without = inTheWay.contains { names($0, request.scope.services) } ? "" : "    Without: add " + inTheWay.map { "--except \($0.service)" }.joined(separator: " ")
+        let without =
+            inTheWay.contains { names($0, request.scope.services) }
+            ? "" : "    Without: add " + inTheWay.map { "--except \($0.service)" }.joined(separator: " ")
         let more = inTheWay.dropFirst().map(said)
         return APIProblem(
             slug: "locked", what: "REFUSED  \(inTheWay[0].name) is locked\(more.isEmpty ? "" : ", and \(more.count) more")",

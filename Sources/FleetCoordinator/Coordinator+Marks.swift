@@ -51,7 +51,8 @@ extension Coordinator {
         return try await onHome { [self] in
             theirs.map { worker, lock in
                 let receivers = inventory.alerts.filter { $0.takes(.unlocked, page: lock.person) }.map(\.name).sorted()
-                let told = receivers.isEmpty || alerts == nil ? "no receiver of alerts takes it: tell \(lock.person)" : "tells \(receivers.joined(separator: ", "))"
+                let told =
+                    receivers.isEmpty || alerts == nil ? "no receiver of alerts takes it: tell \(lock.person)" : "tells \(receivers.joined(separator: ", "))"
                 return "\(worker) was locked by \(lock.person) \(zone.moment(lock.unixUs, now: now().unixMicroseconds)): \"\(lock.text)\" (\(told))"
             }
         }

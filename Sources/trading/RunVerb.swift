@@ -20,7 +20,9 @@ struct RunVerb {
                 Terminal.out(bytes: try APIJSON.encode(accepted.plan))
             } else {
                 Terminal.out(
-                    PlanScreen.lines(accepted.plan, fleet: status.fleet, command: options.typed(verb: name) + (locked.map { " --locked \($0)" } ?? ""), style: Terminal.style))
+                    PlanScreen.lines(
+                        accepted.plan, fleet: status.fleet, command: options.typed(verb: name) + (locked.map { " --locked \($0)" } ?? ""), style: Terminal.style
+                    ))
             }
             return
         }

@@ -99,7 +99,10 @@ final class AgentFixture {
 
     /// Orders and waits for the outcome.
     @discardableResult
-    func order(_ verb: Agent.Verb, of service: String = "feed", by: String = "test", reason: String = "test", notAfter: BootTime? = nil, meanwhile: () throws -> Void = {}) throws -> WireCommandResult {
+    func order(
+        _ verb: Agent.Verb, of service: String = "feed", by: String = "test", reason: String = "test", notAfter: BootTime? = nil,
+        meanwhile: () throws -> Void = {}
+    ) throws -> WireCommandResult {
         guard let agent else { throw Missing(description: "no agent") }
         let promise = agent.loop.makePromise(of: WireCommandResult.self)
         agent.loop.execute {
@@ -112,7 +115,9 @@ final class AgentFixture {
         return try promise.futureResult.wait()
     }
 
-    func phase(of service: String = "feed") throws -> String { try onLoop { [agent] in agent?.shell(service).map { ReportBuilder.word($0.machine.phase) } ?? "none" } }
+    func phase(of service: String = "feed") throws -> String {
+        try onLoop { [agent] in agent?.shell(service).map { ReportBuilder.word($0.machine.phase) } ?? "none" }
+    }
 
     func pid() throws -> Int32? { try onLoop { [agent] in agent?.shell("feed")?.machine.pid } }
 

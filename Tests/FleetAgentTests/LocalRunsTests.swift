@@ -100,7 +100,10 @@ import Testing
         #expect(run.blocked.contains("Left running behind it: gateway@md-1. trading --local unlock strat --reason"), "\(run.blocked)")
         // Nothing ahead of it is left: refused rather than called done.
         #expect(try ended(fixture, agent, order(fixture, agent, "stop") { $0.locked = "leave" }.run).state == .failed)
-        #expect(try refusal(fixture, agent, "stop") { $0.locked = "leave"; $0.scope.services = ["strat"] }?.slug == "locked")
+        #expect(
+            try refusal(fixture, agent, "stop") {
+                $0.locked = "leave"; $0.scope.services = ["strat"]
+            }?.slug == "locked")
         for (kind, rule) in [("start", "leave"), ("restart", "stop"), ("stop", "kill")] {
             #expect(try refusal(fixture, agent, kind) { $0.locked = rule }?.slug == "bad-request")
         }
