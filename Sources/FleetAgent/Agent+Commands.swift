@@ -108,9 +108,9 @@ extension Agent {
 
     /// For people on this host: the outcome comes to `listener`, PROGRESS included.
     ///
-    /// People's orders have no time limit; `notAfter` is what a coordinator's have.
+    /// People's orders have no time limit; `notAfter` is what a coordinator's have. `throughLock`: a lock doesn't refuse it.
     func order(
-        _ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, notAfter: BootTime? = nil,
+        _ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, notAfter: BootTime? = nil, throughLock: Bool = false,
         listener: @escaping (WireCommandResult) -> Void
     ) {
         let id = "local-\(Random.hex(8))"
@@ -123,7 +123,7 @@ extension Agent {
             return listener(result)
         }
         operation.attach(Operation.Listener(key: "local", send: listener))
-        begin(verb, Order(operation: id, verb: "", by: by, reason: reason, run: run), shell)
+        begin(verb, Order(operation: id, verb: "", by: by, reason: reason, run: run, throughLock: throughLock), shell)
     }
 
     private func begin(_ verb: Verb, _ order: Order, _ shell: WorkerShell) {

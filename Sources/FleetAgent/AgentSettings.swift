@@ -20,6 +20,9 @@ package struct AgentSettings: Equatable, Sendable {
     package var programDirectories: [String] = []
     /// Below which an absolute program path must lie; as a default the program directories.
     package var allowedDirectories: [String] = []
+    /// Where log files that workers write themselves may lie, besides their own directories; empty: `LogReach.usual`, and that only
+    /// for workers that don't run as root.
+    package var allowedLogDirectories: [String] = []
     /// Accounts that workers may run as, besides the agent's own.
     package var allowedUsers: [String] = []
     /// Groups that workers may run in, besides those of their user.
@@ -77,6 +80,9 @@ package struct AgentSettings: Equatable, Sendable {
         Setting(name: "shim", repeated: false, argument: "FILE", text: "trading-shim. Default: beside this program"),
         Setting(name: "program-dir", repeated: true, argument: "DIR", text: "where bare program names are looked up; repeat for more"),
         Setting(name: "allow-dir", repeated: true, argument: "DIR", text: "where absolute program paths may lie. Default: the program directories"),
+        Setting(
+            name: "allow-log-dir", repeated: true, argument: "DIR",
+            text: "where logs.files of an inventory may lie, besides workers' own directories. Default: /var/log, but not for workers that run as root"),
         Setting(name: "allow-user", repeated: true, argument: "USER", text: "an account that workers may run as, besides the agent's own"),
         Setting(name: "allow-group", repeated: true, argument: "GROUP", text: "a group that workers may run in, besides those of their user"),
         Setting(name: "allow-capability", repeated: true, argument: "NAME", text: "a capability that workers may have: net_raw, ipc_lock, … Default: none"),
@@ -211,6 +217,7 @@ package struct AgentSettings: Equatable, Sendable {
             case "shim": shim = entry.value
             case "program-dir": programDirectories.append(entry.value)
             case "allow-dir": allowedDirectories.append(entry.value)
+            case "allow-log-dir": allowedLogDirectories.append(entry.value)
             case "allow-user": allowedUsers.append(entry.value)
             case "allow-group": allowedGroups.append(entry.value)
             case "allow-capability":
@@ -256,6 +263,7 @@ package struct AgentSettings: Equatable, Sendable {
         case "coordinator": coordinators = []
         case "program-dir": programDirectories = []
         case "allow-dir": allowedDirectories = []
+        case "allow-log-dir": allowedLogDirectories = []
         case "allow-user": allowedUsers = []
         case "allow-group": allowedGroups = []
         case "allow-capability": allowedCapabilities = []
@@ -280,7 +288,8 @@ package struct AgentSettings: Equatable, Sendable {
         if allowedDirectories.isEmpty { allowedDirectories = programDirectories }
         for (name, paths) in [
             ("state-dir", [stateDirectory]), ("run-dir", [runDirectory]), ("shim", [shim]), ("program-dir", programDirectories),
-            ("allow-dir", allowedDirectories), ("cgroup-root", ["", "none"].contains(cgroupRoot) ? [] : [cgroupRoot]),
+            ("allow-dir", allowedDirectories), ("allow-log-dir", allowedLogDirectories),
+            ("cgroup-root", ["", "none"].contains(cgroupRoot) ? [] : [cgroupRoot]),
         ] {
             for path in paths where !path.hasPrefix("/") {
                 throw Fault(description: "trading-agent: --\(name) \(path) is not an absolute path; write it from /")

@@ -38,6 +38,7 @@ struct LocalRoutes {
                 var list = APIRunList()
                 list.runs = agent.localRuns.all
                 try answer(list)
+            case (.POST, _) where path.hasPrefix(Route.runs + "/"): try intervene(String(path.dropFirst(Route.runs.count + 1)), order(APIOverride.self, body))
             case (.GET, Route.logs): logs(query)
             case (.GET, Route.audit): try audit(query)
             case (.GET, _) where path.hasPrefix(Route.runs + "/"): try runs(String(path.dropFirst(Route.runs.count + 1)), head)
@@ -82,7 +83,7 @@ struct LocalRoutes {
         status.fleet = agent.fleet.raw
         status.unixUs = Clock.unixMicroseconds()
         status.inventoryDigest = agent.part.inventoryDigest
-        status.timezone = "UTC"
+        status.timezone = agent.localRuns.zone.name
         var host = APIHostStatus()
         host.host = agent.host.raw
         host.known = true
@@ -141,8 +142,8 @@ struct LocalRoutes {
             }
             let health = shell.machine.health(now: Clock.boottime())
             if !["", "ok"].contains(health) { lines.append("! \(shell.name): \(health)") }
-            if let lock = shell.machine.lock { lines.append("  \(shell.name) locked \(LocalRuns.words(lock))") }
-            if let remark = shell.machine.remark { lines.append("  \(shell.name) noted \(LocalRuns.words(remark))") }
+            if let lock = shell.machine.lock { lines.append("  \(shell.name) locked \(agent.localRuns.words(lock))") }
+            if let remark = shell.machine.remark { lines.append("  \(shell.name) noted \(agent.localRuns.words(remark))") }
         }
         lines += agent.layout.drift.prefix(8).map { "  drift: \(DriftText.words($0))" }
         return lines + agent.warnings.map { "  \($0)" }
@@ -186,6 +187,16 @@ struct LocalRoutes {
         if listener == nil { reply.endEvents() }
     }
 
+    private func intervene(_ rest: String, _ request: APIOverride) throws {
+        let parts = rest.split(separator: "/")
+        guard parts.count == 2, let id = UInt64(parts[0]), parts[1] == "abort" else {
+            throw APIProblem(
+                slug: "not-found", what: "REFUSED  runs \(rest): a run of one host can be aborted, and nothing else",
+                why: "It has no gates and proves nothing of other hosts.", then: "trading --local runs abort ID --reason …")
+        }
+        try answer(agent.localRuns.abort(id, by: peer.origin, reason: request.reason))
+    }
+
     private func hold(_ request: APIHoldRequest) throws {
         let service = WorkerName(request.worker)?.service.raw ?? request.worker
         guard let shell = agent.shell(service) else {
@@ -211,12 +222,14 @@ struct LocalRoutes {
         }
         guard !request.services.isEmpty else { throw APIProblem(slug: "bad-request", what: "REFUSED  \(verb): nothing was named") }
         let shells = try request.services.map { name in try shell(named: name) }
+        let locks = verb == "unlock" ? shells.compactMap { shell in shell.machine.lock.map { "\(shell.name) was locked \(agent.localRuns.words($0))" } } : []
         let what: Agent.Verb = verb == "lock" ? .lock : verb == "unlock" ? .unlock : .note(request.reason)
         let gathering = MarkGathering(names: shells.map(\.name.description)) { problem in
             if let problem { return reply.answer(problem, keepAlive: keepAlive) }
             var done = APIDone()
             let past = verb == "note" ? (request.reason.isEmpty ? "without a note" : "noted") : "\(verb)ed"
             done.text = "\(shells.map(\.name.description).joined(separator: ", ")) \(past)"
+            if !locks.isEmpty { done.text += ". \(locks.joined(separator: "; ")). The coordinator tells the receivers of alerts once this host reports it" }
             later(done)
         }
         for shell in shells {

@@ -23,6 +23,12 @@ final class LocalRuns: @unchecked Sendable {
         var current = -1
         var pending: Set<String> = []
         var failed = false
+        /// By whom, and why.
+        var aborted: String?
+        /// Locks don't refuse its orders.
+        var throughLocks = false
+        /// Why it does not do all that was named, though what it does succeeds; empty: it does.
+        var stopsShort = ""
     }
 
     private struct Step {
@@ -31,11 +37,12 @@ final class LocalRuns: @unchecked Sendable {
         let services: [String]
     }
 
-    private unowned let agent: Agent
+    unowned let agent: Agent
     private var records: [UInt64: Record] = [:]
     private var lastRun: UInt64
     private var nextListener = 0
     private var active: UInt64?
+    private var readZone = (name: "", zone: FleetZone.utc)
 
     init(agent: Agent, after lastRun: UInt64) {
         self.agent = agent
@@ -56,23 +63,26 @@ final class LocalRuns: @unchecked Sendable {
             throw APIProblem(slug: "no-reason", what: "REFUSED  \(kind) without a reason", why: "The audit keeps why it was done.", then: "add --reason TEXT")
         }
         if let active, !request.dryRun {
+            let run = records[active]?.run ?? APIRun()
             throw APIProblem(
-                slug: "busy", what: "REFUSED  \(kind): local run \(active) is still going on", why: records[active]?.run.blocked ?? "",
-                then: "wait for it:  trading --local runs")
+                slug: "busy", what: "REFUSED  \(kind): local run \(active) (\(run.kind), by \(run.origin)) is still going on", why: run.blocked,
+                then: "wait for it: trading --local runs    give it up: trading --local runs abort \(active) --reason \"…\"")
         }
-        let covered = try scoped(request.scope)
-        let leftAlone = try locked(kind, covered, request.scope)
-        let shells = covered.filter { shell in !leftAlone.contains { $0 === shell } }
-        let steps = steps(kind, shells)
+        guard !agent.shells.isEmpty || !agent.part.digest.isEmpty else {
+            throw APIProblem(
+                slug: "no-part", what: "REFUSED  \(kind): \(agent.host) has no part of the inventory yet",
+                why: "No coordinator has sent one, and nothing of ours runs here. Nothing was done.",
+                then: "See which coordinators it reaches: journalctl -u trading-agent. Then order again")
+        }
+        let choice = try choose(kind, request)
+        let steps = steps(kind, choice.acting)
         guard !steps.isEmpty else {
             throw APIProblem(
                 slug: "nothing-to-do", what: "REFUSED  \(kind): nothing in scope can be ordered to \(kind)", why: "No worker in scope declares it.")
         }
         var accepted = APIRunAccepted()
         accepted.plan = plan(kind, steps)
-        accepted.plan.notes += leftAlone.map { shell in
-            "left alone: \(shell.name) (\(ReportBuilder.word(shell.machine.phase))\(shell.machine.lock.map { ", locked \(Self.words($0))" } ?? ""))"
-        }
+        accepted.plan.notes += choice.notes
         if request.dryRun { return accepted }
         lastRun += 1
         var run = APIRun()
@@ -90,7 +100,7 @@ final class LocalRuns: @unchecked Sendable {
             status.state = "waiting"
             return status
         }
-        records[lastRun] = Record(run: run, steps: steps)
+        records[lastRun] = Record(run: run, steps: steps, throughLocks: choice.throughLocks, stopsShort: choice.stopsShort)
         if records.count > Self.keptMax, let oldest = records.keys.filter({ $0 != lastRun }).min() { records[oldest] = nil }
         active = lastRun
         accepted.run = lastRun
@@ -101,56 +111,16 @@ final class LocalRuns: @unchecked Sendable {
         return accepted
     }
 
-    /// The locked workers that the run leaves alone; refuses what names one, and a stop that would have to stop one.
-    private func locked(_ kind: String, _ shells: [WorkerShell], _ scope: APIScope) throws(APIProblem) -> [WorkerShell] {
-        let locked = shells.filter { $0.machine.lock != nil }
-        let inTheWay = locked.first { shell in
-            let isNamed = scope.services.contains { text in
-                let service = WorkerName(text)?.service.raw ?? text
-                return service == shell.service || shell.declaration.spec.aliases.contains(service)
-            }
-            let runs = shell.machine.launch != nil
-            return kind == "stop" ? runs : isNamed || (kind == "restart" && runs)
-        }
-        if let inTheWay, let lock = inTheWay.machine.lock {
-            throw APIProblem(
-                slug: "locked", what: "REFUSED  \(inTheWay.name) is locked", why: "\(Self.words(lock)). Nothing was \(kind == "start" ? "started" : "done").",
-                then: "trading --local unlock \(inTheWay.service) --reason \"…\"")
-        }
-        return locked
-    }
-
-    /// `by ops-1 14:02 UTC: "bad param file"`; the agent knows no zone of its fleet.
-    static func words(_ mark: Mark) -> String {
+    /// `by ops-1 14:02 London: "bad param file"`
+    func words(_ mark: Mark) -> String {
         let mark = WireMark(mark)
-        return "by \(mark.person) \(FleetZone.utc.moment(mark.unixUs, now: Clock.unixMicroseconds())) UTC: \"\(mark.text)\""
+        return "by \(mark.person) \(zone.moment(mark.unixUs, now: Clock.unixMicroseconds())) \(zone.city): \"\(mark.text)\""
     }
 
-    private func scoped(_ scope: APIScope) throws(APIProblem) -> [WorkerShell] {
-        let host = agent.host.raw
-        for name in scope.hosts where name != host {
-            throw APIProblem(slug: "unknown-host", what: "REFUSED  this is \(host), not \(name)", why: "--local acts on this host alone.")
-        }
-        func names(_ text: String) -> (service: String, host: String) {
-            WorkerName(text).map { ($0.service.raw, $0.host.raw) } ?? (text, host)
-        }
-        for text in scope.services {
-            let (service, at) = names(text)
-            guard at == host, agent.shells.contains(where: { $0.service == service || $0.declaration.spec.aliases.contains(service) }) else {
-                throw APIProblem(
-                    slug: "unknown-service", what: "REFUSED  no service \(text) on \(host)",
-                    why: "It has \(agent.shells.map(\.service).joined(separator: ", ")).")
-            }
-        }
-        for tier in scope.tiers where !agent.shells.contains(where: { $0.declaration.tier.raw == tier }) {
-            throw APIProblem(slug: "unknown-tier", what: "REFUSED  no worker of tier \(tier) on \(host)", why: "")
-        }
-        if scope.services.isEmpty, scope.tiers.isEmpty { return agent.shells }
-        let wanted = Set(scope.services.map { names($0).service })
-        return agent.shells.filter { shell in
-            scope.tiers.contains(shell.declaration.tier.raw) || wanted.contains(shell.service)
-                || shell.declaration.spec.aliases.contains(where: wanted.contains)
-        }
+    /// The fleet's, as this host's part names it; UTC without one, or where this host has no such zone.
+    var zone: FleetZone {
+        if readZone.name != agent.part.timezone { readZone = (agent.part.timezone, FleetZone(named: agent.part.timezone)) }
+        return readZone.zone
     }
 
     private func steps(_ kind: String, _ shells: [WorkerShell]) -> [Step] {
@@ -194,7 +164,7 @@ final class LocalRuns: @unchecked Sendable {
     // MARK: Going on
 
     private func advance(_ id: UInt64) {
-        guard let record = records[id], record.pending.isEmpty else { return }
+        guard let record = records[id], record.run.endedUnixUs == 0, record.pending.isEmpty else { return }
         let now = Clock.unixMicroseconds()
         if record.current >= 0 {
             let began = record.run.steps[record.current].beganUnixUs
@@ -216,7 +186,7 @@ final class LocalRuns: @unchecked Sendable {
                 answered(id, service, outcome: .failedTo, text: "\(service) is no longer on this host")
                 continue
             }
-            agent.order(step.verb, shell, by: by, reason: reason, run: id) { [weak self] result in
+            agent.order(step.verb, shell, by: by, reason: reason, run: id, throughLock: record.throughLocks) { [weak self] result in
                 self?.answered(id, service, outcome: result.outcome, text: Self.words(step.verb, service, result))
             }
         }
@@ -237,7 +207,8 @@ final class LocalRuns: @unchecked Sendable {
     }
 
     private func answered(_ id: UInt64, _ service: String, outcome: WireCommandResult.Outcome, text: String) {
-        guard records[id] != nil else { return }
+        // What an aborted run has ordered goes on without it.
+        guard records[id]?.run.endedUnixUs == 0 else { return }
         var event = APIRunEvent()
         event.kind = "worker"
         event.worker = "\(service)@\(agent.host)"
@@ -260,17 +231,51 @@ final class LocalRuns: @unchecked Sendable {
         if records[id]?.pending.isEmpty == true { advance(id) }
     }
 
+    /// Gives a run up: nothing more is ordered. What is ordered already goes on by itself, and a stop that comes next supersedes it.
+    func abort(_ id: UInt64, by: String, reason: String) throws(APIProblem) -> APIDone {
+        guard !reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  abort of local run \(id) without a reason", then: "add --reason TEXT")
+        }
+        guard let record = records[id] else {
+            throw APIProblem(slug: "unknown-run", what: "REFUSED  no local run \(id)", then: "trading --local runs")
+        }
+        guard record.run.endedUnixUs == 0 else {
+            throw APIProblem(slug: "run-ended", what: "REFUSED  local run \(id) has ended", then: "trading --local runs \(id)")
+        }
+        let verb = record.current >= 0 ? record.steps[record.current].verb.word : ""
+        let under = record.pending.isEmpty ? "" : ". Ordered before, goes on by itself: \(verb) of \(record.pending.sorted().joined(separator: ", "))"
+        records[id]?.aborted = "aborted by \(by): \"\(reason)\"\(under)"
+        records[id]?.pending = []
+        if record.current >= 0 {
+            records[id]?.run.steps[record.current].state = "blocked"
+            records[id]?.run.steps[record.current].detail = "given up"
+            emitStep(id, record.current)
+        }
+        end(id)
+        var done = APIDone()
+        done.text = "local run \(id) (\(record.run.kind)) aborted\(under)"
+        return done
+    }
+
     private func end(_ id: UInt64) {
         guard var record = records[id] else { return }
         for index in record.run.steps.indices where record.run.steps[index].state == "waiting" { record.run.steps[index].state = "skipped" }
-        record.run.state = record.failed ? .failed : .completed
+        if let aborted = record.aborted {
+            record.run.state = .aborted
+            record.run.blocked = aborted
+        } else if !record.failed, !record.stopsShort.isEmpty {
+            record.failed = true
+            record.run.blocked = record.stopsShort
+        }
+        if record.aborted == nil { record.run.state = record.failed ? .failed : .completed }
         record.run.endedUnixUs = Clock.unixMicroseconds()
         records[id] = record
         active = nil
-        note(ended(record.run.kind, failed: record.failed), record.run)
+        let isDone = record.run.state == .completed
+        note(ended(record.run.kind, failed: !isDone), record.run)
         var event = APIRunEvent()
         event.kind = "ended"
-        event.text = record.failed ? record.run.blocked : "\(record.run.kind) of \(agent.host) done"
+        event.text = isDone ? "\(record.run.kind) of \(agent.host) done" : record.run.blocked
         event.ended = record.run
         emit(id, event)
         records[id]?.listeners = [:]

@@ -67,7 +67,7 @@ final class LogService: @unchecked Sendable {
         }
         var filter = question.filter
         filter.lines = min(max(0, filter.lines), Self.linesMax)
-        let sources = shells.map { Source(shell: $0, paths: agent.paths) }
+        let sources = shells.map { Source(shell: $0, agent: agent) }
         let box = NIOLoopBound(listener, eventLoop: agent.loop)
         opening.insert(question.operation)
         // Beside the other threads: a long search must keep nothing waiting.
@@ -105,25 +105,54 @@ final class LogService: @unchecked Sendable {
         let output: String
         let errors: String
         let patterns: [String]
+        private let own: String
+        private let allowed: [String]
+        private let programs: ProgramPolicy
+        private let account: (user: String, group: String)
 
-        init(shell: WorkerShell, paths: AgentPaths) {
+        init(shell: WorkerShell, agent: Agent) {
+            let spec = shell.declaration.spec
             service = shell.service
-            output = paths.standardOutput(shell.service)
-            errors = paths.standardError(shell.service)
-            patterns = shell.declaration.spec.logFiles
+            output = agent.paths.standardOutput(shell.service)
+            errors = agent.paths.standardError(shell.service)
+            patterns = spec.logFiles
+            own = agent.paths.workerState(shell.service)
+            allowed = agent.settings.allowedLogDirectories
+            programs = agent.programs
+            account = (spec.user, spec.group)
         }
 
-        /// Blocking.
-        var tails: [LogTail] {
-            let files = patterns.flatMap { Files.matching($0, count: LogService.filesMax) }.prefix(LogService.filesMax)
-            return [LogTail(service: service, path: output, isError: false), LogTail(service: service, path: errors, isError: true)]
-                + files.map { LogTail(service: service, path: $0, isError: false, file: $0) }
+        /// Blocking; with a sentence for each that may not be read.
+        func tails() -> (tails: [LogTail], refusals: [String]) {
+            var tails = [LogTail(service: service, path: output, isError: false), LogTail(service: service, path: errors, isError: true)]
+            guard !patterns.isEmpty else { return (tails, []) }
+            let reach: LogReach
+            do {
+                reach = LogReach(
+                    own: own, declared: allowed, runAs: try programs.runAs(user: account.user, group: account.group), settingsFile: programs.settingsFile)
+            } catch {
+                return (tails, ["\(service): its own log files are not read: \(error)"])
+            }
+            var refusals: [String] = []
+            var left = LogService.filesMax
+            for pattern in patterns where left > 0 {
+                let (files, refusal) = reach.files(pattern, count: left)
+                left -= files.count
+                tails += files.map { LogTail(service: service, path: $0, isError: false, file: $0, reach: reach) }
+                if let refusal { refusals.append("\(service): \(refusal)") }
+            }
+            return (tails, refusals)
         }
     }
 
     /// Blocking: the newest lines of all in the order of their time, each file's own order kept.
     private static func backlog(_ sources: [Source], _ filter: LogFilter, follow: Bool) -> ([LogTail], [LogLine], String) {
-        var tails = sources.flatMap(\.tails)
+        var (tails, said): ([LogTail], [String]) = ([], [])
+        for source in sources {
+            let found = source.tails()
+            tails += found.tails
+            said += found.refusals
+        }
         var lines: [LogLine] = []
         var cut: [String] = []
         for index in tails.indices {
@@ -131,8 +160,8 @@ final class LogService: @unchecked Sendable {
             lines += found.lines
             if found.isCut { cut.append(tails[index].path) }
         }
-        let text = cut.isEmpty ? "" : "only the last \(LogTail.searchBytesMax >> 20) MiB were searched of \(cut.joined(separator: ", "))"
-        return (tails, LogOrder.merged(lines), text)
+        if !cut.isEmpty { said.append("only the last \(LogTail.searchBytesMax >> 20) MiB were searched of \(cut.joined(separator: ", "))") }
+        return (tails, LogOrder.merged(lines), said.joined(separator: "\n"))
     }
 
     /// The last lines, at a pace at which a reader need not fall behind; then an answer without a word, where more may come.

@@ -11,6 +11,8 @@ struct LogTail: Sendable {
     /// As it is shown; empty: output.
     let file: String
     let timestamps: LogTimestamps
+    /// Where a worker's own file may lie; nil: it is the agent's.
+    let reach: LogReach?
     /// Of the live file.
     private var offset: Int64 = 0
     private var inode: UInt64 = 0
@@ -30,11 +32,12 @@ struct LogTail: Sendable {
     /// Who is further behind than this sees the newest instead of ever older lines.
     private static let behindBytesMax: Int64 = 8 << 20
 
-    init(service: String, path: String, isError: Bool, file: String = "", timestamps: LogTimestamps = LogTimestamps()) {
+    init(service: String, path: String, isError: Bool, file: String = "", reach: LogReach? = nil, timestamps: LogTimestamps = LogTimestamps()) {
         self.service = service
         self.path = path
         self.isError = isError
         self.file = file
+        self.reach = reach
         self.timestamps = timestamps
     }
 
@@ -116,7 +119,7 @@ struct LogTail: Sendable {
             Piece(path: $0.path, range: 0..<$0.bytes, unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
         }
         do {
-            guard let live = try SparseFile(existing: path) else { return pieces }
+            guard let live = try open() else { return pieces }
             let about = try live.about()
             inode = about.inode
             let generation = segments.last?.generation
@@ -133,7 +136,13 @@ struct LogTail: Sendable {
     }
 
     private func open(_ piece: Piece) -> SparseFile? {
-        do { return try SparseFile(existing: piece.path) } catch { return nil }
+        do { return piece.isLive ? try open() : try SparseFile(existing: piece.path) } catch { return nil }
+    }
+
+    /// The live file.
+    private func open() throws -> SparseFile? {
+        guard let reach else { return try SparseFile(existing: path) }
+        return try reach.open(path)
     }
 
     /// Nil: it is not there any more.
@@ -152,7 +161,7 @@ struct LogTail: Sendable {
     /// What was added since, whole lines only; from the start when the file was cut or replaced.
     mutating func growth() -> [LogLine] {
         do {
-            guard let live = try SparseFile(existing: path) else { return [] }
+            guard let live = try open() else { return [] }
             let about = try live.about()
             if about.size < offset || (about.inode != inode && inode != 0) {
                 offset = 0

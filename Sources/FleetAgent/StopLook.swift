@@ -67,14 +67,7 @@ struct StopLook: Sendable {
     private func tree() -> Verification.Check {
         do {
             if isOfEarlierBoot { return .init(.tree, .clear, "the host was restarted since") }
-            if let shim = try directory.identity, try shim.isAlive(after: Self.shimBound) {
-                return .init(.tree, .left, "its shim still runs (PID \(shim.pid))")
-            }
-            if let worker = try directory.worker, try worker.isAlive() { return .init(.tree, .left, "it still runs (PID \(worker.pid))") }
-            if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
-                let pids = try Cgroup.processes(cgroup).map { "\($0.pid)" }.joined(separator: ", ")
-                return .init(.tree, .left, "its cgroup \(cgroup) is not empty\(pids.isEmpty ? "" : " (PID \(pids))")")
-            }
+            if let left = try directory.remains(after: Self.shimBound) { return .init(.tree, .left, left) }
             guard try directory.isSlotHeld else { return .init(.tree, .clear, "no process of it is left") }
             // The next launch of the service holds it too: only what has inherited it from this one is left of it.
             let holders = try Processes.holding(slot: directory.slot)

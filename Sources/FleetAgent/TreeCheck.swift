@@ -14,12 +14,7 @@ enum TreeCheck {
     static func problem(runDirectory: String, service: String) -> String? {
         do {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
-                if let shim = try directory.identity, try shim.isAlive(after: bound) { return "the shim of \(service) still runs (PID \(shim.pid))" }
-                if let worker = try directory.worker, try worker.isAlive() { return "\(service) still runs (PID \(worker.pid))" }
-                if let cgroup = try directory.cgroup, try !Cgroup.isEmpty(cgroup) {
-                    let pid = try Cgroup.processes(cgroup).first?.pid
-                    return "a process of \(service) is left in its cgroup" + (pid.map { " (PID \($0))" } ?? "")
-                }
+                if let left = try directory.remains(after: bound) { return "launch \(directory.launch) of \(service) is not over: \(left)" }
             }
             let slot = LaunchDirectory.slot(runDirectory: runDirectory, service: service)
             if let left = try Processes.holding(slot: slot).first { return "a process of \(service) is left (PID \(left.pid))" }

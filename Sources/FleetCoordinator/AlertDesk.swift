@@ -39,6 +39,7 @@ final class AlertDesk: @unchecked Sendable {
     private let coordinator: CoordinatorName
     private let instance: String
     private let receivers: [AlertSpec]
+    private let zone: FleetZone
     private let pages: [ServiceName: String]
     private let journal: Journal
     private let home: any EventLoop
@@ -70,6 +71,7 @@ final class AlertDesk: @unchecked Sendable {
         self.coordinator = coordinator
         self.instance = instance
         receivers = inventory.alerts
+        zone = FleetZone(named: inventory.timezone)
         pages = Dictionary(inventory.services.compactMap { service in service.holdPage.map { (service.name, $0) } }, uniquingKeysWith: { first, _ in first })
         self.journal = journal
         self.home = home
@@ -124,7 +126,13 @@ final class AlertDesk: @unchecked Sendable {
     func reported(_ host: HostName, _ report: WireHostReport) {
         let workers = report.workers.map { worker -> AlertWatch.WorkerWord in
             let name = WorkerName(ServiceName(worker.service), on: host)
+            let now = Clock.unixMicroseconds()
             var word = AlertWatch.WorkerWord(worker: name)
+            if worker.hasLock {
+                let lock = worker.lock
+                word.lock = AlertWatch.Lock(
+                    by: lock.by, person: lock.person, words: "by \(lock.person) \(zone.moment(lock.unixUs, now: now)): \"\(lock.text)\"")
+            }
             word.mark = worker.launch.isEmpty ? "\(worker.lastExit.atBoottimeNs)" : worker.launch
             switch worker.state {
             case .held:
@@ -156,13 +164,23 @@ final class AlertDesk: @unchecked Sendable {
                 now: Clock.boottime()))
     }
 
+    /// Before the order goes out: the report that shows it may come before the order's answer.
+    func unlocks(_ worker: WorkerName, by caller: String, reason: String) {
+        var who = WireMark()
+        who.by = caller
+        watch.unlocks(worker, AlertWatch.Unlocking(by: caller, person: who.person, reason: reason))
+    }
+
+    /// The order came to nothing: whoever takes the lock off later is somebody else.
+    func unlockRefused(_ worker: WorkerName) { watch.unlocks(worker, nil) }
+
     // MARK: Telling
 
     private func tell(_ alerts: [AlertWatch.Alert]) {
         for alert in alerts {
             nextID += 1
             let id = "\(instance)/alert-\(nextID)"
-            let wanting = receivers.filter { $0.events.contains(alert.key.event) || $0.name == alert.page }
+            let wanting = receivers.filter { $0.takes(alert.key.event, page: alert.page) }
             for receiver in wanting { deliver(Delivery(id: id, receiver: receiver, alert: alert, unixMicroseconds: Clock.unixMicroseconds())) }
             log.notice("alert", metadata: ["event": "\(alert.key.event.rawValue)", "subject": "\(alert.key.subject)", "receivers": "\(wanting.count)"])
         }
@@ -285,7 +303,7 @@ final class AlertDesk: @unchecked Sendable {
         }
     }
 
-    /// Who knows of it: " · Paged: desk 11:02:19Z", " · NOT paged: desk (HTTP 500, 3 attempts)"; empty: nothing was to be told.
+    /// Who knows of it: " · Paged: desk 11:02:19 London", " · NOT paged: desk (HTTP 500, 3 attempts)"; empty: nothing was to be told.
     func paged(_ event: AlertSpec.Event, _ subject: String) -> String {
         guard let told = outcomes[AlertWatch.Key(event: event, subject: subject)]?.values.sorted(by: { $0.receiver < $1.receiver }) else {
             return receivers.contains { $0.events.contains(event) } || event == .hold ? "" : " · NOT paged: no receiver takes \(event.rawValue)"
@@ -293,7 +311,7 @@ final class AlertDesk: @unchecked Sendable {
         var parts: [String] = []
         let delivered = told.compactMap { told -> String? in
             guard case .delivered(let at) = told.outcome else { return nil }
-            return "\(told.receiver) \(Self.timeOfDay(at))"
+            return "\(told.receiver) \(timeOfDay(at))"
         }
         if !delivered.isEmpty { parts.append("Paged: \(delivered.joined(separator: ", "))") }
         let waiting = told.filter { $0.outcome == .open }.map(\.receiver)
@@ -306,8 +324,9 @@ final class AlertDesk: @unchecked Sendable {
         return " · " + parts.joined(separator: " · ")
     }
 
-    /// Of RFC 3339 in UTC.
-    private static func timeOfDay(_ unixMicroseconds: UInt64) -> String {
-        "\(Clock.rfc3339(unixMicroseconds: unixMicroseconds).dropFirst(11).prefix(8))Z"
+    /// `11:02:19 London`, with its day where that is not today's.
+    private func timeOfDay(_ unixMicroseconds: UInt64) -> String {
+        let day = zone.date(unixMicroseconds)
+        return "\(day == zone.date(Clock.unixMicroseconds()) ? "" : "\(day) ")\(zone.time(unixMicroseconds)) \(zone.city)"
     }
 }

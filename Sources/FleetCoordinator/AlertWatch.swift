@@ -39,6 +39,25 @@ struct AlertWatch: Equatable, Sendable {
         var text = ""
         var mark = ""
         var page: String?
+        /// nil: it is not locked.
+        var lock: Lock?
+    }
+
+    /// Who keeps others away from a worker.
+    struct Lock: Equatable, Sendable {
+        /// As the agent has it: `operator/ops-1`.
+        var by: String
+        /// Without the kind of identity, as a receiver may be called: `ops-1`.
+        var person: String
+        /// `by ops-1 14:02: "bad param file"`
+        var words: String
+    }
+
+    /// Who is taking a lock off through this coordinator, and why.
+    struct Unlocking: Equatable, Sendable {
+        var by: String
+        var person: String
+        var reason: String
     }
 
     struct DriftWord: Equatable, Sendable {
@@ -68,6 +87,8 @@ struct AlertWatch: Equatable, Sendable {
     private let past: [Key: Past]
     private var needs: [WorkerName: AlertSpec.Event] = [:]
     private var met: Set<WorkerName> = []
+    private var locks: [WorkerName: Lock?] = [:]
+    private var unlocking: [WorkerName: Unlocking] = [:]
     private var drifting: [HostName: Set<String>] = [:]
     private var lastWord: [HostName: BootTime] = [:]
     private var toldSilent: Set<HostName> = []
@@ -92,6 +113,7 @@ struct AlertWatch: Equatable, Sendable {
         for word in workers {
             let before = needs[word.worker]
             needs[word.worker] = word.need
+            if let alert = unlocked(word, from: locks.updateValue(word.lock, forKey: word.worker) ?? nil) { alerts.append(alert) }
             let isFirst = met.insert(word.worker).inserted
             guard let need = word.need, need != before else { continue }
             let key = Key(event: need, subject: word.worker.description)
@@ -105,6 +127,23 @@ struct AlertWatch: Equatable, Sendable {
         }
         if let alert = drifted(host, drift) { alerts.append(alert) }
         return alerts.compactMap { admit($0, now) }
+    }
+
+    /// A lock is about to be taken off by an order of this coordinator's; on the host itself it can be too, and then nobody says who it was.
+    ///
+    /// nil: it was refused.
+    mutating func unlocks(_ worker: WorkerName, _ unlocking: Unlocking?) { self.unlocking[worker] = unlocking }
+
+    private mutating func unlocked(_ word: WorkerWord, from before: Lock?) -> Alert? {
+        guard let before, before.by != word.lock?.by else { return nil }
+        let unlocking = unlocking.removeValue(forKey: word.worker)
+        // One's own lock.
+        if unlocking?.by == before.by { return nil }
+        let how = unlocking.map { "by \($0.person): \"\($0.reason)\"" } ?? "on its own host"
+        return Alert(
+            key: Key(event: .unlocked, subject: word.worker.description),
+            text: "\(word.worker), locked \(before.words), was unlocked \(how)\(word.lock.map { ", and is locked \($0.words)" } ?? ""). It can be started.",
+            then: "trading audit show --host \(word.worker.host)    to lock it again: trading lock \(word.worker) --reason …", page: before.person)
     }
 
     private mutating func drifted(_ host: HostName, _ drift: [DriftWord]) -> Alert? {

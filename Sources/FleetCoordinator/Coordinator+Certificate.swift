@@ -32,6 +32,7 @@ extension Coordinator {
         certificate.ledger = ledger.map(Self.line)
         certificate.overrides = machine.evidence.overrides
         certificate.notes = machine.plan.notes
+        certificate.notCovered = machine.plan.notCovered
         certificate.workers = machine.plan.workers.map { proof($0, machine, run: id) }
         certificate.signedBy = "coordinator/\(settings.name)"
         Self.count(&certificate)

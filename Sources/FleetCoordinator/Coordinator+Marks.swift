@@ -25,7 +25,8 @@ extension Coordinator {
         let past = verb.past(clearing: request.reason.isEmpty)
         guard let failed = outcomes.first(where: { $0.problem != nil }), let problem = failed.problem else {
             var answer = APIDone()
-            answer.text = "\(done.joined(separator: ", ")) \(past)"
+            let locks = verb == .unlock ? outcomes.compactMap { outcome in outcome.lock.map { (outcome.worker, $0) } } : []
+            answer.text = (["\(done.joined(separator: ", ")) \(past)"] + (locks.isEmpty ? [] : try await tellings(locks, caller))).joined(separator: ". ")
             return answer
         }
         let others = outcomes.filter { $0.problem != nil && $0.worker != failed.worker }.map { "\($0.worker): \($0.problem?.what ?? "")" }
@@ -40,12 +41,33 @@ extension Coordinator {
         let worker: WorkerName
         var problem: APIProblem?
         var citations: [String] = []
+        /// What an unlock took off.
+        var lock: WireMark?
+    }
+
+    /// Who locked what was unlocked, and which receivers are told; nothing for one's own.
+    private func tellings(_ locks: [(WorkerName, WireMark)], _ caller: Caller) async throws -> [String] {
+        let theirs = locks.filter { $0.1.by != caller.name }
+        return try await onHome { [self] in
+            theirs.map { worker, lock in
+                let receivers = inventory.alerts.filter { $0.takes(.unlocked, page: lock.person) }.map(\.name).sorted()
+                let told =
+                    receivers.isEmpty || alerts == nil ? "no receiver of alerts takes it: tell \(lock.person)" : "tells \(receivers.joined(separator: ", "))"
+                return "\(worker) was locked by \(lock.person) \(zone.moment(lock.unixUs, now: now().unixMicroseconds)): \"\(lock.text)\" (\(told))"
+            }
+        }
     }
 
     private func mark(_ verb: MarkVerb, _ worker: WorkerName, _ text: String, _ caller: Caller) async -> Outcome {
         do {
             var command = WireCommand()
-            command.operation = try await onHome { [self] in operationID() }
+            let (operation, lock) = try await onHome { [self] in
+                let report = hosts[worker.host]?.worker(worker.service)
+                let lock = report?.hasLock == true ? report?.lock : nil
+                if verb == .unlock, lock != nil { alerts?.unlocks(worker, by: caller.name, reason: text) }
+                return (operationID(), lock)
+            }
+            command.operation = operation
             command.service = worker.service.raw
             command.origin = caller.name
             command.reason = text
@@ -57,10 +79,11 @@ extension Coordinator {
             let result = try await ask(worker.host, command, bound: Self.markBound)
             let citations = result.records.map { "\(worker.host):\($0.sequence):\($0.hash.prefix(16))" }
             guard result.outcome == .done else {
+                if verb == .unlock { home.execute { self.alerts?.unlockRefused(worker) } }
                 let problem = APIProblem(slug: result.slug, what: "REFUSED  \(result.text)", why: "Nothing was done.", then: "trading status \(worker)")
                 return Outcome(worker: worker, problem: problem, citations: citations)
             }
-            return Outcome(worker: worker, citations: citations)
+            return Outcome(worker: worker, citations: citations, lock: verb == .unlock ? lock : nil)
         } catch let problem as APIProblem {
             return Outcome(worker: worker, problem: problem)
         } catch {
@@ -76,8 +99,9 @@ extension Coordinator {
             case .unlock: .workerUnlocked
             case .note: .workerNoted
             }
+        let lock = outcome.lock.map { [("locked_by", $0.by), ("lock", $0.text)] } ?? []
         return AuditRecord(
-            event, worker: outcome.worker, by: caller.name, reason: reason, fields: [("evidence", outcome.citations.joined(separator: " "))])
+            event, worker: outcome.worker, by: caller.name, reason: reason, fields: [("evidence", outcome.citations.joined(separator: " "))] + lock)
     }
 
     // MARK: One worker's page

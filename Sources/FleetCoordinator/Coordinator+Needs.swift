@@ -56,9 +56,9 @@ extension Coordinator {
     }
 
     private func drift(_ drift: [WireLayoutDrift], on host: HostName) -> [String] {
-        let lines = drift.prefix(Self.driftLinesMax).map { one in
+        let lines = drift.prefix(Self.driftLinesMax).enumerated().map { index, one in
             let since = one.sinceUnixUs > 0 ? " since \(zone.moment(one.sinceUnixUs, now: now().unixMicroseconds))" : ""
-            return "  \(host): drift\(since): \(DriftText.words(one))"
+            return "  \(host): drift\(since): \(DriftText.words(one))\(index == 0 ? paged(.drift, host.raw) : "")"
         }
         guard drift.count > Self.driftLinesMax else { return lines }
         return lines + ["  \(host): \(drift.count - Self.driftLinesMax) more have drifted: trading layout verify --host \(host)"]

@@ -18,6 +18,12 @@ extension Coordinator {
         for (name, host) in hosts {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
+                let held = host.report?.partDigest ?? ""
+                if held.isEmpty {
+                    fleet.otherPart[name] = "has no part of the inventory yet"
+                } else if let part = parts[name], held != part.digest {
+                    fleet.otherPart[name] = "goes by another part of the inventory (\(held.prefix(12))) than this coordinator has for it"
+                }
                 for report in host.report?.workers ?? [] {
                     var worker = ObservedWorker(report)
                     if report.hasLock {

@@ -13,7 +13,14 @@ extension Coordinator: CoordinatorService {
         guard let kind = RunKind(rawValue: kind) else { throw APIProblem(slug: "not-found", what: "REFUSED  no verb is called \(kind)") }
         let scope = OperationScope(
             all: request.scope.all, tiers: request.scope.tiers.map(TierName.init), hosts: request.scope.hosts.map(HostName.init),
-            services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init))
+            services: request.scope.services, excludedHosts: request.excludeHosts.map(HostName.init),
+            excludedWorkers: request.excludeWorkers)
+        guard request.locked.isEmpty else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(kind.rawValue): what to do with locked workers is for a host's own stop to say",
+                then: "On the host: trading --local stop --locked \(request.locked) --reason …    Here: --except WORKER")
+        }
+        try await partsTaken(kind, scope)
         return try await onHome { [self] in
             let plan = try plan(kind, scope)
             var accepted = APIRunAccepted()
@@ -34,6 +41,23 @@ extension Coordinator: CoordinatorService {
         }
     }
 
+    /// How long an agent that has just dialled in may take to take its part of the inventory, and how often that is looked at.
+    private static let partBound: Duration = .seconds(3)
+    private static let partLook: TimeAmount = .milliseconds(50)
+
+    /// Waits while all that keeps a plan from being made is a part on its way; what else does is the planner's to say.
+    private func partsTaken(_ kind: RunKind, _ scope: OperationScope) async throws {
+        let until = now().boot + Self.partBound
+        while now().boot < until {
+            let waits = try await onHome { [self] in
+                do throws(PlanRefusal) { _ = try Planner(inventory: inventory, fleet: observed()).plan(kind, scope) } catch { return error.slug == "no-part" }
+                return false
+            }
+            guard waits else { return }
+            try await home.scheduleTask(in: Self.partLook) {}.futureResult.get()
+        }
+    }
+
     private func latch(over workers: [WorkerName]) -> Latch? {
         let book = table.book
         return workers.lazy.compactMap { worker in
@@ -47,7 +71,7 @@ extension Coordinator: CoordinatorService {
         var api = APIPlan()
         api.kind = plan.kind.rawValue
         api.digest = digest(of: plan)
-        api.notes = plan.notes
+        api.notes = plan.notCovered.map { "\($0): not covered" } + plan.notes
         api.steps = plan.steps.map { step in
             var out = APIPlanStep()
             out.number = UInt32(step.number)

@@ -15,6 +15,7 @@ package struct HostPartBuilder: Sendable {
         part.fleet = inventory.fleet.raw
         part.host = host.name.raw
         part.inventoryDigest = inventory.digest
+        part.timezone = inventory.timezone
         part.housekeepingCpus = host.housekeeping?.description ?? ""
         describe(host, in: &part)
         part.workers = inventory.workers.filter { $0.host == host.name }.compactMap { worker in

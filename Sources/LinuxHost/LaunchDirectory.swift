@@ -102,6 +102,18 @@ package struct LaunchDirectory: Hashable, Sendable {
         }
     }
 
+    /// What lives of this launch by the identities that it recorded and its cgroup, in a clause: "its shim still runs (PID 8)"; nil:
+    /// nothing.
+    ///
+    /// Waits up to `bound` for a shim that is just ending. A zombie counts as gone. What only holds the slot is not looked at.
+    package func remains(after bound: Duration) throws(LinuxError) -> String? {
+        if let shim = try identity, try shim.isAlive(after: bound) { return "its shim still runs (PID \(shim.pid))" }
+        if let worker = try worker, try worker.isAlive() { return "it still runs (PID \(worker.pid))" }
+        guard let cgroup = try cgroup, try !Cgroup.isEmpty(cgroup) else { return nil }
+        let pids = try Cgroup.processes(cgroup).map { "\($0.pid)" }.joined(separator: ", ")
+        return "its cgroup \(cgroup) is not empty\(pids.isEmpty ? "" : " (PID \(pids))")"
+    }
+
     /// Whether a shim or a worker of this service lives, of this launch or another.
     package var isSlotHeld: Bool {
         get throws(LinuxError) { try FileLock.isHeld(path: "\(parent)/slot") }

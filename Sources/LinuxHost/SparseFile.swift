@@ -36,6 +36,12 @@ package struct SparseFile: ~Copyable {
         self.descriptor = descriptor
     }
 
+    /// Takes an open file over.
+    init(open descriptor: Int32, path: String) {
+        self.path = path
+        self.descriptor = descriptor
+    }
+
     /// A new file; one of that name is an error.
     package init(creating path: String, mode: UInt32) throws(LinuxError) {
         let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)

@@ -38,19 +38,15 @@ package enum TimeSynchronisation {
         guard let program = chronyc.first(where: Files.isExecutable) else {
             return TimeReading(text: "chronyc is not installed (looked for \(chronyc.joined(separator: ", ")))")
         }
-        let run: ShortCommand.Result
-        do throws(LinuxError) {
-            // -n: an address stays an address, and no name server is asked; -c: a line of commas.
-            run = try ShortCommand.run([program, "-n", "-c", "-h", path, "tracking"], within: within)
-        } catch {
-            return TimeReading(text: "\(error)")
+        // -n: an address stays an address, and no name server is asked; -c: a line of commas.
+        let command = CommandRunner([program, "-n", "-c", "-h", path, "tracking"], environment: ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"])
+        let outcome: CommandRunner.Outcome
+        do throws(LinuxError) { outcome = try command.run(within: within) } catch { return TimeReading(text: "\(error)") }
+        if let problem = outcome.problem {
+            return TimeReading(text: "chronyc \(problem) (socket \(path): is chronyd running, and may this agent use it?)")
         }
-        let output = String(decoding: run.output.prefix(4_096), as: UTF8.self)
-        let said = output.prefix { $0 != "\n" }
-        guard run.exitCode == 0 else {
-            return TimeReading(text: "chronyc \(run.words)\(said.isEmpty ? "" : ": \(said)") (socket \(path): is chronyd running, and may this agent use it?)")
-        }
-        return tracking(String(said)) ?? TimeReading(text: "what chronyc says of its tracking is not understood: \"\(said.prefix(120))\"")
+        return outcome.output.split(separator: "\n").lazy.compactMap { tracking(String($0)) }.first
+            ?? TimeReading(text: "what chronyc says of its tracking is not understood: \"\(outcome.output.prefix(120))\"")
     }
 
     /// Never by PATH: the agent may run as root.

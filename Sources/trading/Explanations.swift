@@ -54,6 +54,10 @@ enum Explanations {
             "plan-stale",
             "The fleet is no longer as it was when this plan was made: a worker, a launch, a latch or the inventory changed. Nothing was done. Look at the new plan with --dry-run and order that."
         ),
+        (
+            "no-part",
+            "The host's agent has not been told what runs there, or goes by another inventory than the coordinator, so the order would do nothing or the wrong thing. Nothing was done. An agent takes its part within a second of its session; if it refuses it, its log says why. Order again, or leave the host out with --exclude-host."
+        ),
         ("run-active", "Another run is under way, and two runs never act on a fleet at once. Wait for it, follow it with trading runs watch ID, or abort it."),
         ("run-ended", "The run is over; nothing can be changed about it. trading runs ID shows how it ended."),
         ("unknown-run", "There is no run of that number here. trading runs lists them."),
@@ -105,7 +109,7 @@ enum Explanations {
         ),
         (
             "locked",
-            "A person has locked this worker: no verb acts on it, and it is not restarted, until trading unlock with a reason. Only an emergency stop goes through. The line says who locked it, when and why. start --all and the like go past it; a stop that would have to stop it is refused, for what lies behind it would end first."
+            "A person has locked this worker: no verb acts on it, and it is not restarted, until trading unlock with a reason. Only an emergency stop goes through. The line says who locked it, when and why. start --all and the like go past it; a stop that would have to stop it is refused, for what lies behind it would end first; --except leaves it out by name. When the machine goes down it is stopped in order, on record, and stays locked."
         ),
         (
             "unhealthy",

@@ -16,12 +16,16 @@ enum HelpTopics {
         case "locks":
             [
                 "trading lock SERVICE[@HOST] … --reason TEXT    no verb but an emergency stop acts on it; it is not restarted",
-                "trading unlock SERVICE[@HOST] … --reason TEXT  takes the lock off; nothing starts by itself",
+                "trading unlock SERVICE[@HOST] … --reason TEXT  takes the lock off; nothing starts by itself. Receivers of alerts that",
+                "                                               take `unlocked` are told, and one named after whoever locked it",
                 "trading note SERVICE[@HOST] … --reason TEXT    for everybody to read; forbids nothing.  --clear takes it away",
                 "",
                 "start, quiesce and resume --all go past locked workers and say so. What names a locked worker is refused, and so",
-                "is a stop that would have to stop one: leave its host out (--exclude-host), or unlock it.",
+                "is a stop that would have to stop one: leave it out by name (--except SERVICE[@HOST]), or unlock it.",
                 "On a host without its coordinator: trading --local lock …",
+                "systemctl stop trading-pipeline stops what the order permits and leaves a locked worker, and the tiers behind it,",
+                "running. When the machine itself goes down, locked workers are stopped in order like the others, on record, and",
+                "stay locked: after the boot nobody starts them by mistake.",
             ]
         default:
             [

@@ -6,7 +6,8 @@ struct LockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "lock", abstract: "Forbids every verb but an emergency stop on workers, until they are unlocked.",
         discussion:
-            "Kept by the host's agent, across restarts of everything. A locked worker that ends is not restarted. Its reason is shown to whoever is refused.")
+            "Kept by the host's agent, across restarts of everything. A locked worker that ends is not restarted. Its reason is shown to whoever is refused. The machine's own end goes past it: at a reboot its worker is stopped in order like the others, and stays locked."
+    )
 
     @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
     @Option(help: ArgumentHelp("Why, for whoever meets the lock.", valueName: "text")) var reason: String = ""
@@ -16,7 +17,11 @@ struct LockCommand: AsyncParsableCommand {
 }
 
 struct UnlockCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "unlock", abstract: "Takes locks off; nothing starts by itself.")
+    static let configuration = CommandConfiguration(
+        commandName: "unlock", abstract: "Takes locks off; nothing starts by itself.",
+        discussion:
+            "Where another has locked it, the coordinator tells the inventory's receivers of alerts that take `unlocked`, and one that is named after whoever locked it; the answer says which. Taken off with --local, they are told once the host reports it."
+    )
 
     @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
     @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""

@@ -7,9 +7,12 @@ struct RunVerb {
     let path: String
     let reasonNeeded: Bool
     let options: VerbOptions
+    /// What a host's own stop does with locked workers that run.
+    var locked: String?
 
     func run() async throws {
-        let request = try options.request(verb: name, reasonNeeded: reasonNeeded)
+        var request = try options.request(verb: name, reasonNeeded: reasonNeeded)
+        request.locked = locked ?? ""
         let (client, status) = try await Reach(options.global, relays: false).first()
         let accepted: APIRunAccepted = try await client.post(path, request)
         if options.dryRun {
@@ -17,7 +20,9 @@ struct RunVerb {
                 Terminal.out(bytes: try APIJSON.encode(accepted.plan))
             } else {
                 Terminal.out(
-                    PlanScreen.lines(accepted.plan, fleet: status.fleet, command: options.typed(verb: name), style: Terminal.style))
+                    PlanScreen.lines(
+                        accepted.plan, fleet: status.fleet, command: options.typed(verb: name) + (locked.map { " --locked \($0)" } ?? ""), style: Terminal.style
+                    ))
             }
             return
         }

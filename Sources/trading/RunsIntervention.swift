@@ -22,7 +22,8 @@ struct Intervention {
 
 struct RunsAbort: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "abort", abstract: "Gives a run up; before the first stop signal, what it quiesced is resumed.")
+        commandName: "abort", abstract: "Gives a run up; before the first stop signal, what it quiesced is resumed.",
+        discussion: "With --local, a run of this host: what it has ordered already goes on by itself, and nothing more is ordered.")
 
     @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
     @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""

@@ -76,19 +76,7 @@ struct StatusCommand: AsyncParsableCommand {
                 slug: "unknown-service", what: "REFUSED  status \(subject): no host and no service of that name in \(status.fleet)",
                 then: "trading status  shows the names")
         }
-        var pages: [APIWorkerPage] = []
-        for worker in workers {
-            do {
-                pages.append(try await client.get(Route.worker(worker)))
-            } catch let problem as APIProblem {
-                // An older side has no such pages: what was reported is shown without them.
-                var page = APIWorkerPage()
-                page.worker = worker
-                page.problem = problem
-                pages.append(page)
-            }
-        }
-        return pages
+        return try await WorkerPages.fetch(workers) { try await client.get(Route.worker($0)) }
     }
 
     private func ended(_ condition: StatusScreen.Condition) -> Failure { .quietly(ExitStatus(rawValue: condition.rawValue) ?? .unknown) }

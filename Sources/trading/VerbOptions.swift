@@ -27,6 +27,11 @@ struct VerbOptions: ParsableArguments {
     @Option(name: .customLong("exclude-host"), help: ArgumentHelp("Leave this host out by name, for example one that is switched off.", valueName: "host"))
     var excludedHosts: [String] = []
 
+    @Option(
+        name: .customLong("except"),
+        help: ArgumentHelp("Leave this one as it is, by name: SERVICE or SERVICE@HOST; repeatable. It is not covered.", valueName: "worker"))
+    var excludedWorkers: [String] = []
+
     @Flag(help: "Return once the run is accepted.")
     var detach = false
 
@@ -41,7 +46,7 @@ struct VerbOptions: ParsableArguments {
         if !all, !named, !global.local {
             throw ValidationError("Nothing is named. The whole fleet: --all. Less: --tier T, --host H, SERVICE or SERVICE@HOST.")
         }
-        for option in [services, tiers, hosts, excludedHosts] where option.contains("") { throw ValidationError("A name is empty.") }
+        for option in [services, tiers, hosts, excludedHosts, excludedWorkers] where option.contains("") { throw ValidationError("A name is empty.") }
     }
 
     /// `reasonNeeded`: nothing outside the audit asks for one when a fleet starts.
@@ -49,6 +54,9 @@ struct VerbOptions: ParsableArguments {
         let reason = reason ?? ""
         if reasonNeeded, reason.allSatisfy(\.isWhitespace) {
             throw Failure("\(verb) needs a reason, for the audit: --reason \"end of day\"", .usage)
+        }
+        if !excludedWorkers.isEmpty, reason.allSatisfy(\.isWhitespace) {
+            throw Failure("--except needs a reason, for the audit: --reason \"…\"", .usage)
         }
         var request = APIRunRequest()
         // This host's agent knows no more than its own host: with nothing named that is all there is.
@@ -60,6 +68,7 @@ struct VerbOptions: ParsableArguments {
         request.dryRun = dryRun
         request.plan = plan ?? ""
         request.excludeHosts = excludedHosts
+        request.excludeWorkers = excludedWorkers
         return request
     }
 
@@ -72,6 +81,7 @@ struct VerbOptions: ParsableArguments {
         words.append(verb)
         if all { words.append("--all") }
         words += tiers.flatMap { ["--tier", $0] } + hosts.flatMap { ["--host", $0] } + services + excludedHosts.flatMap { ["--exclude-host", $0] }
+        words += excludedWorkers.flatMap { ["--except", $0] }
         if let reason { words += ["--reason", Self.quoted(reason)] }
         return words.joined(separator: " ")
     }

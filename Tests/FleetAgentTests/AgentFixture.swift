@@ -35,20 +35,28 @@ final class AgentFixture {
 
     init() throws { scratch = try Scratch() }
 
-    /// A part with one worker, `feed`, that sleeps and is ready at once; as a coordinator would have sent it before.
-    func savePart(_ change: (inout WireWorkerSpec) -> Void = { _ in }) throws {
+    /// A worker that sleeps and is ready at once.
+    static func worker(_ service: String = "feed", _ tier: String = "market-data", _ change: (inout WireWorkerSpec) -> Void = { _ in }) -> WireWorkerSpec {
         var worker = WireWorkerSpec()
-        worker.service = "feed"
-        worker.tier = "market-data"
+        worker.service = service
+        worker.tier = tier
         worker.run = ["/bin/sleep", "1000"]
         worker.ready.delay = true
         worker.stop.graceNs = 10_000_000_000
         worker.emergencyKilled = true
         change(&worker)
+        return worker
+    }
+
+    /// A part with one worker, `feed`; as a coordinator would have sent it before.
+    func savePart(_ change: (inout WireWorkerSpec) -> Void = { _ in }) throws { try savePart([Self.worker("feed", "market-data", change)]) }
+
+    func savePart(_ workers: [WireWorkerSpec], timezone: String = "") throws {
         var part = WireHostPart()
         part.fleet = "demo"
         part.host = "md-1"
-        part.workers = [worker]
+        part.workers = workers
+        part.timezone = timezone
         part.digest = try PartStore.digest(of: part)
         try Files.makeDirectory(state, mode: 0o750)
         try PartStore.save(part, to: state + "/part.pb")
@@ -90,12 +98,16 @@ final class AgentFixture {
     }
 
     /// Orders and waits for the outcome.
-    func order(_ verb: Agent.Verb, notAfter: BootTime? = nil, meanwhile: () throws -> Void = {}) throws -> WireCommandResult {
+    @discardableResult
+    func order(
+        _ verb: Agent.Verb, of service: String = "feed", by: String = "test", reason: String = "test", notAfter: BootTime? = nil,
+        meanwhile: () throws -> Void = {}
+    ) throws -> WireCommandResult {
         guard let agent else { throw Missing(description: "no agent") }
         let promise = agent.loop.makePromise(of: WireCommandResult.self)
         agent.loop.execute {
-            guard let shell = agent.shell("feed") else { return promise.fail(Missing(description: "no worker")) }
-            agent.order(verb, shell, by: "test", reason: "test", run: nil, notAfter: notAfter) { result in
+            guard let shell = agent.shell(service) else { return promise.fail(Missing(description: "no worker")) }
+            agent.order(verb, shell, by: by, reason: reason, run: nil, notAfter: notAfter) { result in
                 if result.outcome != .progress { promise.succeed(result) }
             }
         }
@@ -103,7 +115,9 @@ final class AgentFixture {
         return try promise.futureResult.wait()
     }
 
-    func phase() throws -> String { try onLoop { [agent] in agent?.shell("feed").map { ReportBuilder.word($0.machine.phase) } ?? "none" } }
+    func phase(of service: String = "feed") throws -> String {
+        try onLoop { [agent] in agent?.shell(service).map { ReportBuilder.word($0.machine.phase) } ?? "none" }
+    }
 
     func pid() throws -> Int32? { try onLoop { [agent] in agent?.shell("feed")?.machine.pid } }
 
@@ -112,7 +126,10 @@ final class AgentFixture {
     /// Stops what runs, then the agent.
     func end() {
         do {
-            if try onLoop({ [agent] in agent?.shell("feed")?.machine.launch != nil }) { _ = try order(.stop(killNow: true)) }
+            for service in try onLoop({ [agent] in agent?.shells.filter { $0.machine.launch != nil }.map(\.service) ?? [] }) {
+                if try onLoop({ [agent] in agent?.shell(service)?.machine.lock != nil }) { try order(.unlock, of: service) }
+                try order(.stop(killNow: true), of: service)
+            }
         } catch {
             Issue.record(error)
         }

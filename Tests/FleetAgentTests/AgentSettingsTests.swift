@@ -52,6 +52,16 @@ struct AgentSettingsTests {
         #expect(settings.programDirectories == ["/opt/trading/bin"])
     }
 
+    @Test("where log files may lie is the host's to say, from / and as often as needed; flags replace the file's")
+    func logDirectories() throws {
+        let file = Self.file + "\nallow-log-dir = /srv/log\nallow-log-dir = /var/log/trd"
+        #expect(try settings(file: file).allowedLogDirectories == ["/srv/log", "/var/log/trd"])
+        #expect(try settings(["--allow-log-dir", "/x"], file: file).allowedLogDirectories == ["/x"])
+        #expect(try settings().allowedLogDirectories.isEmpty)
+        #expect(fault(Self.least + ["--allow-log-dir", "log"]).contains("--allow-log-dir log is not an absolute path"))
+        #expect(AgentSettings.help.contains("--allow-log-dir DIR"))
+    }
+
     @Test("what isn't given has a default that does no harm")
     func defaults() throws {
         let user = try settings()

@@ -22,6 +22,7 @@ import Testing
         func leave() { isGone.withLock { $0 = true } }
         var lines: [LogLine] { answers.withLock { $0.flatMap(\.lines) } }
         var texts: [String] { lines.map { String(decoding: $0.text, as: UTF8.self) } }
+        var said: String { answers.withLock { $0.map(\.text).joined() } }
         var hasEnded: Bool { answers.withLock { $0.contains(where: \.end) } }
         var largest: Int { answers.withLock { $0.map { $0.lines.reduce(0) { $0 + $1.text.count } }.max() ?? 0 } }
     }
@@ -39,7 +40,7 @@ import Testing
         let fixture = try AgentFixture()
         let own = fixture.scratch.path + "/own-1.log"
         try fixture.savePart { $0.logFiles = [fixture.scratch.path + "/own-*.log"] }
-        let agent = try fixture.start()
+        let agent = try fixture.start { $0.allowedLogDirectories = [fixture.scratch.path] }
         defer { fixture.end() }
         try fixture.scratch.append("state/logs/feed.out", "2026-11-22T10:00:00Z one\n2026-11-22T10:00:03Z four\n")
         try fixture.scratch.append("state/logs/feed.err", "2026-11-22T10:00:01Z two\n\tat main.c:5\n")
@@ -53,6 +54,30 @@ import Testing
         let some = try ask(fixture, agent, LogFilter(lines: 100, since: 1_795_341_601_000_000, text: Array("Z t".utf8)))
         #expect(eventually { some.hasEnded })
         #expect(some.texts.map { $0.suffix(5) } == ["Z two", "three"])
+    }
+
+    @Test("a file that the host does not let be read is refused beside what is shown, and nothing of it is")
+    func refused() throws {
+        let fixture = try AgentFixture()
+        try fixture.savePart { $0.logFiles = ["/etc/passwd", "$state/mine.log", "$state/../../../secret", "$state/link.log"] }
+        let agent = try fixture.start()
+        defer { fixture.end() }
+        let own = agent.paths.workerState("feed")
+        #expect(eventually { Files.exists(own) })
+        try fixture.scratch.append("state/logs/feed.out", "output\n")
+        try fixture.scratch.append("state/workers/feed/mine.log", "mine\n")
+        try fixture.scratch.append("secret", "secret\n")
+        try fixture.scratch.link("state/workers/feed/link.log", to: "/etc/passwd")
+        for follow in [false, true] {
+            let reader = try ask(fixture, agent, LogFilter(lines: 100), follow: follow)
+            #expect(eventually { reader.texts.sorted() == ["mine", "output"] && !reader.said.isEmpty }, "\(reader.texts)")
+            let said = reader.said.split(separator: "\n").map(String.init)
+            #expect(said.count == 3 && said.allSatisfy { $0.hasPrefix("feed: ") }, "\(said)")
+            #expect(
+                said[0].hasPrefix("feed: /etc/passwd lies outside of where this host lets workers' own logs be read (\(own)): not read. Add --allow-log-dir"))
+            #expect(said[2] == "feed: \(own)/link.log: not read, for it leads outside of \(own), or the worker's user may not read it")
+            reader.leave()
+        }
     }
 
     @Test("what is followed comes as it is written, only what matches, and ends when its reader leaves")

@@ -30,7 +30,7 @@ struct AlertDeskTests {
 
         init(
             _ alerts: [AlertSpec], in directory: String, page: String? = nil, instance: String = "i1", attemptWithin: Duration = .milliseconds(200),
-            bounds: AlertWatch.Bounds = AlertWatch.Bounds()
+            bounds: AlertWatch.Bounds = AlertWatch.Bounds(), timezone: String = ""
         ) throws {
             self.directory = directory
             let opened = try Journal.open(path: directory + "/journal")
@@ -41,6 +41,7 @@ struct AlertDeskTests {
             var inventory = Inventory(
                 fleet: "test", tiers: [TierSpec(name: "market-data")], hosts: [HostSpec(name: "md-1")], services: [service])
             inventory.alerts = alerts
+            if !timezone.isEmpty { inventory.timezone = timezone }
             let fold = CoordinatorFold(opened.records)
             journal.append(AlertDesk.unfinished(fold.alerts)) { _ in }
             desk = try #require(
@@ -52,8 +53,13 @@ struct AlertDeskTests {
                     bounds: bounds))
         }
 
-        func report(_ state: WireWorkerState, service: String = "feed", launch: String = "l1", note: String = "") throws {
+        func report(_ state: WireWorkerState, service: String = "feed", launch: String = "l1", note: String = "", lockedBy: String? = nil) throws {
             var worker = WireWorkerReport()
+            if let lockedBy {
+                worker.lock.by = lockedBy
+                worker.lock.text = "bad param file"
+                worker.lock.unixUs = Clock.unixMicroseconds()
+            }
             worker.service = service
             worker.state = state
             worker.launch = launch
@@ -90,11 +96,11 @@ struct AlertDeskTests {
 
     private func inOffice(
         _ alerts: [AlertSpec], page: String? = nil, attemptWithin: Duration = .milliseconds(200), bounds: AlertWatch.Bounds = AlertWatch.Bounds(),
-        _ body: (Office) throws -> Void
+        timezone: String = "", _ body: (Office) throws -> Void
     ) throws -> [AuditRecord] {
         let directory = try Office.directory()
         defer { do { try Files.removeTree(directory) } catch { Issue.record("\(error)") } }
-        let office = try Office(alerts, in: directory, page: page, attemptWithin: attemptWithin, bounds: bounds)
+        let office = try Office(alerts, in: directory, page: page, attemptWithin: attemptWithin, bounds: bounds, timezone: timezone)
         do { try body(office) } catch { Issue.record("\(error)") }
         try office.close()
         return try Office.records(directory)
@@ -119,6 +125,36 @@ struct AlertDeskTests {
         #expect(body["unix_us"]?.uintValue ?? 0 > 0 && body["receiver"]?.stringValue == "desk")
         #expect(records.map(\.event) == ["ALERT_SENT", "ALERT_DELIVERED"] && records[1]["attempts"] == "1" && records[0]["mark"] == "l1")
         try receiver.stop()
+    }
+
+    @Test("when who was paged is in the fleet's time, with the name of its zone")
+    func zone() throws {
+        let receiver = try Receiver(.status(204))
+        _ = try inOffice([AlertSpec(name: "desk", webhook: receiver.url)], timezone: "Asia/Tokyo") { office in
+            try office.report(.failed)
+            #expect(try eventually { try office.delivered(1) })
+            let at = try #require(try office.status.first?.deliveredUnixUs)
+            #expect(try office.paged(.failed, "feed@md-1") == " · Paged: desk \(FleetZone(named: "Asia/Tokyo").time(at)) Tokyo")
+        }
+        try receiver.stop()
+    }
+
+    @Test("an unlocking is told to those who take it, and to one who is named after who locked it")
+    func unlocking() throws {
+        let (desk, person, other) = (try Receiver(.status(204)), try Receiver(.status(204)), try Receiver(.status(204)))
+        let alerts = [
+            AlertSpec(name: "desk", webhook: desk.url), AlertSpec(name: "ops-1", webhook: person.url, events: [.failed]),
+            AlertSpec(name: "eng", webhook: other.url, events: [.failed]),
+        ]
+        _ = try inOffice(alerts) { office in
+            try office.report(.stopped, lockedBy: "operator/ops-1")
+            try office.home.submit { [desk = office.desk] in desk.unlocks(WorkerName("feed", on: "md-1"), by: "operator/alice", reason: "corrected") }.wait()
+            try office.report(.stopped)
+            #expect(try eventually { try office.delivered(2) })
+        }
+        #expect(other.bodies.isEmpty && desk.bodies.count == 1 && person.bodies.count == 1)
+        #expect(person.bodies.first?.contains("was unlocked by alice") == true && person.bodies.first?.contains("\"event\":\"unlocked\"") == true)
+        for receiver in [desk, person, other] { try receiver.stop() }
     }
 
     @Test("one that answers 500 is asked three times, with the same id, and then it is on record as failed")

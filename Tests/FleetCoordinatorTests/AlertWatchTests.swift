@@ -98,6 +98,35 @@ struct AlertWatchTests {
         #expect(report(&after, word(nil), at: 1, drift: [governor, line]).map(\.text) == ["md-1 is not set up as declared: IRQ 143 is on CPU 4"])
     }
 
+    @Test("a lock that another takes off is told, to whoever is named after who locked it too; one's own is not, nor one never seen")
+    func unlocked() {
+        var watch = watch()
+        let lock = AlertWatch.Lock(by: "operator/ops-1", person: "ops-1", words: "by ops-1 14:02: \"bad param file\"")
+        func locked(_ lock: AlertWatch.Lock?, at seconds: Int) -> [AlertWatch.Alert] {
+            var word = word(nil)
+            word.lock = lock
+            return report(&watch, word, at: seconds)
+        }
+        #expect(locked(nil, at: 1).isEmpty && locked(lock, at: 2).isEmpty && locked(lock, at: 3).isEmpty)
+        watch.unlocks(worker, AlertWatch.Unlocking(by: "operator/alice", person: "alice", reason: "corrected"))
+        let told = locked(nil, at: 4)
+        #expect(
+            told.map(\.text) == ["feed@md-1, locked by ops-1 14:02: \"bad param file\", was unlocked by alice: \"corrected\". It can be started."], "\(told)")
+        #expect(told.first?.key == AlertWatch.Key(event: .unlocked, subject: "feed@md-1") && told.first?.page == "ops-1")
+        #expect(locked(nil, at: 5).isEmpty && locked(lock, at: 100).isEmpty)
+        // On the host itself nobody says who it was, and an order that was refused has not been it.
+        watch.unlocks(worker, AlertWatch.Unlocking(by: "operator/alice", person: "alice", reason: "corrected"))
+        watch.unlocks(worker, nil)
+        #expect(locked(nil, at: 101).first?.text.contains("was unlocked on its own host.") == true)
+        #expect(locked(lock, at: 200).isEmpty)
+        watch.unlocks(worker, AlertWatch.Unlocking(by: "operator/ops-1", person: "ops-1", reason: "mine"))
+        #expect(locked(nil, at: 201).isEmpty)
+        // Taken off and put on by another in between two reports.
+        #expect(locked(lock, at: 300).isEmpty)
+        let other = AlertWatch.Lock(by: "operator/bob", person: "bob", words: "by bob 15:00: \"mine now\"")
+        #expect(locked(other, at: 301).first?.text.contains(", and is locked by bob 15:00: \"mine now\"") == true)
+    }
+
     @Test("a stop that proves nothing is told, one that is proven is not")
     func stops() {
         var watch = watch()

@@ -35,8 +35,8 @@ struct LockedPlanTests {
     func stop() throws {
         let running = planner("strategy@st-1", .running)
         let error = #expect(throws: PlanRefusal.self) { try running.plan(.stop, OperationScope(all: true)) }
-        #expect(error?.slug == "locked" && error?.then.contains("--exclude-host st-1") == true)
-        let without = try running.plan(.stop, OperationScope(all: true, excludedHosts: ["st-1"]))
+        #expect(error?.slug == "locked" && error?.then.contains("add --except strategy@st-1") == true)
+        let without = try running.plan(.stop, OperationScope(all: true, excludedWorkers: ["strategy@st-1"]))
         #expect(!without.workers.contains("strategy@st-1") && without.locked.isEmpty)
         let stopped = try planner("strategy@st-1", .stopped).plan(.stop, OperationScope(services: ["strategy"]))
         #expect(stopped.workers.isEmpty && stopped.locked.count == 1)

@@ -29,8 +29,33 @@ struct PlannerTests {
                 then: "When it is back, order again; without it: add --exclude-host st-1 (its workers are then not covered)")
         ) { try planner.plan(.stop, OperationScope(all: true)) }
         let plan = try planner.plan(.stop, OperationScope(all: true, excludedHosts: ["st-1"]))
-        #expect(plan.notes.contains("st-1 is excluded by name: its workers are not covered"))
+        #expect(plan.notCovered == ["strategy@st-1 (unknown) is excluded by name"])
         #expect(!plan.workers.contains("strategy@st-1"))
+    }
+
+    @Test("a host whose agent has no part of the inventory is refused by name, whatever is ordered; excluded it is noted", arguments: RunKind.allCases)
+    func withoutPart(kind: RunKind) throws {
+        var fleet = fleet()
+        fleet.workers["strategy@st-1"] = nil
+        fleet.otherPart["st-1"] = "has no part of the inventory yet"
+        let planner = Planner(inventory: inventory, fleet: fleet)
+        let error = #expect(throws: PlanRefusal.self) { try planner.plan(kind, OperationScope(all: true)) }
+        #expect(error?.slug == "no-part" && error?.what == "REFUSED  \(kind.rawValue): st-1 has no part of the inventory yet")
+        #expect(error?.why == "Its agent says nothing of strategy. Nothing was done." && error?.then.contains("--exclude-host st-1") == true)
+        #expect(try !planner.plan(kind, OperationScope(all: true, excludedHosts: ["st-1"])).workers.contains("strategy@st-1"))
+        #expect(throws: Never.self) { try planner.plan(kind, OperationScope(services: ["feed"])) }
+    }
+
+    @Test("by an older part a worker that its agent knows can be stopped, and is not started by another declaration")
+    func olderPart() throws {
+        var fleet = fleet(["feed@md-1": .stopped])
+        fleet.otherPart["md-1"] = "goes by another part"
+        let planner = Planner(inventory: inventory, fleet: fleet)
+        #expect(try planner.plan(.stop, OperationScope(all: true)).workers.contains("recorder@md-1"))
+        for kind in [RunKind.start, .restart] {
+            let error = #expect(throws: PlanRefusal.self) { try planner.plan(kind, OperationScope(all: true)) }
+            #expect(error?.slug == "no-part" && error?.why == "Nothing was done.")
+        }
     }
 
     @Test("a name that the inventory does not have is refused with those it has", arguments: ["nobody", "feed@ex-1"])
@@ -44,6 +69,35 @@ struct PlannerTests {
     func nothing() {
         let error = #expect(throws: PlanRefusal.self) { try Planner(inventory: inventory, fleet: fleet()).plan(.stop, OperationScope()) }
         #expect(error?.slug == "bad-request")
+    }
+
+    @Test("a worker is left out by name, of one host or of all, and stands as not covered")
+    func except() throws {
+        let planner = Planner(inventory: inventory, fleet: fleet())
+        for name in ["strategy", "strategy@st-1"] {
+            let plan = try planner.plan(.stop, OperationScope(all: true, excludedWorkers: [name]))
+            #expect(plan.workers == ["feed@md-1", "recorder@md-1", "gateway@ex-1"])
+            #expect(plan.notCovered == ["strategy@st-1 (running) is excluded by name"])
+            #expect(PlanChecker(inventory: inventory, plan: plan).violations().isEmpty)
+        }
+        let typed = #expect(throws: PlanRefusal.self) { try planner.plan(.stop, OperationScope(all: true, excludedWorkers: ["stratgy"])) }
+        #expect(typed?.slug == "unknown-service")
+        let nothing = #expect(throws: PlanRefusal.self) { try planner.plan(.stop, OperationScope(services: ["feed"], excludedWorkers: ["feed"])) }
+        #expect(nothing?.slug == "nothing-to-do" && nothing?.what == "REFUSED  stop: nothing is left of what was named")
+    }
+
+    @Test("a plan without one worker, whichever, is as sound as with it")
+    func exceptAnyone() throws {
+        for seed in UInt64(1)...150 {
+            var random = SplitMix64(seed: seed)
+            let fleet = RandomFleet(&random)
+            let left = random.pick(fleet.inventory.workers)
+            guard fleet.inventory.workers.count > 1 else { continue }
+            let scope = OperationScope(all: true, excludedWorkers: [left.description])
+            let plan = try Planner(inventory: fleet.inventory, fleet: fleet.observed).plan(.stop, scope)
+            #expect(!plan.workers.contains(left) && plan.notCovered.count == 1, "seed \(seed)")
+            #expect(PlanChecker(inventory: fleet.inventory, plan: plan).violations().isEmpty, "seed \(seed)")
+        }
     }
 
     @Test("dependents that are left running are named")

@@ -28,6 +28,17 @@ struct WorkerMachineMarkTests {
         #expect(worker.has(.signal("TERM")))
     }
 
+    @Test("a stop for a host that goes down passes a lock, says whose, and leaves it on")
+    func throughLock() {
+        var worker = WorkerFixture.at(.running)
+        worker.lock()
+        var order = worker.order("stop")
+        order.throughLock = true
+        worker.tell(.stopRequested(order, killNow: false))
+        #expect(worker.has(.signal("TERM")) && worker.machine.lock != nil)
+        #expect(worker.field("through_lock_of", of: .workerSignal) == "ops-1" && worker.field("lock", of: .workerSignal) == "bad param file")
+    }
+
     @Test("a lock can be set, read and taken off in every phase and moves nothing", arguments: WorkerFixture.At.allCases)
     func everywhere(at phase: WorkerFixture.At) {
         var worker = WorkerFixture.at(phase)

@@ -99,27 +99,4 @@ import Testing
         upstream.end()
         #expect(!TimeSynchronisation.read(via: "chronyc:\(directory)/follower.sock").isKnown)
     }
-
-    @Test("a program's answer, its exit and its signal; one that hangs or says too much is killed with its children")
-    func commands() throws {
-        let said = try ShortCommand.run(["/bin/sh", "-c", "echo hello; exit 3"], within: ShimFixture.patience)
-        #expect(said.output == Array("hello\n".utf8) && said.exitCode == 3)
-        #expect(try ShortCommand.run(["/bin/sh", "-c", "kill -9 $$"], within: ShimFixture.patience).exitCode == nil)
-        #expect(throws: LinuxError("run", "/nonexistent", errno: ENOENT)) { try ShortCommand.run(["/nonexistent"], within: .seconds(1)) }
-        #expect(throws: LinuxError.self) { try ShortCommand.run([], within: .seconds(1)) }
-        for script in ["sleep 300 & echo $! >\"$0\"; wait", "exec >&-; sleep 300 & echo $! >\"$0\"; wait"] {
-            var template = Array("/tmp/command-test-XXXXXX".utf8CString)
-            let descriptor = mkstemp(&template)
-            let file = String(decoding: template.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            defer {
-                close(descriptor)
-                unlink(file)
-            }
-            #expect { try ShortCommand.run(["/bin/sh", "-c", script, file], within: .milliseconds(500)) } throws: { ($0 as? LinuxError)?.errno == ETIMEDOUT }
-            let child = try #require(Int32(String(decoding: try Files.read(file, limit: 64), as: UTF8.self).prefix { $0 != "\n" }))
-            #expect(try eventually { try ProcessStat.read(pid: child)?.isZombie ?? true }, "the grandchild lives on")
-        }
-        #expect { try ShortCommand.run(["/bin/sh", "-c", "yes"], within: ShimFixture.patience) } throws: { ($0 as? LinuxError)?.errno == EFBIG }
-        #expect(try ShortCommand.run(["/usr/bin/env"], within: ShimFixture.patience).output == Array("PATH=/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\n".utf8))
-    }
 }

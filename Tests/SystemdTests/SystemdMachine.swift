@@ -235,7 +235,7 @@ final class SystemdMachine {
         try boot()
         var pids: [String: Int32] = [:]
         let started = eventually(within: 30) {
-            // A start that comes before the agent has taken its part of the inventory is done with no worker started.
+            // Refused until the agent has dialled in.
             guard trading("--via", "ctl-1", "start", "--all", "--reason", "test").status == 0 else { return false }
             pids = running()
             return pids.count == Self.services.count

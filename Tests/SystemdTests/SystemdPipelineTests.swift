@@ -87,4 +87,62 @@ struct SystemdPipelineTests {
         try machine.shutDown("reboot")
         try expectOrderedStop(try machine.audit())
     }
+
+    // MARK: Locks
+
+    @Test("a reboot stops a locked worker in its place, says whose lock it went through, and leaves it locked")
+    func rebootedThroughALock() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        _ = try machine.bootWithWorkers()
+        #expect(machine.trading("--local", "lock", "strategy", "--reason", "bad param file").status == 0)
+        try machine.shutDown("reboot")
+        let audit = try machine.audit()
+        try expectOrderedStop(audit)
+        let signal = try #require(audit.first { $0["event"] as? String == "WORKER_SIGNAL" && $0["worker"] as? String == "strategy@h-1" })
+        let fields = signal["fields"] as? [String: Any]
+        #expect(fields?["lock"] as? String == "bad param file" && signal["reason"] as? String == "the machine goes down", "\(signal)")
+        try machine.boot()
+        #expect(eventually(within: 30) { machine.running().keys.sorted() == ["feed"] }, "\(machine.logText)")
+        let refused = machine.trading("--local", "start", "strategy", "--reason", "too early")
+        #expect(refused.status == 3 && refused.text.contains("strategy@h-1 is locked"), "\(refused.text)")
+    }
+
+    @Test("systemctl stop leaves a locked worker and the tiers behind it running, and names who locked it; unlocked, the rest stops")
+    func stoppedUpToALock() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        _ = try machine.bootWithWorkers()
+        #expect(machine.trading("--local", "lock", "strategy", "--reason", "bad param file").status == 0)
+        _ = machine.systemctl("stop", "trading-pipeline")
+        #expect(machine.running().keys.sorted() == ["gateway", "strategy"], "\(machine.logText)")
+        #expect(machine.property("trading-pipeline.service", "ActiveState") == "failed")
+        let said = machine.inside("journalctl", "--no-pager", "-o", "cat", "-u", "trading-pipeline").text
+        #expect(said.contains("STOPPED SHORT at tier strategies: strategy@h-1 (running, locked by"), "\(said)")
+        #expect(machine.trading("--local", "unlock", "strategy", "--reason", "corrected").status == 0)
+        #expect(machine.trading("--local", "stop", "--reason", "the rest").status == 0)
+        try expectOrderedStop(try machine.audit())
+    }
+
+    @Test("systemctl stop in the middle of a local start gives it up and stops what it has started")
+    func stoppedWhileStarting() throws {
+        let machine = try SystemdMachine()
+        defer { machine.end() }
+        let inventory = SystemdMachine.inventory.replacing(
+            "run: [trading-bench-floor, worker, --ready]", with: "ready: {notify: 14min}, run: [trading-bench-floor, worker]")
+        try #require(inventory != SystemdMachine.inventory)
+        try inventory.write(toFile: machine.directory + "/etc/fleet.yaml", atomically: true, encoding: .utf8)
+        try machine.boot()
+        #expect(eventually(within: 30) { machine.trading("--local", "start", "--detach", "--reason", "test").status == 0 }, "\(machine.logText)")
+        #expect(eventually(within: 20) { machine.trading("--local", "status", "--json").text.contains("STARTING") }, "\(machine.logText)")
+        let listed = machine.trading("--local", "runs")
+        #expect(listed.status == 0 && listed.text.contains("start") && listed.text.contains("active"), "\(listed.text)")
+        let began = ContinuousClock.now
+        let stopped = machine.systemctl("stop", "trading-pipeline")
+        #expect(stopped.status == 0 && machine.property("trading-pipeline.service", "Result") == "success", "\(stopped.text) \(machine.logText)")
+        #expect(began.duration(to: .now) < .seconds(60))
+        let page = machine.trading("--local", "runs").text
+        #expect(page.contains("ABORTED") && page.contains("completed"), "\(page)")
+        #expect(!machine.trading("--local", "status", "--json").text.contains("STARTING"))
+    }
 }

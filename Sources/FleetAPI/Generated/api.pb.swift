@@ -91,6 +91,12 @@ package nonisolated struct APIRunRequest: Sendable {
 
   package var excludeHosts: [String] = []
 
+  /// "order-gateway" (every host) or "order-gateway@ex-1": left as they are, not covered
+  package var excludeWorkers: [String] = []
+
+  /// of a host's own stop, what to do with locked workers that run: "" refuse, "leave" them and what
+  package var locked: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -731,6 +737,12 @@ package nonisolated struct APICertificate: @unchecked Sendable {
     set {_uniqueStorage()._snapshotSha256 = newValue}
   }
 
+  /// what was excluded by name: "strategy@st-1 (running)"
+  package var notCovered: [String] {
+    get {_storage._notCovered}
+    set {_uniqueStorage()._notCovered = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1294,7 +1306,7 @@ nonisolated extension APIScope: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension APIRunRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RunRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}reason\0\u{3}dry_run\0\u{1}plan\0\u{3}exclude_hosts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}reason\0\u{3}dry_run\0\u{1}plan\0\u{3}exclude_hosts\0\u{3}exclude_workers\0\u{1}locked\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1307,6 +1319,8 @@ nonisolated extension APIRunRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularBoolField(value: &self.dryRun) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.plan) }()
       case 5: try { try decoder.decodeRepeatedStringField(value: &self.excludeHosts) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.excludeWorkers) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.locked) }()
       default: break
       }
     }
@@ -1332,6 +1346,12 @@ nonisolated extension APIRunRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.excludeHosts.isEmpty {
       try visitor.visitRepeatedStringField(value: self.excludeHosts, fieldNumber: 5)
     }
+    if !self.excludeWorkers.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.excludeWorkers, fieldNumber: 6)
+    }
+    if !self.locked.isEmpty {
+      try visitor.visitSingularStringField(value: self.locked, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1341,6 +1361,8 @@ nonisolated extension APIRunRequest: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.dryRun != rhs.dryRun {return false}
     if lhs.plan != rhs.plan {return false}
     if lhs.excludeHosts != rhs.excludeHosts {return false}
+    if lhs.excludeWorkers != rhs.excludeWorkers {return false}
+    if lhs.locked != rhs.locked {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2275,7 +2297,7 @@ nonisolated extension APIRunEvent: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Certificate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}run\0\u{1}fleet\0\u{1}reason\0\u{1}origin\0\u{3}plan_digest\0\u{3}inventory_digest\0\u{3}began_unix_us\0\u{3}ended_unix_us\0\u{1}verdict\0\u{1}because\0\u{1}order\0\u{1}ledger\0\u{1}workers\0\u{1}overrides\0\u{1}notes\0\u{1}measured\0\u{1}reported\0\u{1}attested\0\u{1}unknown\0\u{3}signed_by\0\u{3}audit_sequence\0\u{3}snapshot_file\0\u{3}snapshot_sha256\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}run\0\u{1}fleet\0\u{1}reason\0\u{1}origin\0\u{3}plan_digest\0\u{3}inventory_digest\0\u{3}began_unix_us\0\u{3}ended_unix_us\0\u{1}verdict\0\u{1}because\0\u{1}order\0\u{1}ledger\0\u{1}workers\0\u{1}overrides\0\u{1}notes\0\u{1}measured\0\u{1}reported\0\u{1}attested\0\u{1}unknown\0\u{3}signed_by\0\u{3}audit_sequence\0\u{3}snapshot_file\0\u{3}snapshot_sha256\0\u{3}not_covered\0")
 
   fileprivate class _StorageClass {
     var _run: UInt64 = 0
@@ -2301,6 +2323,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _auditSequence: UInt64 = 0
     var _snapshotFile: String = String()
     var _snapshotSha256: String = String()
+    var _notCovered: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2334,6 +2357,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _auditSequence = source._auditSequence
       _snapshotFile = source._snapshotFile
       _snapshotSha256 = source._snapshotSha256
+      _notCovered = source._notCovered
     }
   }
 
@@ -2375,6 +2399,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._auditSequence) }()
         case 22: try { try decoder.decodeSingularStringField(value: &_storage._snapshotFile) }()
         case 23: try { try decoder.decodeSingularStringField(value: &_storage._snapshotSha256) }()
+        case 24: try { try decoder.decodeRepeatedStringField(value: &_storage._notCovered) }()
         default: break
         }
       }
@@ -2452,6 +2477,9 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._snapshotSha256.isEmpty {
         try visitor.visitSingularStringField(value: _storage._snapshotSha256, fieldNumber: 23)
       }
+      if !_storage._notCovered.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._notCovered, fieldNumber: 24)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2484,6 +2512,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._auditSequence != rhs_storage._auditSequence {return false}
         if _storage._snapshotFile != rhs_storage._snapshotFile {return false}
         if _storage._snapshotSha256 != rhs_storage._snapshotSha256 {return false}
+        if _storage._notCovered != rhs_storage._notCovered {return false}
         return true
       }
       if !storagesAreEqual {return false}

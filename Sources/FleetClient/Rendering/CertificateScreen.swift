@@ -134,6 +134,7 @@ package enum CertificateScreen {
                 lines.append("           \(worker.worker) \(name) \(value)")
             }
         }
+        for one in certificate.notCovered { lines += ScreenText.wrapped("NOT COVERED \(one)", width: style.width, indent: "            ") }
         for note in certificate.notes { lines += ScreenText.wrapped("NOTE       \(note)", width: style.width, indent: "           ") }
         lines.append("DOES NOT CLAIM what the venue holds. It says what our own programs said of it.")
         lines.append(

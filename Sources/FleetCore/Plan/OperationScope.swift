@@ -7,44 +7,63 @@ package struct OperationScope: Equatable, Sendable {
     package var services: [String]
     /// Hosts left out by name: an operator knows that they can't be reached.
     package var excludedHosts: [HostName]
+    /// `service` or `service@host`: left out by name.
+    package var excludedWorkers: [String]
 
     package init(
-        all: Bool = false, tiers: [TierName] = [], hosts: [HostName] = [], services: [String] = [], excludedHosts: [HostName] = []
+        all: Bool = false, tiers: [TierName] = [], hosts: [HostName] = [], services: [String] = [], excludedHosts: [HostName] = [],
+        excludedWorkers: [String] = []
     ) {
         self.all = all
         self.tiers = tiers
         self.hosts = hosts
         self.services = services
         self.excludedHosts = excludedHosts
+        self.excludedWorkers = excludedWorkers
     }
 
     /// The workers it names, in inventory order; a name that the inventory does not have is a refusal that lists what
     /// there is.
     package func workers(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
+        let excluded = Set(try excluded(in: inventory))
+        return try named(in: inventory).filter { !excluded.contains($0) }
+    }
+
+    /// What it would name but for its exclusions, in inventory order.
+    package func excluded(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
+        let excluded = try Self.workers(excludedWorkers, in: inventory)
+        return try named(in: inventory).filter { excluded.contains($0) || excludedHosts.contains($0.host) }
+    }
+
+    private func named(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
         for tier in tiers where !inventory.tiers.contains(where: { $0.name == tier }) {
             throw Self.unknown("tier", tier.raw, inventory.tiers.map(\.name.raw))
         }
         for host in hosts + excludedHosts where inventory.host(host) == nil {
             throw Self.unknown("host", host.raw, inventory.hosts.map(\.name.raw))
         }
-        var named: Set<WorkerName> = []
-        for text in services {
-            if let worker = WorkerName(text), inventory.workers.contains(worker) {
-                named.insert(worker)
-            } else if let service = inventory.service(ServiceName(text)) {
-                named.formUnion(service.hosts.map { WorkerName(service.name, on: $0) })
-            } else {
-                throw Self.unknown(text.contains("@") ? "worker" : "service", text, inventory.services.map(\.name.raw))
-            }
-        }
+        let named = try Self.workers(services, in: inventory)
         guard all || !tiers.isEmpty || !hosts.isEmpty || !services.isEmpty else {
             throw PlanRefusal(slug: "bad-request", what: "REFUSED  nothing was named", why: "", then: "Name a service, --tier, --host, or --all")
         }
         return inventory.workers.filter { worker in
             let tier = inventory.service(worker.service)?.tier
-            return !excludedHosts.contains(worker.host)
-                && (all || named.contains(worker) || hosts.contains(worker.host) || tier.map(tiers.contains) == true)
+            return all || named.contains(worker) || hosts.contains(worker.host) || tier.map(tiers.contains) == true
         }
+    }
+
+    private static func workers(_ names: [String], in inventory: Inventory) throws(PlanRefusal) -> Set<WorkerName> {
+        var found: Set<WorkerName> = []
+        for text in names {
+            if let worker = WorkerName(text), inventory.workers.contains(worker) {
+                found.insert(worker)
+            } else if let service = inventory.service(ServiceName(text)) {
+                found.formUnion(service.hosts.map { WorkerName(service.name, on: $0) })
+            } else {
+                throw unknown(text.contains("@") ? "worker" : "service", text, inventory.services.map(\.name.raw))
+            }
+        }
+        return found
     }
 
     /// Whether a worker was named by itself or by its service, not by a tier, a host or everything.
@@ -107,11 +126,16 @@ package struct ObservedFleet: Equatable, Sendable {
     package var reporting: Set<HostName>
     /// For hosts that are not: since when, for people.
     package var silence: [HostName: String]
+    /// Reporting hosts whose agents don't go by the present inventory: what they hold instead, for people.
+    package var otherPart: [HostName: String]
 
-    package init(workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:]) {
+    package init(
+        workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:], otherPart: [HostName: String] = [:]
+    ) {
         self.workers = workers
         self.reporting = reporting
         self.silence = silence
+        self.otherPart = otherPart
     }
 
     package func state(_ worker: WorkerName) -> ObservedWorker {

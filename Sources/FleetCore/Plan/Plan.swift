@@ -9,10 +9,12 @@ package struct Plan: Equatable, Sendable {
     package var inventoryDigest: String
     /// Workers that the scope covers and the plan leaves alone, for a person has locked them.
     package var locked: [WorkerName: ObservedWorker.Lock]
+    /// What an operator has excluded by name, in inventory order, one sentence each; none of it stands in `notes`.
+    package var notCovered: [String]
 
     package init(
         kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
-        locked: [WorkerName: ObservedWorker.Lock] = [:]
+        locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = []
     ) {
         self.kind = kind
         self.steps = steps
@@ -20,6 +22,7 @@ package struct Plan: Equatable, Sendable {
         self.notes = notes
         self.inventoryDigest = inventoryDigest
         self.locked = locked
+        self.notCovered = notCovered
     }
 
     /// The text that the plan's digest covers: inventory, set, locks and steps, not measurements.

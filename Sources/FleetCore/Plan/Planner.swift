@@ -10,6 +10,12 @@ package struct Planner: Sendable {
 
     package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
         let covered = try scope.workers(in: inventory)
+        let excluded = try scope.excluded(in: inventory)
+        guard !covered.isEmpty || excluded.isEmpty else {
+            throw PlanRefusal(
+                slug: "nothing-to-do", what: "REFUSED  \(kind.rawValue): nothing is left of what was named", why: "All of it is excluded by name.",
+                then: "Nothing was done. trading status shows what there is")
+        }
         let silent = Set(covered.map(\.host)).subtracting(fleet.reporting).sorted()
         if let host = silent.first {
             let affected = covered.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
@@ -20,11 +26,11 @@ package struct Planner: Sendable {
                     + (silent.count > 1 ? " Also silent: \(silent.dropFirst().map(\.raw).joined(separator: ", "))" : ""),
                 then: "When it is back, order again; without it: add --exclude-host \(host) (its workers are then not covered)")
         }
+        try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
         var steps = StepList()
-        var notes = scope.excludedHosts.map { "\($0) is excluded by name: its workers are not covered" }
-        notes += covered.compactMap { worker in
+        var notes = covered.compactMap { worker in
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
         }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
@@ -43,7 +49,27 @@ package struct Planner: Sendable {
                 if !these.isEmpty { steps.add("resume", Self.list(these), .resume(these)) }
             }
         }
-        return Plan(kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked)
+        return Plan(
+            kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
+            notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" })
+    }
+
+    // MARK: Parts
+
+    /// Refuses where an agent can't do what is meant: it has been told of no such worker, or would start it by another declaration.
+    ///
+    /// Left out it would be success with nothing done.
+    private func parts(_ kind: RunKind, _ workers: [WorkerName]) throws(PlanRefusal) {
+        let starts = kind == .start || kind == .restart
+        let unfit = workers.filter { fleet.workers[$0] == nil || (starts && fleet.otherPart[$0.host] != nil) }
+        guard let host = unfit.first?.host else { return }
+        let others = Set(unfit.map(\.host)).subtracting([host]).sorted()
+        let unheard = workers.filter { $0.host == host && fleet.workers[$0] == nil }.map(\.service.raw)
+        throw PlanRefusal(
+            slug: "no-part", what: "REFUSED  \(kind.rawValue): \(host) \(fleet.otherPart[host] ?? "does not report all of its workers")",
+            why: (unheard.isEmpty ? "" : "Its agent says nothing of \(unheard.joined(separator: ", ")). ") + "Nothing was done."
+                + (others.isEmpty ? "" : " The same: \(others.map(\.raw).joined(separator: ", "))"),
+            then: "An agent takes its part within a second or says in its log why not: order again, or add --exclude-host \(host)")
     }
 
     // MARK: Locks
@@ -68,10 +94,17 @@ package struct Planner: Sendable {
             throw PlanRefusal(
                 slug: "locked", what: "REFUSED  \(first) is locked\(others.isEmpty ? "" : ", and \(others.count) more")",
                 why: (["\(lock). \(nothing)"] + (others.isEmpty ? [] : ["Locked too: \(others.joined(separator: "; "))"])).joined(separator: "\n"),
-                then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\""
-                    + (kind == .stop && scope.all ? "    Without its host: add --exclude-host \(first.host)" : ""))
+                then: "trading unlock \(inTheWay.map(\.description).joined(separator: " ")) --reason \"…\"\(told(inTheWay))"
+                    + (scope.names(first) ? "" : "    Without: add \(inTheWay.map { "--except \($0)" }.joined(separator: " "))"))
         }
         return Dictionary(uniqueKeysWithValues: locked.compactMap { worker in fleet.state(worker).lock.map { (worker, $0) } })
+    }
+
+    /// `    (tells desk)`: the receivers that hear of these workers' unlocking.
+    private func told(_ workers: [WorkerName]) -> String {
+        let people = workers.compactMap { fleet.state($0).lock?.by }
+        let receivers = inventory.alerts.filter { alert in people.contains { alert.takes(.unlocked, page: $0) } }.map(\.name)
+        return receivers.isEmpty ? "" : "    (tells \(receivers.joined(separator: ", ")))"
     }
 
     // MARK: Stop

@@ -52,9 +52,17 @@ extension WorkerMachine {
         heldThisStop = false
         enter(.stopping(launch, pid: pid, graceEnds: now + policy.stop.grace, limit: now + max(policy.stop.grace, policy.stop.extendTo)), now)
         return [
-            .record(.workerSignal, order: slot, fields: [Field("signal", policy.stop.signal), Field("pid", pid), Field("grace", policy.stop.grace.words)]),
+            .record(
+                .workerSignal, order: slot,
+                fields: [Field("signal", policy.stop.signal), Field("pid", pid), Field("grace", policy.stop.grace.words)] + lockPassed),
             .signal(policy.stop.signal),
         ]
+    }
+
+    /// Whose lock this stop goes through, for its record.
+    private var lockPassed: [Field] {
+        guard let lock, slot?.throughLock == true else { return [] }
+        return [Field("through_lock_of", lock.by), Field("lock", lock.text), Field("level", "warning")]
     }
 
     mutating func kill(_ launch: LaunchID, _ pid: Int32, _ why: String, _ now: BootTime) -> [Effect] {

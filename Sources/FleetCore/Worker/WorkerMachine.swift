@@ -220,7 +220,7 @@ package struct WorkerMachine: Equatable, Sendable {
             default: return []
             }
         }
-        if locked, let lockedRefusal { return [.answer(order, lockedRefusal)] }
+        if locked, !order.throughLock, let lockedRefusal { return [.answer(order, lockedRefusal)] }
         if let expected = order.expectedGeneration, expected != generation {
             return [
                 .answer(

@@ -50,14 +50,19 @@ package struct Order: Equatable, Sendable {
     package var run: UInt64?
     /// nil: any.
     package var expectedGeneration: UInt64?
+    /// A lock does not refuse it: the host goes down, and its workers with it.
+    package var throughLock: Bool
 
-    package init(operation: String, verb: String, by: String, reason: String, run: UInt64? = nil, expectedGeneration: UInt64? = nil) {
+    package init(
+        operation: String, verb: String, by: String, reason: String, run: UInt64? = nil, expectedGeneration: UInt64? = nil, throughLock: Bool = false
+    ) {
         self.operation = operation
         self.verb = verb
         self.by = by
         self.reason = reason
         self.run = run
         self.expectedGeneration = expectedGeneration
+        self.throughLock = throughLock
     }
 }
 

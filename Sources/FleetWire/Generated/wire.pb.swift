@@ -599,6 +599,12 @@ package nonisolated struct WireHostPart: @unchecked Sendable {
     set {_uniqueStorage()._diskFreeMin = newValue}
   }
 
+  /// IANA name, for what people are shown on this host; empty: UTC
+  package var timezone: String {
+    get {_storage._timezone}
+    set {_uniqueStorage()._timezone = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3901,7 +3907,7 @@ nonisolated extension WirePong: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostPart"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{1}host\0\u{3}inventory_digest\0\u{1}digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{3}housekeeping_cpus\0\u{3}shared_cpus\0\u{1}hugepages\0\u{1}expect\0\u{3}disk_free_min\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{1}host\0\u{3}inventory_digest\0\u{1}digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{3}housekeeping_cpus\0\u{3}shared_cpus\0\u{1}hugepages\0\u{1}expect\0\u{3}disk_free_min\0\u{1}timezone\0")
 
   fileprivate class _StorageClass {
     var _fleet: String = String()
@@ -3916,6 +3922,7 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _hugepages: [WireHugepageCount] = []
     var _expect: WireExpectations? = nil
     var _diskFreeMin: Dictionary<String,UInt64> = [:]
+    var _timezone: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3938,6 +3945,7 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _hugepages = source._hugepages
       _expect = source._expect
       _diskFreeMin = source._diskFreeMin
+      _timezone = source._timezone
     }
   }
 
@@ -3968,6 +3976,7 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._hugepages) }()
         case 11: try { try decoder.decodeSingularMessageField(value: &_storage._expect) }()
         case 12: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._diskFreeMin) }()
+        case 13: try { try decoder.decodeSingularStringField(value: &_storage._timezone) }()
         default: break
         }
       }
@@ -4016,6 +4025,9 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
       if !_storage._diskFreeMin.isEmpty {
         try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._diskFreeMin, fieldNumber: 12)
       }
+      if !_storage._timezone.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._timezone, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4037,6 +4049,7 @@ nonisolated extension WireHostPart: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._hugepages != rhs_storage._hugepages {return false}
         if _storage._expect != rhs_storage._expect {return false}
         if _storage._diskFreeMin != rhs_storage._diskFreeMin {return false}
+        if _storage._timezone != rhs_storage._timezone {return false}
         return true
       }
       if !storagesAreEqual {return false}
