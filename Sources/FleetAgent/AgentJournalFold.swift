@@ -241,6 +241,7 @@ extension AgentJournalFold {
         past.readySince = worker.readyUnixMicroseconds.map(boot)
         past.unhealthy = worker.stopping ? worker.unhealthy : nil
         past.restartPending = worker.restartPending || (worker.open && worker.restartIntended)
+        if worker.restartPending, let exit = worker.exit, exit.at > .zero { past.backoffSince = exit.at }
         return past
     }
 }
