@@ -22,7 +22,9 @@ final class LocalRuns: @unchecked Sendable {
         var steps: [Step]
         var current = -1
         var pending: Set<String> = []
-        var failed = false
+        /// Each worker's own words.
+        var failures: [String] = []
+        var failed: Bool { !failures.isEmpty }
     }
 
     private struct Step {
@@ -252,8 +254,7 @@ final class LocalRuns: @unchecked Sendable {
         records[id]?.run.state = .active
         records[id]?.run.blocked = ""
         if outcome != .done {
-            records[id]?.failed = true
-            records[id]?.run.blocked = text
+            records[id]?.failures.append(text)
             if let current = records[id]?.current, current >= 0 { records[id]?.run.steps[current].detail = text }
         }
         records[id]?.pending.remove(service)
@@ -264,6 +265,7 @@ final class LocalRuns: @unchecked Sendable {
         guard var record = records[id] else { return }
         for index in record.run.steps.indices where record.run.steps[index].state == "waiting" { record.run.steps[index].state = "skipped" }
         record.run.state = record.failed ? .failed : .completed
+        record.run.blocked = record.failures.joined(separator: "; ")
         record.run.endedUnixUs = Clock.unixMicroseconds()
         records[id] = record
         active = nil
