@@ -133,8 +133,8 @@ extension WorkerShell {
         }
         let request = link.requestID()
         awaited[request] = { [weak self] answer in
-            // A failed exec comes as `failed` too; this is for a shim that refuses to go.
-            if let self, case .refused(let why) = answer, case .launching(id) = machine.phase {
+            // A launch that failed comes as `failed` too, with its step and errno; this is for a shim that refuses to go.
+            if let self, case .refused(let why) = answer, !why.hasPrefix("failed "), case .launching(id) = machine.phase {
                 handle(.launchFailed("its shim refused to start it: \(why)"))
             }
         }
