@@ -107,7 +107,8 @@ package final class Agent: @unchecked Sendable {
             programDirectories: settings.programDirectories, allowedDirectories: settings.allowedDirectories,
             allowedUsers: settings.allowedUsers, allowedGroups: settings.allowedGroups,
             allowedCapabilities: settings.allowedCapabilities, realtimeMax: settings.realtimeMax, settingsFile: settings.file)
-        try Files.makeDirectory(paths.state, mode: 0o750)
+        try Files.makeDirectory(paths.state, mode: 0o711)
+        try Files.makeDirectory(paths.workers, mode: 0o711)
         try Files.makeDirectory(paths.run, mode: 0o750)
         try Files.makeDirectory(paths.logs, mode: 0o750)
         locks = try [paths.stateLock, paths.runLock].map { path in

@@ -173,7 +173,7 @@ struct AgentJournalFold: Equatable, Sendable {
             default: .unknown
             }
         var notified: [String: String] = [:]
-        for field in record.fields where field.key.hasPrefix("X_") { notified[field.key] = field.value }
+        for field in record.fields where WorkerExit.keeps(field.key) { notified[field.key] = field.value }
         return WorkerExit(
             how: how, killedByLatch: record["latch"], notified: notified, saidStopping: record["said_stopping"] == "true",
             status: record["status"] ?? "", at: BootTime(nanoseconds: record["gone_boottime_ns"].flatMap { UInt64($0) } ?? 0))
@@ -241,6 +241,7 @@ extension AgentJournalFold {
         past.readySince = worker.readyUnixMicroseconds.map(boot)
         past.unhealthy = worker.stopping ? worker.unhealthy : nil
         past.restartPending = worker.restartPending || (worker.open && worker.restartIntended)
+        if worker.restartPending, let exit = worker.exit, exit.at > .zero { past.backoffSince = exit.at }
         return past
     }
 }

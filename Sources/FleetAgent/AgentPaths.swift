@@ -13,7 +13,10 @@ struct AgentPaths: Equatable, Sendable {
     var runLock: String { run + "/agent.lock" }
     var stateLock: String { state + "/agent.lock" }
 
-    func workerState(_ service: String) -> String { state + "/workers/" + service }
+    /// Workers' own directories; both it and `state` may be passed through by whoever a worker runs as, and are read by nobody else.
+    var workers: String { state + "/workers" }
+
+    func workerState(_ service: String) -> String { workers + "/" + service }
     func standardOutput(_ service: String) -> String { "\(logs)/\(service).out" }
     func standardError(_ service: String) -> String { "\(logs)/\(service).err" }
     func pidFile(_ service: String) -> String { "\(run)/\(service).pid" }

@@ -100,12 +100,21 @@ struct LaunchOrder: Sendable {
         return runAs
     }
 
-    /// The directory that the agent gives it to work in is the worker's own, whoever it runs as.
+    /// The directory that the agent gives it to work in is the worker's own, whoever it runs as; and it can be got to.
     private func makeState(_ runAs: ProgramPolicy.RunAs) throws {
         let path = paths.workerState(declaration.service.raw)
         try Files.makeDirectory(path, mode: 0o750)
+        if runAs.user != nil { try openTheWay() }
         guard let status = try FileStatus.read(path), let user = runAs.user, status.user == geteuid(), status.user != user else { return }
         try Files.give(path, user: user, group: runAs.group ?? status.group)
+    }
+
+    /// What was made before this agent, or by systemd, may be closed to others.
+    private func openTheWay() throws {
+        for path in [paths.state, paths.workers] {
+            guard let status = try FileStatus.read(path), status.mode & 0o001 == 0 else { continue }
+            try Files.setMode(path, status.mode & 0o7777 | 0o001)
+        }
     }
 
     /// Records of launches that are over: their exits are in the journal by now.

@@ -22,13 +22,16 @@ final class LocalRuns: @unchecked Sendable {
         var steps: [Step]
         var current = -1
         var pending: Set<String> = []
-        var failed = false
+        /// Each worker's own words.
+        var failures: [String] = []
         /// By whom, and why.
         var aborted: String?
         /// Locks don't refuse its orders.
         var throughLocks = false
         /// Why it does not do all that was named, though what it does succeeds; empty: it does.
         var stopsShort = ""
+
+        var failed: Bool { !failures.isEmpty }
     }
 
     private struct Step {
@@ -223,8 +226,7 @@ final class LocalRuns: @unchecked Sendable {
         records[id]?.run.state = .active
         records[id]?.run.blocked = ""
         if outcome != .done {
-            records[id]?.failed = true
-            records[id]?.run.blocked = text
+            records[id]?.failures.append(text)
             if let current = records[id]?.current, current >= 0 { records[id]?.run.steps[current].detail = text }
         }
         records[id]?.pending.remove(service)
@@ -260,14 +262,9 @@ final class LocalRuns: @unchecked Sendable {
     private func end(_ id: UInt64) {
         guard var record = records[id] else { return }
         for index in record.run.steps.indices where record.run.steps[index].state == "waiting" { record.run.steps[index].state = "skipped" }
-        if let aborted = record.aborted {
-            record.run.state = .aborted
-            record.run.blocked = aborted
-        } else if !record.failed, !record.stopsShort.isEmpty {
-            record.failed = true
-            record.run.blocked = record.stopsShort
-        }
-        if record.aborted == nil { record.run.state = record.failed ? .failed : .completed }
+        if !record.stopsShort.isEmpty { record.failures.append(record.stopsShort) }
+        record.run.state = record.aborted != nil ? .aborted : record.failed ? .failed : .completed
+        record.run.blocked = record.aborted ?? record.failures.joined(separator: "; ")
         record.run.endedUnixUs = Clock.unixMicroseconds()
         records[id] = record
         active = nil

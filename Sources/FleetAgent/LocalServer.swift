@@ -81,12 +81,18 @@ final class LocalServer: @unchecked Sendable {
         try channel.pipeline.syncOperations.addHandler(IdleStateHandler(allTimeout: Self.idleLimit))
         try channel.pipeline.syncOperations.addHandler(LocalHandler(agent: agent, who: who))
         let (localGroup, groupName) = (localGroup, agent.settings.localGroup)
-        provider.unsafeGetSocketOption(level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_PEERCRED))
-            .whenComplete { [log = agent.log] (result: Result<LocalPeer.Credentials, any Error>) in
+        let credentials: EventLoopFuture<LocalPeer.Credentials> = provider.unsafeGetSocketOption(
+            level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(SO_PEERCRED))
+        // More groups than there is room for (ERANGE): the host's group file decides.
+        let groups =
+            (provider.unsafeGetSocketOption(level: SocketOptionLevel(SOL_SOCKET), name: SocketOptionName(LocalPeer.Groups.option))
+            as EventLoopFuture<LocalPeer.Groups>).recover { _ in LocalPeer.Groups() }
+        credentials.and(groups)
+            .whenComplete { [log = agent.log] result in
                 switch result {
-                case .success(let credentials) where credentials.mayEnter(agentUser: geteuid(), localGroup: localGroup):
+                case .success((let credentials, let groups)) where credentials.mayEnter(agentUser: geteuid(), localGroup: localGroup, groups: groups):
                     who.peer = LocalPeer(credentials)
-                case .success(let credentials):
+                case .success((let credentials, _)):
                     log.warning("a local peer was turned away", metadata: ["uid": "\(credentials.user)", "pid": "\(credentials.pid)"])
                     let name = Account.name(of: credentials.user) ?? "uid \(credentials.user)"
                     who.refusal =

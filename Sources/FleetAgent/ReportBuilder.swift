@@ -101,6 +101,7 @@ enum ReportBuilder {
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
         if shell.machine.reloading { notes.append("reloading") }
+        if let text = shell.notified["ERRNO"], let number = Int32(text), number > 0 { notes.append("said ERRNO=\(number) (\(LinuxError.text(number)))") }
         notes += shell.warnings
         if !shell.isDeclared { notes.append("no longer in this host's inventory; left running") }
         switch shell.machine.phase {

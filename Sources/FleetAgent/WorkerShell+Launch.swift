@@ -41,11 +41,11 @@ extension WorkerShell {
         }
     }
 
-    /// Recorded, and shown as long as the launch lasts.
-    private func warn(_ new: [String]) {
+    /// Shown as long as the launch lasts, and recorded: all, or the last of them.
+    private func warn(_ new: [String], recording count: Int? = nil) {
         warnings = new
-        for warning in new {
-            log.warning("before the start", metadata: ["warning": "\(warning)"])
+        for warning in new.suffix(count ?? new.count) {
+            log.warning("a doubt about the launch", metadata: ["warning": "\(warning)"])
             agent.journal.append([
                 AgentJournal.Draft(
                     event: AuditEvent.workerWarning.rawValue, worker: name.description, reason: warning,
@@ -133,8 +133,8 @@ extension WorkerShell {
         }
         let request = link.requestID()
         awaited[request] = { [weak self] answer in
-            // A failed exec comes as `failed` too; this is for a shim that refuses to go.
-            if let self, case .refused(let why) = answer, case .launching(id) = machine.phase {
+            // A launch that failed comes as `failed` too, with its step and errno; this is for a shim that refuses to go.
+            if let self, case .refused(let why) = answer, !why.hasPrefix("failed "), case .launching(id) = machine.phase {
                 handle(.launchFailed("its shim refused to start it: \(why)"))
             }
         }
@@ -205,6 +205,8 @@ extension WorkerShell {
         notifiedAt[key] = Clock.boottime()
         switch key {
         case "STATUS": status = value
+        case "FDSTORE" where value == "refused":
+            warn(warnings + ["it asked for descriptors to be kept (FDSTORE=1): nothing is kept here, they were closed"], recording: 1)
         case "EXTEND_TIMEOUT_USEC":
             if let microseconds = Int64(value), microseconds > 0 {
                 return handle(
@@ -262,7 +264,7 @@ extension WorkerShell {
         if let adoption { return handle(.foundGone(id, WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
         guard machine.launch == id else { return }
         if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
-        handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { $0.key.hasPrefix("X_") }, status: status, at: now)))
+        handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { WorkerExit.keeps($0.key) }, status: status, at: now)))
     }
 
     private func cleared(_ id: LaunchID) {
@@ -390,7 +392,7 @@ extension WorkerExit {
             case .never, .failed, .unknown: .unknown
             }
         self.init(
-            how: how, killedByLatch: exit.latch, notified: exit.notified.filter { $0.key.hasPrefix("X_") },
+            how: how, killedByLatch: exit.latch, notified: exit.notified.filter { WorkerExit.keeps($0.key) },
             saidStopping: exit.saidStopping, status: exit.notified["STATUS"] ?? "", at: exit.exitedAt)
     }
 }

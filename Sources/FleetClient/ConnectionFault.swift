@@ -13,6 +13,11 @@ enum ConnectionFault: Error {
     static func problem(_ endpoint: APIEndpoint, _ error: any Error) -> APIProblem {
         let why = words(error)
         switch endpoint {
+        case .unix(let name, let path) where name == "agent" && isDenied(error):
+            return APIProblem(
+                slug: "not-allowed", what: "REFUSED  you may not use \(path): permission denied",
+                why: "Root, the agent's user and members of the group named by local-group in the agent's settings may.",
+                then: "ask an administrator of this host")
         case .unix(let name, _) where name == "agent":
             return APIProblem(
                 slug: "no-agent", what: "UNREACHABLE \(endpoint.words): \(why). Workers are not affected.",
@@ -21,6 +26,15 @@ enum ConnectionFault: Error {
             return APIProblem(
                 slug: "no-coordinator", what: "UNREACHABLE coordinator \(endpoint.words): \(why). Workers are not affected.",
                 then: "This host: trading --local status|stop|emergency-stop    Fleet: trading --via RELAY status|quiesce|emergency-stop")
+        }
+    }
+
+    private static func isDenied(_ error: any Error) -> Bool {
+        switch error {
+        case let error as LinuxError: error.errno == 13
+        case let error as IOError: error.errnoCode == 13
+        case let error as NIOConnectionError: error.connectionErrors.first.map { isDenied($0.error) } ?? false
+        default: false
         }
     }
 

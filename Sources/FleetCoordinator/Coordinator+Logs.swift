@@ -34,7 +34,7 @@ extension Coordinator {
             let targets = Set(matching.flatMap(\.hosts)).filter { host == nil || $0.raw == host }
             let operation = operationID()
             let (stream, continuation) = AsyncStream.makeStream(of: APILogEntry.self, bufferingPolicy: .bufferingOldest(Self.logBuffer))
-            logStreams[operation] = LogStream(hosts: targets, awaited: targets, continuation: continuation)
+            logStreams[operation] = LogStream(hosts: targets, awaited: targets, isFollowed: follow, continuation: continuation)
             continuation.onTermination = { [weak self] _ in
                 guard let self else { return }
                 home.execute { self.cancelLogs(operation) }
@@ -75,24 +75,30 @@ extension Coordinator {
             return entry
         }
         if !chunk.text.isEmpty { entries.append(Self.note(host, "NOTE: \(chunk.text)")) }
-        stream.merger.take(entries, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0)
+        stream.merger.take(entries, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0, at: Clock.boottime())
         logStreams[chunk.operation] = stream
         // A chunk without a word says that the last lines have all come.
         if entries.isEmpty || chunk.end { linesCame(chunk.operation, host) }
         if chunk.end { return logEnded(chunk.operation, host, because: nil) }
-        guard !entries.isEmpty, stream.awaited.isEmpty, stream.telling == nil else { return }
-        logStreams[chunk.operation]?.telling = home.scheduleTask(in: .nanoseconds(LogMerger.window.nanoseconds)) { [self] in
-            logStreams[chunk.operation]?.telling = nil
-            tell(chunk.operation)
+        tellLater(chunk.operation)
+    }
+
+    private func tellLater(_ operation: String) {
+        guard let stream = logStreams[operation], stream.awaited.isEmpty, stream.telling == nil, let dueAt = stream.merger.dueAt else { return }
+        let left = max(.zero, dueAt - Clock.boottime())
+        logStreams[operation]?.telling = home.scheduleTask(in: .nanoseconds(left.nanoseconds)) { [self] in
+            logStreams[operation]?.telling = nil
+            tell(operation)
         }
     }
 
     /// A host has no more to say; `because`: what its reader is told.
     func logEnded(_ operation: String, _ host: HostName, because: String?) {
         guard logStreams[operation]?.hosts.remove(host) != nil else { return }
-        if let because { logStreams[operation]?.merger.take([Self.note(host, because)], floor: Clock.unixMicroseconds()) }
+        if let because { logStreams[operation]?.merger.take([Self.note(host, because)], floor: Clock.unixMicroseconds(), at: Clock.boottime()) }
         linesCame(operation, host)
-        guard let stream = logStreams[operation], stream.hosts.isEmpty else { return }
+        guard let stream = logStreams[operation], stream.hosts.isEmpty else { return tellLater(operation) }
+        logStreams[operation]?.isFollowed = false
         tell(operation)
         logStreams[operation] = nil
         stream.telling?.cancel()
@@ -107,7 +113,7 @@ extension Coordinator {
     private func stopWaiting(_ operation: String) {
         guard let stream = logStreams[operation], !stream.awaited.isEmpty else { return }
         let late = stream.awaited.sorted().map { Self.note($0, "UNKNOWN: \($0) has not sent its last lines yet") }
-        logStreams[operation]?.merger.take(late, floor: Clock.unixMicroseconds())
+        logStreams[operation]?.merger.take(late, floor: Clock.unixMicroseconds(), at: Clock.boottime())
         logStreams[operation]?.awaited = []
         tell(operation)
     }
@@ -115,7 +121,8 @@ extension Coordinator {
     private func tell(_ operation: String) {
         guard var stream = logStreams[operation] else { return }
         let before = stream.merger.dropped
-        var entries = stream.merger.drain()
+        // A follower's last lines of one host may be younger than the first that another is about to add.
+        var entries = stream.isFollowed ? stream.merger.drain(at: Clock.boottime()) : stream.merger.drain()
         logStreams[operation] = stream
         if stream.merger.dropped > before {
             var note = APILogEntry()
@@ -126,6 +133,7 @@ extension Coordinator {
             // Its reader is too far behind; the end of the stream cancels the rest.
             if case .dropped = stream.continuation.yield(entry) { return stream.continuation.finish() }
         }
+        tellLater(operation)
     }
 
     private static func note(_ host: HostName, _ text: String) -> APILogEntry {

@@ -80,6 +80,8 @@ package final class Coordinator: @unchecked Sendable {
         var hosts: Set<HostName>
         /// Whose last lines have not all come yet; nothing is told before they have, or `logWait` is past.
         var awaited: Set<HostName>
+        /// What is added goes on being told.
+        var isFollowed: Bool
         var continuation: AsyncStream<APILogEntry>.Continuation
         var merger = LogMerger()
         /// What is held is told then.

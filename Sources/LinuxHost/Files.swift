@@ -187,6 +187,10 @@ package enum Files {
         guard chown(path, user, group) == 0 else { throw .last("give away", path) }
     }
 
+    package static func setMode(_ path: String, _ mode: UInt32) throws(LinuxError) {
+        guard chmod(path, mode) == 0 else { throw .last("set the mode of", path) }
+    }
+
     static func split(_ path: String) -> (directory: String, name: String) {
         guard let slash = path.lastIndex(of: "/") else { return (".", path) }
         let name = String(path[path.index(after: slash)...])

@@ -236,7 +236,7 @@ enum Explanations {
             "restricted",
             "The only fault of this certificate, or of the revocation list, is its date. That is no outage: status and emergency stop work, the rest waits for a renewal. trading certs issue operator NAME --force, or a fresh revocation list."
         ),
-        ("not-allowed", "This identity may not do that."),
+        ("not-allowed", "This identity, or this user of the host, may not do that."),
         ("no-certificate", "The peer showed no certificate. Both sides of every connection need one of this fleet."),
         (
             "no-token",

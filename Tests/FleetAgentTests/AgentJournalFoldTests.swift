@@ -156,6 +156,9 @@ struct AgentJournalFoldTests {
         let began = [Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash)]
         #expect(past(began).restartPending && !past(began, rebooted: true).restartPending)
         #expect(past(began, rebooted: true).recentStarts.isEmpty)
+        // Its back-off goes on from its end, where that is known; that of another boot is nobody's.
+        let ended = [began[0], Self.at(910, .workerExit, Self.crash + [("gone_boottime_ns", "410000000000")])]
+        #expect(past(began).backoffSince == nil && past(ended).backoffSince == Self.boot(410) && past(ended, rebooted: true).backoffSince == nil)
         #expect(!past(began + [Self.at(911, .workerStop, [("already", "stopped")])]).restartPending)
         let failed = past(began + [Self.at(911, .workerFailed, [("why", "locked: not restarted")])])
         #expect(!failed.restartPending && failed.failed == "locked: not restarted")

@@ -1,4 +1,5 @@
 import FleetAPI
+import FleetCore
 import Testing
 
 @testable import FleetCoordinator
@@ -28,6 +29,22 @@ struct LogMergerTests {
         merger.take([entry("a", 0, "timeless")], floor: 100)
         merger.take([entry("b", 90, "earlier"), entry("b", 110, "later")], floor: 100)
         #expect(merger.drain().map(\.text) == ["earlier", "timeless", "later"])
+    }
+
+    @Test("a follower's line waits for earlier ones of other hosts, and no longer than the window")
+    func window() {
+        func at(_ milliseconds: Int) -> BootTime { BootTime(nanoseconds: 0) + .milliseconds(milliseconds) }
+        var merger = LogMerger()
+        #expect(merger.dueAt == nil)
+        merger.take([entry("a", 10, "a1"), entry("a", 30, "a3")], at: at(0))
+        merger.take([entry("b", 20, "b2"), entry("b", 40, "b4")], at: at(200))
+        #expect(merger.drain(at: at(499)).isEmpty && merger.dueAt == at(500))
+        // What is earlier goes along, however young; what is later waits on.
+        #expect(merger.drain(at: at(500)).map(\.text) == ["a1", "b2", "a3"])
+        #expect(merger.dueAt == at(700))
+        merger.take([entry("a", 35, "a late"), entry("b", 0, "b4 goes on")], at: at(600))
+        #expect(merger.drain(at: at(700)).map(\.text) == ["a late", "b4"])
+        #expect(merger.drain(at: at(1_100)).map(\.text) == ["b4 goes on"] && merger.isEmpty)
     }
 
     @Test("of too many lines, or too much text, the newest are kept and the others counted")

@@ -187,6 +187,27 @@ struct WorkerMachineRestartTests {
         #expect(worker.launches == ["b1"])
     }
 
+    @Test("of a back-off that was under way only what is left is waited for, whatever the agent before has waited")
+    func pastBackoff() throws {
+        var past = WorkerMachine.Past()
+        past.restartPending = true
+        past.backoffStep = 2
+        past.lastLaunch = "a1"
+        let now = BootTime(nanoseconds: 1_000_000_000_000)
+        let policy = WorkerFixture(past: past).machine.policy
+        func machine() -> WorkerMachine { WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: policy, past: past, now: now) }
+        let whole = try #require(machine().deadline)
+        past.backoffSince = now + (.zero - .seconds(3))
+        #expect(machine().deadline == whole + (.zero - .seconds(3)))
+        // Handed on, it is the same.
+        #expect(machine().past.backoffSince == past.backoffSince)
+        // One that is over is due at once; one of the future, by a clock's fault, begins now.
+        past.backoffSince = now + (.zero - .seconds(600))
+        #expect(machine().deadline == now)
+        past.backoffSince = now + .seconds(600)
+        #expect(machine().deadline == whole)
+    }
+
     @Test("a worker found ended that had been ready for long has earned its budget back")
     func pastStable() throws {
         var past = WorkerMachine.Past()

@@ -15,6 +15,10 @@ final class TestFleet {
     private(set) var agents: [String: TestProcess] = [:]
     /// Where each host's state lies; a test may point one at a small file system.
     var stateDirectories: [String: String] = [:]
+    /// More of the agents' flags.
+    var flags: [String] = []
+    /// Where services of a test's own keep what they write.
+    let work: String
 
     struct Ports {
         let coordinator, relay, api, relayAPI, redis, gateway: Int
@@ -25,9 +29,10 @@ final class TestFleet {
     static let bin = Program.bin
 
     /// `edit` changes the demo's inventory, after its ports were replaced.
-    init(hosts: [String] = ["md-1", "md-2", "st-1", "ex-1"], edit: (String) -> String = { $0 }) throws {
+    init(hosts: [String] = ["md-1", "md-2", "st-1", "ex-1"], work: String? = nil, edit: (String) -> String = { $0 }) throws {
         self.hosts = hosts
         directory = "/tmp/tf-\(UUID().uuidString.prefix(8).lowercased())"
+        self.work = work ?? directory
         try FileManager.default.createDirectory(atPath: directory + "/log", withIntermediateDirectories: true, attributes: [.posixPermissions: 0o750])
         for name in ["run", "state", "redis"] { try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true) }
         let free = try Self.freePorts(6)
@@ -108,7 +113,7 @@ final class TestFleet {
             [
                 "--host", host, "--fleet", "demo", "--coordinator", "127.0.0.1:\(ports.coordinator)", "--coordinator", "127.0.0.1:\(ports.relay)",
                 "--state-dir", state, "--run-dir", "\(directory)/run/\(host)", "--program-dir", Self.bin,
-            ] + identity("agent-\(host)"), log: "\(directory)/log/\(host)")
+            ] + flags + identity("agent-\(host)"), log: "\(directory)/log/\(host)")
     }
 
     // MARK: Commands
@@ -189,7 +194,7 @@ final class TestFleet {
         coordinator?.end()
         relay?.end()
         redis?.end()
-        try? FileManager.default.removeItem(atPath: directory)
+        for path in [directory, work] { try? FileManager.default.removeItem(atPath: path) }
     }
 
     // MARK: Ports

@@ -12,6 +12,8 @@ final class TortureHost {
     let directory: String
     /// Shell words in front of the agent's command line; a test may put it into namespaces.
     var wrapper: [String] = []
+    /// More of the agent's flags.
+    var flags: [String] = []
     private(set) var agent: TestProcess?
     private(set) var workers: [WireWorkerSpec] = []
 
@@ -47,6 +49,24 @@ final class TortureHost {
         workers.append(worker)
     }
 
+    /// A worker that does what it is told by `tell`.
+    func addObedient(_ service: String, change: (inout WireWorkerSpec) -> Void = { _ in }) {
+        add(service, "obey", "\(directory)/work/\(service).fifo", change: change)
+    }
+
+    /// Has an obedient worker do `line`, and waits until it says that it did, `with` the word.
+    func tell(_ service: String, _ line: String, with word: String? = nil) throws {
+        let word = word ?? String(line.prefix { $0 != " " })
+        let before = said(service).count { $0.word == word }
+        // Never one without a reader: opening it would wait for ever.
+        let fd = open("\(directory)/work/\(service).fifo", O_WRONLY | O_NONBLOCK | O_CLOEXEC)
+        try #require(fd >= 0, "\(service) does not listen: \(screen)")
+        defer { close(fd) }
+        let text = line + "\n"
+        #expect(write(fd, text, text.utf8.count) == text.utf8.count)
+        #expect(eventually(within: 5) { said(service).count { $0.word == word } > before }, "\(service) has not done: \(line)")
+    }
+
     func startAgent() throws {
         var part = WireHostPart()
         part.fleet = "demo"
@@ -58,7 +78,7 @@ final class TortureHost {
             wrapper + [
                 TestFleet.bin + "/trading-agent", "--host", "md-1", "--fleet", "demo", "--state-dir", state, "--run-dir", run, "--program-dir",
                 TestFleet.bin, "--log-level", "info",
-            ]
+            ] + flags
         agent = try TestProcess("agent", command[0], Array(command.dropFirst()), log: "\(directory)/agent-\(UUID().uuidString.prefix(6)).log")
         #expect(try eventually(within: 20) { try [0, 3].contains(local("status").status) }, "the agent does not answer: \(agent?.log ?? "")")
     }
@@ -82,6 +102,8 @@ final class TortureHost {
     // MARK: What is
 
     var screen: String { (try? local("status").text) ?? "no status" }
+
+    func report(_ service: String) throws -> [String: Any] { try reports().first { $0["service"] as? String == service } ?? [:] }
 
     func reports() throws -> [[String: Any]] {
         let text = try local("status", "--json").text
@@ -110,6 +132,12 @@ final class TortureHost {
     func audit() throws -> [[String: Any]] {
         let text = try String(contentsOfFile: state + "/journal", encoding: .utf8)
         return try text.split(separator: "\n").compactMap { try JSONSerialization.jsonObject(with: Data($0.dropFirst(65).utf8)) as? [String: Any] }
+    }
+
+    /// The fields of a worker's records of one kind, oldest first.
+    func records(_ event: String, of service: String) throws -> [[String: String]] {
+        try audit().filter { $0["event"] as? String == event && $0["worker"] as? String == "\(service)@md-1" }
+            .map { ($0["fields"] as? [String: Any] ?? [:]).mapValues { "\($0)" } }
     }
 
     /// Processes that hold the lock file of a service's tree: whoever descends from a start of it, wherever it went.

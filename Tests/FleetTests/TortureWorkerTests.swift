@@ -131,6 +131,31 @@ import Testing
         try host.verify()
     }
 
+    @Test("with kill-dump a stop cuts a core dump short; it is on record as that")
+    func cutsCoreShort() throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        host.add("worker", "core", "512") { spec in
+            spec.stop.graceNs = 30_000_000_000
+            spec.limits = ["core": UInt64.max]
+            spec.coreOnStop = "kill-dump"
+        }
+        try host.startAgent()
+        #expect(try host.local("start", "worker", "--reason", "torture").status == 0)
+        let pid = try host.pid("worker")
+        let stop = try host.local("stop", "worker", "--reason", "torture")
+        #expect(stop.text.contains("KILLED") && !isAlive(pid), "\(stop.text)\n\(host.agent?.log ?? "")")
+        #expect(try host.records("WORKER_DUMPING", of: "worker").first?["stopping"] == "true")
+        #expect(try host.records("WORKER_KILL", of: "worker").first?["why"] == "kill-dump: its core dump is cut short")
+        let cores = try FileManager.default.contentsOfDirectory(atPath: host.directory + "/work").filter { $0.hasPrefix("core") }
+        for core in cores {
+            let size = try FileManager.default.attributesOfItem(atPath: "\(host.directory)/work/\(core)")[.size] as? Int ?? 0
+            #expect(size < 512 << 20, "the core was written to its end")
+        }
+        #expect(try host.state("worker") == "STOPPED" && host.tree("worker").isEmpty)
+        try host.verify()
+    }
+
     @Test("an orphaned grandchild is re-parented to the shim and killed with the rest")
     func reparented() throws {
         try torture("escape", "1") { host throws in

@@ -143,7 +143,8 @@ package enum LayoutScreen {
             if !change.done {
                 let why = change.refused.isEmpty ? change.result.isEmpty ? "not carried out" : "" : change.refused
                 if !why.isEmpty { lines += ScreenText.wrapped("      \(why)", width: style.width, indent: "        ") }
-                if !change.workers.isEmpty, !change.refused.isEmpty {
+                // An agent's own words may have said it.
+                if !change.workers.isEmpty, !change.refused.isEmpty, !change.refused.contains("--override") {
                     lines.append(
                         "      Stop it first, or: trading layout apply --host \(host.host)\(change.workers.map { " --override \($0)" }.joined()) --reason \"…\""
                     )

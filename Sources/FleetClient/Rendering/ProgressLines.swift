@@ -56,7 +56,10 @@ package struct ProgressLines: Sendable {
 
     private func worker(_ event: APIRunEvent) -> [Line] {
         let name = event.worker.isEmpty ? "" : "\(event.worker)  "
-        return kept(["\(stamp(event))     \(name)\(event.text)"])
+        let head = "\(stamp(event))     "
+        let wrapped = ScreenText.wrapped(event.text, width: max(20, style.width - head.count - name.count), indent: "")
+        let indent = String(repeating: " ", count: head.count)
+        return kept([head + name + (wrapped.first ?? "")] + wrapped.dropFirst().map { indent + $0 })
     }
 
     /// The same block is said once, however often the coordinator repeats it with fresher figures.

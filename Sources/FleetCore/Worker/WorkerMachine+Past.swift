@@ -15,6 +15,8 @@ extension WorkerMachine {
         package var unhealthy: String?
         /// It had ended by itself and was waiting to be restarted.
         package var restartPending = false
+        /// Since when its back-off runs; nil: not known, it begins anew.
+        package var backoffSince: BootTime?
         /// Only an order starts it again.
         package var failed: String?
         package var lock: Mark?
@@ -37,7 +39,8 @@ extension WorkerMachine {
         if let failed = past.failed {
             phase = .failed(failed)
         } else if past.restartPending {
-            phase = lock == nil ? .backoff(until: now + backoff(step: max(0, backoffStep - 1), after: lastLaunch)) : .failed(lockedNotRestarted)
+            let began = min(past.backoffSince ?? now, now)
+            phase = lock == nil ? .backoff(until: max(now, began + lastBackoff)) : .failed(lockedNotRestarted)
         }
     }
 
@@ -53,12 +56,18 @@ extension WorkerMachine {
         past.backoffStep = backoffStep
         past.readySince = readySince
         past.unhealthy = ownStop
-        if case .backoff = phase { past.restartPending = true }
+        if case .backoff(let until) = phase {
+            past.restartPending = true
+            past.backoffSince = until + (.zero - lastBackoff)
+        }
         if case .failed(let why) = phase { past.failed = why }
         past.lock = lock
         past.remark = remark
         return past
     }
+
+    /// The same however often it is asked: the jitter is the launch's.
+    private var lastBackoff: Duration { backoff(step: max(0, backoffStep - 1), after: lastLaunch) }
 
     // MARK: Adoption
 

@@ -77,7 +77,7 @@ package struct WorkerExit: Equatable, Sendable {
 
     package var how: How
     package var killedByLatch: String?
-    /// The last value of each X_ key.
+    /// The last value of each X_ key and of ERRNO.
     package var notified: [String: String]
     /// STOPPING=1 was said.
     package var saidStopping: Bool
@@ -98,6 +98,9 @@ package struct WorkerExit: Equatable, Sendable {
     }
 
     package var isClean: Bool { how == .exited(0) }
+
+    /// Whether what a worker said under this key outlives it.
+    package static func keeps(_ key: String) -> Bool { key.hasPrefix("X_") || key == "ERRNO" }
 
     package var words: String {
         switch how {

@@ -1,0 +1,44 @@
+import Foundation
+import Testing
+
+/// Fleets of services that a test names itself, without the demo's pipeline.
+extension TestFleet {
+    /// `services` and `more` (top-level keys) stand in the inventory as they are; `hosts` are `NAME: {…}` lines or bare names.
+    convenience init(
+        hosts: [String], settings: [String: String] = [:], tiers: [String], more: String = "", services: (_ directory: String) -> String
+    ) throws {
+        let directory = "/tmp/ts-\(UUID().uuidString.prefix(8).lowercased())"
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        let declared = services(directory)
+        try self.init(hosts: hosts, work: directory) { text in
+            // The head of the demo's inventory: coordinators with their ports.
+            let coordinators = text.split(separator: "\n").filter { $0.contains("ctl-1:") || $0.contains("ctl-2:") }.joined(separator: "\n")
+            return """
+                fleet: demo
+                format: 1
+                timezone: UTC
+                coordinators:
+                \(coordinators)
+                tiers: {\(tiers.map { "\($0): {}" }.joined(separator: ", "))}
+                defaults:
+                  env: {TORTURE_LOG: \(directory)/$service}
+                  workdir: \(directory)
+                  ready: {notify: 10s}
+                  stop: {signal: TERM, grace: 500ms, extend_to: 2s, then: kill}
+                  restart: {policy: never}
+                hosts:
+                \(hosts.map { "  \($0): {\(settings[$0] ?? "")}" }.joined(separator: "\n"))
+                services:
+                \(declared)
+                \(more)
+                """
+        }
+    }
+
+    /// Coordinator and agents alone.
+    func beginWithoutRelay() throws {
+        try startCoordinator()
+        for host in hosts { try startAgent(host) }
+        #expect(try eventually(within: 20) { try reportingHosts() == hosts.count }, "the hosts do not report: \(logs)")
+    }
+}
