@@ -105,7 +105,7 @@ package final class Agent: @unchecked Sendable {
         fleet = FleetName(settings.fleet)
         programs = ProgramPolicy(
             programDirectories: settings.programDirectories, allowedDirectories: settings.allowedDirectories,
-            allowedUsers: settings.allowedUsers, allowedGroups: settings.allowedGroups,
+            allowedUsers: settings.allowedUsers, allowedSecretDirectories: settings.allowedSecretDirectories, allowedGroups: settings.allowedGroups,
             allowedCapabilities: settings.allowedCapabilities, realtimeMax: settings.realtimeMax, settingsFile: settings.file)
         try Files.makeDirectory(paths.state, mode: 0o711)
         try Files.makeDirectory(paths.workers, mode: 0o711)

@@ -23,6 +23,8 @@ package struct AgentSettings: Equatable, Sendable {
     /// Where log files that workers write themselves may lie, besides their own directories; empty: `LogReach.usual`, and that only
     /// for workers that don't run as root.
     package var allowedLogDirectories: [String] = []
+    /// Where `secrets` of an inventory may lie.
+    package var allowedSecretDirectories: [String] = []
     /// Accounts that workers may run as, besides the agent's own.
     package var allowedUsers: [String] = []
     /// Groups that workers may run in, besides those of their user.
@@ -83,6 +85,9 @@ package struct AgentSettings: Equatable, Sendable {
         Setting(
             name: "allow-log-dir", repeated: true, argument: "DIR",
             text: "where logs.files of an inventory may lie, besides workers' own directories. Default: /var/log, but not for workers that run as root"),
+        Setting(
+            name: "allow-secret-dir", repeated: true, argument: "DIR",
+            text: "where the files of an inventory's secrets may lie. Default: /etc/trading/secrets"),
         Setting(name: "allow-user", repeated: true, argument: "USER", text: "an account that workers may run as, besides the agent's own"),
         Setting(name: "allow-group", repeated: true, argument: "GROUP", text: "a group that workers may run in, besides those of their user"),
         Setting(name: "allow-capability", repeated: true, argument: "NAME", text: "a capability that workers may have: net_raw, ipc_lock, … Default: none"),
@@ -218,6 +223,7 @@ package struct AgentSettings: Equatable, Sendable {
             case "program-dir": programDirectories.append(entry.value)
             case "allow-dir": allowedDirectories.append(entry.value)
             case "allow-log-dir": allowedLogDirectories.append(entry.value)
+            case "allow-secret-dir": allowedSecretDirectories.append(entry.value)
             case "allow-user": allowedUsers.append(entry.value)
             case "allow-group": allowedGroups.append(entry.value)
             case "allow-capability":
@@ -264,6 +270,7 @@ package struct AgentSettings: Equatable, Sendable {
         case "program-dir": programDirectories = []
         case "allow-dir": allowedDirectories = []
         case "allow-log-dir": allowedLogDirectories = []
+        case "allow-secret-dir": allowedSecretDirectories = []
         case "allow-user": allowedUsers = []
         case "allow-group": allowedGroups = []
         case "allow-capability": allowedCapabilities = []
@@ -286,9 +293,10 @@ package struct AgentSettings: Equatable, Sendable {
         if runDirectory.isEmpty { runDirectory = userID == 0 ? "/run/trading" : "/run/user/\(userID)/trading_pipeline" }
         if shim.isEmpty { shim = executableDirectory + "/trading-shim" }
         if allowedDirectories.isEmpty { allowedDirectories = programDirectories }
+        if allowedSecretDirectories.isEmpty { allowedSecretDirectories = ["/etc/trading/secrets"] }
         for (name, paths) in [
             ("state-dir", [stateDirectory]), ("run-dir", [runDirectory]), ("shim", [shim]), ("program-dir", programDirectories),
-            ("allow-dir", allowedDirectories), ("allow-log-dir", allowedLogDirectories),
+            ("allow-dir", allowedDirectories), ("allow-log-dir", allowedLogDirectories), ("allow-secret-dir", allowedSecretDirectories),
             ("cgroup-root", ["", "none"].contains(cgroupRoot) ? [] : [cgroupRoot]),
         ] {
             for path in paths where !path.hasPrefix("/") {

@@ -56,7 +56,7 @@ struct LaunchOrder: Sendable {
         var configuration = LaunchConfiguration(service: spec.service, launch: launch.raw, argv: command)
         configuration.env = environment
         for (name, path) in spec.secrets {
-            let bytes = try Files.read(path, limit: Self.secretBytesMax)
+            let bytes = try Files.read(programs.secret(path), limit: Self.secretBytesMax)
             configuration.env[name] = String(decoding: bytes.last == 10 ? bytes.dropLast() : bytes[...], as: UTF8.self)
         }
         if !spec.cpus.isEmpty {

@@ -6,6 +6,7 @@ struct ProgramPolicy: Equatable, Sendable {
     let programDirectories: [String]
     let allowedDirectories: [String]
     let allowedUsers: [String]
+    var allowedSecretDirectories: [String] = []
     var allowedGroups: [String] = []
     var allowedCapabilities: [String] = []
     var realtimeMax = 0
@@ -48,11 +49,7 @@ struct ProgramPolicy: Equatable, Sendable {
         }
         // A bare name is one of the host's own programs: the directories it is looked up in are allowed by that.
         let directories = name.contains("/") ? allowedDirectories : programDirectories + allowedDirectories
-        let isAllowed = directories.contains { directory in
-            guard let base = Self.realPath(directory) else { return false }
-            return real.hasPrefix(base == "/" ? "/" : base + "/")
-        }
-        guard isAllowed else {
+        guard Self.isBelow(directories, real) else {
             throw Refusal(
                 description:
                     "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). \(add("allow-dir", real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real)), or correct the inventory"
@@ -62,6 +59,23 @@ struct ProgramPolicy: Equatable, Sendable {
             throw Refusal(description: "cannot run \(real): it is no program, or its mode forbids it. Check it, or correct the inventory")
         }
         return path
+    }
+
+    /// The file that a secret is read from, links followed, or why this host hands it to no worker.
+    ///
+    /// Whoever may write the allowed directories can change what lies there: they must be root's.
+    func secret(_ path: String) throws(Refusal) -> String {
+        guard let real = Self.realPath(path) else {
+            throw Refusal(description: "cannot read the secret \(path): \(String(cString: strerror(errno))). Put it there, or correct the inventory")
+        }
+        guard Self.isBelow(allowedSecretDirectories, real) else {
+            let directory = real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real
+            throw Refusal(
+                description:
+                    "the secret \(path) lies outside of what this host hands to workers (\(allowedSecretDirectories.joined(separator: ", "))). \(add("allow-secret-dir", directory)), or correct the inventory"
+            )
+        }
+        return real
     }
 
     /// The path of a bare name in the first program directory that has it; an absolute path as it is.
@@ -151,6 +165,13 @@ struct ProgramPolicy: Equatable, Sendable {
     /// What the host's administrator would write, and where.
     private func add(_ setting: String, _ value: String) -> String {
         settingsFile.isEmpty ? "Add --\(setting) \(value) to the agent's flags" : "Add `\(setting) = \(value)` to \(settingsFile)"
+    }
+
+    private static func isBelow(_ directories: [String], _ real: String) -> Bool {
+        directories.contains { directory in
+            guard let base = realPath(directory) else { return false }
+            return real.hasPrefix(base == "/" ? "/" : base + "/")
+        }
     }
 
     static func realPath(_ path: String) -> String? {

@@ -21,6 +21,9 @@
 //   exit      how it ended, see record.c. `tree=empty` says that no process of the tree was left when it was written
 //   s         the stream socket below; removed when the shim ends
 //
+// Shim and worker each have a session of their own. Once the worker is forked the shim gives way to it and to everything
+// ordinary on its CPU (nice, worker.c).
+//
 // The slot file is locked with flock(2) and the descriptor is inherited by the worker (as a number >= 100), so that the
 // lock holds while any process of the tree keeps it, even if the shim is killed.
 //

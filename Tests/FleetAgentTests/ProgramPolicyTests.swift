@@ -75,6 +75,28 @@ struct ProgramPolicyTests {
         #expect(throws: ProgramPolicy.Refusal.self) { try Host().policy.program(data) }
     }
 
+    @Test("a secret is handed over from where the host says, and from nowhere that a link leads to")
+    func secrets() throws {
+        let host = try Host()
+        let (fix, shadow) = (try host.scratch.write("secrets/fix", "x"), try host.scratch.write("etc/shadow", "root:x"))
+        var policy = host.policy
+        policy.settingsFile = "/etc/trading/agent.conf"
+        policy.allowedSecretDirectories = [host.scratch.path + "/secrets"]
+        #expect(try policy.secret(fix) == fix)
+        let inward = try host.scratch.link("alias", to: fix)
+        #expect(try policy.secret(inward) == fix)
+        let outward = try host.scratch.link("secrets/away", to: shadow)
+        for path in [shadow, outward, host.scratch.path + "/secrets/../etc/shadow", host.scratch.path + "/secretsX", host.scratch.path + "/secrets/none"] {
+            #expect(throws: ProgramPolicy.Refusal.self, "\(path)") { try policy.secret(path) }
+        }
+        let refusal = #expect(throws: ProgramPolicy.Refusal.self) { try policy.secret(shadow) }
+        #expect(
+            refusal?.description == "the secret \(shadow) lies outside of what this host hands to workers (\(host.scratch.path)/secrets). "
+                + "Add `allow-secret-dir = \(host.scratch.path)/etc` to /etc/trading/agent.conf, or correct the inventory")
+        policy.allowedSecretDirectories = []
+        #expect(throws: ProgramPolicy.Refusal.self) { try policy.secret(fix) }
+    }
+
     // MARK: Wrappers
 
     @Test("the program behind a known wrapper is judged and looked up like any other")
