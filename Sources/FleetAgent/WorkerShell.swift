@@ -70,6 +70,8 @@ final class WorkerShell: @unchecked Sendable {
     private var orders = PendingOrders()
     private var waiting: UInt64?
     private var tickets: UInt64 = 0
+    /// Of what is waited for; one that fires for nothing wakes an idle agent.
+    private var recordTimer: Scheduled<Void>?
     private var recordProblem: String?
     /// Of the signal that waits for the list of sockets.
     private var capturingTicket: UInt64?
@@ -279,7 +281,7 @@ final class WorkerShell: @unchecked Sendable {
             }
             proceed(ticket)
         }
-        agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self] in
+        recordTimer = agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self] in
             guard waiting == ticket else { return }
             // A launch waits on: its own bound ends it. Everything else must not depend on a disk that hangs.
             if case .launch? = queue.first?.effect { return }
@@ -303,6 +305,8 @@ final class WorkerShell: @unchecked Sendable {
     private func proceed(_ ticket: UInt64) {
         guard waiting == ticket else { return }
         waiting = nil
+        recordTimer?.cancel()
+        recordTimer = nil
         pump()
         agent.changed()
     }
