@@ -66,9 +66,9 @@ package final class Agent: @unchecked Sendable {
     let fold: AgentJournalFold
     /// Since the agent before wrote its journal.
     private var rebooted = false
-    /// What is known of workers that were taken out of the part while this agent ran.
     /// Where all threads were put.
     private var housekeeping: CPUList?
+    /// What is known of workers that were taken out of the part while this agent ran.
     private var retired: [String: WorkerMachine.Past] = [:]
     let trust: TLSTrust?
 
