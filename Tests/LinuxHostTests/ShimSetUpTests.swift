@@ -54,6 +54,15 @@ import Testing
         #expect(fields(limits, "Max open files") == fields(own, "Max open files"))
     }
 
+    @Test("worker and shim have a session each, and the shim gives way on the CPU, not the worker")
+    func givesWay() throws {
+        let (directory, _, worker) = try fixture.launch("feed", "exec sleep 1000")
+        let shim = try #require(try directory.identity)
+        #expect(getsid(worker.pid) == worker.pid && getsid(shim.pid) != worker.pid && getsid(shim.pid) != getsid(0))
+        func nice(_ pid: Int32) -> Int32 { getpriority(.init(PRIO_PROCESS.rawValue), id_t(pid)) }
+        #expect(nice(worker.pid) == nice(0) && nice(shim.pid) == min(19, nice(0) + 15))
+    }
+
     @Test(
         "scheduling policy, priority and nice are what was asked for",
         arguments: [
