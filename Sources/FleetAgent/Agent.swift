@@ -209,7 +209,7 @@ package final class Agent: @unchecked Sendable {
         }
     }
 
-    /// Two thirds of the code in memory was there for the start alone: reading, resolving, the first handshake.
+    /// A third of the code in memory was there for the start alone: reading, resolving, the first handshake.
     private func releaseStart() {
         do throws(LinuxError) { try ProgramCode.release() } catch {
             log.info("what the start took stays in memory", metadata: ["why": "\(error)"])

@@ -91,19 +91,17 @@ final class LatchKeeper: @unchecked Sendable {
         scanning = agent.files.submit { [self] in
             var problems: [String] = []
             var found: [Latch] = []
-            var failed = 0
+            var unwritten: [String] = []
             for directory in directories {
                 let read = LatchFiles.read(directory.path)
                 found += read.latches
                 problems += read.problems
                 let kept = LatchBook(read.latches)
                 for latch in known.all where kept.latches[latch.id] == nil || (latch.release != nil && kept.latches[latch.id]?.release == nil) {
-                    let unwritten = LatchFiles.write(latch, to: [directory])
-                    problems += unwritten
-                    failed += unwritten.count
+                    unwritten += LatchFiles.write(latch, to: [directory])
                 }
             }
-            let (latches, said, isKept) = (found, problems, failed == 0)
+            let (latches, said, isKept) = (found, problems + unwritten, unwritten.isEmpty)
             agent.loop.execute {
                 self.scanning = false
                 self.isKept = isKept

@@ -45,7 +45,6 @@ extension LocalRuns {
         case ("stop", .stop):
             choice.throughLocks = true
             choice.notes += running.map { "STOPPED THOUGH LOCKED: \(said($0)). It stays locked" }
-            choice.acting = covered.filter { $0.machine.lock == nil || $0.machine.launch != nil }
         case ("stop", .leave):
             leave(running, of: covered, &choice)
             if choice.acting.isEmpty { throw refusal(kind, running, request) }

@@ -54,11 +54,8 @@ struct LogReach: Equatable, Sendable {
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw unreadable(path)
         }
-        for directory in directories {
-            guard let base = ProgramPolicy.realPath(directory), real.hasPrefix(base == "/" ? "/" : base + "/") else { continue }
-            return try SparseFile(existing: real, below: base, readableBy: reader)
-        }
-        throw outside(path)
+        guard let base = ProgramPolicy.base(of: real, in: directories) else { throw outside(path) }
+        return try SparseFile(existing: real, below: base, readableBy: reader)
     }
 
     /// By its words alone, up to its first wildcard: what is refused so tells nothing of what is there.
@@ -75,7 +72,7 @@ struct LogReach: Equatable, Sendable {
         Refusal(
             description:
                 "\(path) lies outside of where this host lets workers' own logs be read (\(directories.joined(separator: ", "))): not read. "
-                + "Add \(settingsFile.isEmpty ? "--allow-log-dir DIR to the agent's flags" : "`allow-log-dir = DIR` to \(settingsFile)"), or correct logs.files in the inventory"
+                + "\(ProgramPolicy.adding("allow-log-dir", "DIR", to: settingsFile)), or correct logs.files in the inventory"
         )
     }
 

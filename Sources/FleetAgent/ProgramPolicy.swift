@@ -49,10 +49,10 @@ struct ProgramPolicy: Equatable, Sendable {
         }
         // A bare name is one of the host's own programs: the directories it is looked up in are allowed by that.
         let directories = name.contains("/") ? allowedDirectories : programDirectories + allowedDirectories
-        guard Self.isBelow(directories, real) else {
+        guard Self.base(of: real, in: directories) != nil else {
             throw Refusal(
                 description:
-                    "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). \(add("allow-dir", real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real)), or correct the inventory"
+                    "\(real) lies outside what this host lets run (\(directories.joined(separator: ", "))). \(add("allow-dir", Self.directory(of: real))), or correct the inventory"
             )
         }
         guard Files.isExecutable(real) else {
@@ -68,11 +68,10 @@ struct ProgramPolicy: Equatable, Sendable {
         guard let real = Self.realPath(path) else {
             throw Refusal(description: "cannot read the secret \(path): \(String(cString: strerror(errno))). Put it there, or correct the inventory")
         }
-        guard Self.isBelow(allowedSecretDirectories, real) else {
-            let directory = real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real
+        guard Self.base(of: real, in: allowedSecretDirectories) != nil else {
             throw Refusal(
                 description:
-                    "the secret \(path) lies outside of what this host hands to workers (\(allowedSecretDirectories.joined(separator: ", "))). \(add("allow-secret-dir", directory)), or correct the inventory"
+                    "the secret \(path) lies outside of what this host hands to workers (\(allowedSecretDirectories.joined(separator: ", "))). \(add("allow-secret-dir", Self.directory(of: real))), or correct the inventory"
             )
         }
         return real
@@ -162,16 +161,18 @@ struct ProgramPolicy: Equatable, Sendable {
         return nil
     }
 
-    /// What the host's administrator would write, and where.
-    private func add(_ setting: String, _ value: String) -> String {
+    private func add(_ setting: String, _ value: String) -> String { Self.adding(setting, value, to: settingsFile) }
+
+    /// What the host's administrator would write, and where; no file: as a flag.
+    static func adding(_ setting: String, _ value: String, to settingsFile: String) -> String {
         settingsFile.isEmpty ? "Add --\(setting) \(value) to the agent's flags" : "Add `\(setting) = \(value)` to \(settingsFile)"
     }
 
-    private static func isBelow(_ directories: [String], _ real: String) -> Bool {
-        directories.contains { directory in
-            guard let base = realPath(directory) else { return false }
-            return real.hasPrefix(base == "/" ? "/" : base + "/")
-        }
+    private static func directory(of real: String) -> String { real.lastIndex(of: "/").map { String(real[..<$0]) } ?? real }
+
+    /// The first of these directories, links followed, that a real path lies below; nil: none.
+    static func base(of real: String, in directories: [String]) -> String? {
+        directories.lazy.compactMap { realPath($0) }.first { real.hasPrefix($0 == "/" ? "/" : $0 + "/") }
     }
 
     static func realPath(_ path: String) -> String? {

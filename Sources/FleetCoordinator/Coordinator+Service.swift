@@ -20,24 +20,14 @@ extension Coordinator: CoordinatorService {
                 slug: "bad-request", what: "REFUSED  \(kind.rawValue): what to do with locked workers is for a host's own stop to say",
                 then: "On the host: trading --local stop --locked \(request.locked) --reason …    Here: --except WORKER")
         }
-        try await partsTaken(kind, scope)
-        return try await onHome { [self] in
-            let plan = try plan(kind, scope)
-            var accepted = APIRunAccepted()
-            accepted.plan = Self.api(plan)
-            guard request.plan.isEmpty || request.plan == accepted.plan.digest else {
-                throw APIProblem(
-                    slug: "plan-stale", what: "REFUSED  plan \(request.plan): the fleet has changed since it was made",
-                    why: "It would now be plan \(accepted.plan.digest). Nothing was done.", then: "See the new plan: the same command with --dry-run")
+        let until = now().boot + Self.partBound
+        while true {
+            do {
+                return try await onHome { [self] in try order(kind, scope, request, by: caller) }
+            } catch let problem as APIProblem where problem.slug == "no-part" && now().boot < until {
+                // As a rule it is on its way to an agent that has just dialled in.
+                try await home.scheduleTask(in: Self.partLook) {}.futureResult.get()
             }
-            guard !request.dryRun else { return accepted }
-            if kind == .start || kind == .restart, let latch = latch(over: plan.workers) {
-                throw APIProblem(
-                    slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",
-                    why: "by \(latch.by): \"\(latch.reason)\". Nothing was started.", then: "trading emergency-stop release --reason …")
-            }
-            accepted.run = try begin(plan, over: named(scope), by: caller.name, reason: request.reason)
-            return accepted
         }
     }
 
@@ -45,17 +35,24 @@ extension Coordinator: CoordinatorService {
     private static let partBound: Duration = .seconds(3)
     private static let partLook: TimeAmount = .milliseconds(50)
 
-    /// Waits while all that keeps a plan from being made is a part on its way; what else does is the planner's to say.
-    private func partsTaken(_ kind: RunKind, _ scope: OperationScope) async throws {
-        let until = now().boot + Self.partBound
-        while now().boot < until {
-            let waits = try await onHome { [self] in
-                do throws(PlanRefusal) { _ = try Planner(inventory: inventory, fleet: observed()).plan(kind, scope) } catch { return error.slug == "no-part" }
-                return false
-            }
-            guard waits else { return }
-            try await home.scheduleTask(in: Self.partLook) {}.futureResult.get()
+    /// On home.
+    private func order(_ kind: RunKind, _ scope: OperationScope, _ request: APIRunRequest, by caller: Caller) throws -> APIRunAccepted {
+        let plan = try plan(kind, scope)
+        var accepted = APIRunAccepted()
+        accepted.plan = Self.api(plan)
+        guard request.plan.isEmpty || request.plan == accepted.plan.digest else {
+            throw APIProblem(
+                slug: "plan-stale", what: "REFUSED  plan \(request.plan): the fleet has changed since it was made",
+                why: "It would now be plan \(accepted.plan.digest). Nothing was done.", then: "See the new plan: the same command with --dry-run")
         }
+        guard !request.dryRun else { return accepted }
+        if kind == .start || kind == .restart, let latch = latch(over: plan.workers) {
+            throw APIProblem(
+                slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",
+                why: "by \(latch.by): \"\(latch.reason)\". Nothing was started.", then: "trading emergency-stop release --reason …")
+        }
+        accepted.run = try begin(plan, over: named(scope), by: caller.name, reason: request.reason)
+        return accepted
     }
 
     private func latch(over workers: [WorkerName]) -> Latch? {

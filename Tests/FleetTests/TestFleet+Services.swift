@@ -11,14 +11,12 @@ extension TestFleet {
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         let declared = services(directory)
         try self.init(hosts: hosts, work: directory) { text in
-            // The head of the demo's inventory: coordinators with their ports.
-            let coordinators = text.split(separator: "\n").filter { $0.contains("ctl-1:") || $0.contains("ctl-2:") }.joined(separator: "\n")
             return """
                 fleet: demo
                 format: 1
                 timezone: UTC
                 coordinators:
-                \(coordinators)
+                \(Self.coordinators(of: text))
                 tiers: {\(tiers.map { "\($0): {}" }.joined(separator: ", "))}
                 defaults:
                   env: {TORTURE_LOG: \(directory)/$service}
@@ -33,6 +31,11 @@ extension TestFleet {
                 \(more)
                 """
         }
+    }
+
+    /// Of the demo's inventory: coordinators with their ports.
+    static func coordinators(of text: String) -> String {
+        text.split(separator: "\n").filter { $0.contains("ctl-1:") || $0.contains("ctl-2:") }.joined(separator: "\n")
     }
 
     /// Coordinator and agents alone.

@@ -7,14 +7,12 @@ import Testing
 @Suite(.serialized) struct WorkerTests {
     private func fleet(_ services: String) throws -> TestFleet {
         let fleet = try TestFleet(hosts: ["md-1", "ex-1"]) { text in
-            // Keep the head of the demo's inventory (coordinators with their ports), and put other services on two hosts.
-            let coordinators = text.split(separator: "\n").filter { $0.contains("ctl-1:") || $0.contains("ctl-2:") }.joined(separator: "\n")
             return """
                 fleet: demo
                 format: 1
                 timezone: UTC
                 coordinators:
-                \(coordinators)
+                \(TestFleet.coordinators(of: text))
                 tiers: {market-data: {}, execution: {}}
                 defaults: {ready: {notify: 10s}, stop: {signal: TERM, grace: 500ms, extend_to: 2s, then: kill}, restart: {policy: never}}
                 hosts:
