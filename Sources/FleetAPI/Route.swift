@@ -18,6 +18,8 @@ package enum Route {
     package static let unlock = "/api/v1/unlock"  // A
     package static let note = "/api/v1/note"  // A
     package static let layout = "/api/v1/layout"  // A  LayoutAsk -> LayoutAnswers
+    package static let succession = "/api/v1/coordinator/succession"  // SuccessionRequest -> Done
+    package static let accept = "/api/v1/coordinator/accept"  // of an agent alone: AcceptRequest -> Done
     // GET
     package static let status = "/api/v1/status"  // R A  FleetStatus
     package static let runs = "/api/v1/runs"  // A  RunList

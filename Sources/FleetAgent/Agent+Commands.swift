@@ -61,8 +61,15 @@ extension Agent {
                 "stale-session",
                 "the command was made for session \(command.session), this is \(session.id): it was not done. Offer it again if it is still wanted")
         }
-        if let known = operations[command.operation] { return known.attach(listener) }
-        if let (slug, text) = session.refusal(command.what) { return refuse(slug, text) }
+        guard let what = command.what else {
+            return refuse("unknown-command", "this agent does not know that command; it is older than the coordinator. Update it")
+        }
+        if let (slug, text) = session.refusal(of: what.deed) { return refuse(slug, text) }
+        if let known = operations[command.operation] {
+            // A question that has been answered is asked anew: an answer from memory would be about another time.
+            guard what.isQuestion, known.result != nil else { return known.attach(listener) }
+            operations.forget(command.operation)
+        }
         // On this host's own clock; again right before the first effect, past the wait for its record (DESIGN, "Commands").
         let operation = Operation(
             id: command.operation, service: command.service, records: fold.operations[command.operation] ?? [],
@@ -321,7 +328,8 @@ extension Agent {
 
     private func snapshot(_ shell: WorkerShell, _ operation: Operation) {
         let paths = shell.declaration.spec.stateFiles
-        let accepted = files.submit { [self] in
+        // Hashing large files must not keep a launch waiting.
+        let accepted = housework.submit(lane: "snapshot \(shell.service)") { [self] in
             let digests = StateFiles.digests(paths)
             loop.execute {
                 var snapshot = WireWorkerSnapshot()

@@ -1,4 +1,5 @@
 internal import FleetCore
+internal import FleetTrust
 package import FleetWire
 internal import LinuxHost
 internal import Logging
@@ -9,51 +10,119 @@ extension Agent: WireSessionDelegate {
     package func opened(_ wire: WireSession) {
         loop.preconditionInEventLoop()
         let welcome = wire.welcome
-        if !welcome.relay, !welcome.storeID.isEmpty {
-            let known = epochs[welcome.storeID] ?? 0
-            guard welcome.epoch >= known else {
-                log.error(
-                    "a coordinator with an older epoch was turned away",
-                    metadata: ["coordinator": "\(welcome.coordinator)", "epoch": "\(welcome.epoch)", "seen": "\(known)"])
-                var refusal = WireRefusal()
-                refusal.slug = "stale-epoch"
-                refusal.text =
-                    "this agent has seen epoch \(known) of store \(welcome.storeID), this coordinator is at \(welcome.epoch): a newer one has taken over"
-                var envelope = WireEnvelope()
-                envelope.refusal = refusal
-                wire.send(envelope)
-                return wire.close(why: "stale epoch")
+        let peer = wire.peer.identity
+        let contact = CoordinatorBook.Contact(
+            isRelayCertificate: peer.role == .relay, certified: peer.name, claimedName: welcome.coordinator, claimsRelay: welcome.relay,
+            store: welcome.storeID, epoch: welcome.epoch)
+        var strange: String?
+        switch book.met(contact, unixMicroseconds: Clock.unixMicroseconds()) {
+        case .refused(let slug, let text):
+            log.error("a coordinator was turned away", metadata: ["coordinator": "\(peer)", "slug": "\(slug)", "why": "\(text)"])
+            var envelope = WireEnvelope()
+            envelope.refusal.slug = slug
+            envelope.refusal.text = text
+            wire.send(envelope)
+            return wire.close(why: text)
+        case .stranger(let why):
+            log.error("a coordinator's orders are not taken", metadata: ["coordinator": "\(peer)", "why": "\(why)"])
+            strange = why
+        case .relay:
+            if peer.role == .coordinator {
+                log.warning(
+                    "a relay shows a coordinator's certificate, which a later version will refuse: trading certs issue relay \(peer.name)",
+                    metadata: ["relay": "\(peer)"])
             }
-            if welcome.epoch > known {
-                epochs[welcome.storeID] = welcome.epoch
-                files.submit { [epochs, paths, log] in
-                    do { try EpochStore.save(epochs, to: paths.epochs) } catch {
-                        log.error("the highest epoch seen is kept in memory only", metadata: ["error": "\(error)"])
-                    }
-                }
+        case .followed(let isNew): if isNew { keepPin() }
+        }
+        let session = AgentSession(wire, strange: strange)
+        sessions.append(session)
+        log.notice("session opened", metadata: ["coordinator": "\(peer)", "relay": "\(session.isRelay)", "limits": "\(session.limits.map(\.rawValue))"])
+        latches.hear(welcome.latches.latches, on: session)
+        session.send(.latches(WireLatchSet(latches.toTell(session))))
+        session.send(.report(report()))
+    }
+
+    /// Before a part is taken, on the thread that keeps parts: whose orders are taken must be known after a restart.
+    func keepPin() {
+        guard let pin = book.pin else { return }
+        journal.note(
+            .coordinatorPinned, by: pin.by, reason: pin.reason,
+            [
+                WorkerMachine.Field("coordinator", pin.coordinator.raw), WorkerMachine.Field("store", pin.store), WorkerMachine.Field("epoch", pin.epoch),
+                WorkerMachine.Field("how", pin.how.rawValue),
+            ])
+        files.submit { [book, paths, log] in
+            do throws(LinuxError) { try PinStore.save(book, to: paths.pin) } catch {
+                log.error("whose orders are taken is kept in memory only", metadata: ["error": "\(error)"])
             }
         }
-        let session = AgentSession(wire)
-        sessions.append(session)
-        log.notice("session opened", metadata: ["coordinator": "\(welcome.coordinator)", "relay": "\(welcome.relay)", "restricted": "\(session.isRestricted)"])
-        latches.merge(welcome.latches.latches.map(\.core), from: welcome.coordinator)
-        session.send(.latches(WireLatchSet(latches.book)))
-        session.send(.report(report()))
+    }
+
+    /// Another coordinator is followed from now on: every session begins anew, so that each is judged by it.
+    private func followAnother() {
+        keepPin()
+        for session in sessions { session.wire.close(why: "this host follows another coordinator from now on") }
+    }
+
+    /// An operator's word on whom to follow. Whoever brings it, its signature decides.
+    private func succeed(_ signed: WireSignedStatement, from session: AgentSession) {
+        guard let trust, let statement = SuccessionStatement(document: signed.document), statement.fleet == fleet else {
+            return log.error("a statement of a succession can't be understood", metadata: ["coordinator": "\(session.origin)"])
+        }
+        // Told again with every session; what was taken needs no look at its signature.
+        guard book.lastSuccession < statement.unixMicroseconds else { return }
+        let accepted = housework.submit(lane: "signatures") { [self] in
+            let signer = trust.verifier.signer(of: Array(signed.document.utf8), signature: signed.signature, roles: [.operator])
+            loop.execute { [self] in
+                guard case .success(let identity) = signer, statement.by == "operator/\(identity.name)" else {
+                    return log.error(
+                        "a succession is not signed by the operator that it names", metadata: ["coordinator": "\(session.origin)", "by": "\(statement.by)"])
+                }
+                if let why = book.succeeded(statement, now: Clock.unixMicroseconds()) {
+                    return log.notice("a succession is not taken", metadata: ["by": "\(statement.by)", "why": "\(why)"])
+                }
+                log.notice(
+                    "this host follows another coordinator",
+                    metadata: ["coordinator": "\(statement.coordinator)", "store": "\(statement.store)", "by": "\(statement.by)"])
+                followAnother()
+            }
+        }
+        if !accepted { log.error("a succession was not looked at: too much other work waits; it comes again with the next session") }
+    }
+
+    /// A person on this host decides whom it follows.
+    func accept(store: String, by: String, reason: String) {
+        // One that is connected has a name; else the first that comes with that store gives it its own.
+        let name = sessions.first { $0.wire.welcome.storeID == store && !$0.isRelay }.map { CoordinatorName($0.name) }
+        book.accepted(store: store, coordinator: name, by: by, reason: reason, unixMicroseconds: Clock.unixMicroseconds())
+        log.notice("this host follows another coordinator", metadata: ["store": "\(store)", "by": "\(by)"])
+        followAnother()
     }
 
     package func received(_ envelope: WireEnvelope, on wire: WireSession) {
         // First of all, and before anything that takes time: the emergency stop.
         if case .emergencyStop(let stop)? = envelope.body {
-            return emergencyStop(stop.latch.core, from: wire.welcome.coordinator) { [weak wire] result in
+            let bringer = sessions.first { $0.wire === wire }
+            let word = bringer?.word ?? .relay(wire.peer.identity.name)
+            return emergencyStop(Self.order(stop, word), from: "\(word)") { [weak wire] result in
                 var envelope = WireEnvelope()
                 envelope.emergencyResult = result
                 wire?.send(envelope)
             }
         }
         guard let session = sessions.first(where: { $0.wire === wire }) else { return }
+        if let deed = envelope.deed, let refusal = session.refusal(of: deed) {
+            switch envelope.body {
+            // These have an answer of their own.
+            case .command, .logRequest, .auditRequest: break
+            default:
+                return log.error("refused", metadata: ["coordinator": "\(session.origin)", "what": "\(deed.rawValue)", "why": "\(refusal.text)"])
+            }
+        }
         switch envelope.body {
         case .command(let command): handle(command, on: session)
-        case .latches(let set): latches.merge(set.latches.map(\.core), from: wire.welcome.coordinator)
+        case .latches(let set): latches.hear(set.latches, on: session)
+        case .succession(let statement): succeed(statement, from: session)
         case .part(let part): accept(part, from: session)
         case .logRequest(let request): serveLogs(request, on: session)
         case .auditRequest(let request): serveAudit(request, on: session)
@@ -64,6 +133,19 @@ extension Agent: WireSessionDelegate {
             session.send(.pong(pong))
         default: break
         }
+    }
+
+    /// What was ordered, as it may be kept and told: an order sets and releases nothing, and one from a day that has not come
+    /// would be refused by everybody who is told of it.
+    private static func order(_ stop: WireEmergencyStop, _ word: LatchWord) -> Latch {
+        var latch = stop.latch.core(word: word)
+        latch.release = nil
+        let now = Clock.unixMicroseconds()
+        if latch.unixMicroseconds > now + 86_400_000_000 {
+            latch.unixMicroseconds = now
+            latch.signature = ""
+        }
+        return latch
     }
 
     package func closed(_ wire: WireSession, why: String) {
@@ -86,8 +168,11 @@ extension Agent: WireSessionDelegate {
         hello.boottimeNs = Clock.boottime().nanoseconds
         hello.journalHead = journal.head
         hello.partDigest = part.digest
-        hello.coordinatorEpochs = epochs
-        hello.latches = WireLatchSet(latches.book)
+        if let pin = book.pin {
+            hello.pin = WireCoordinatorPin(pin)
+            hello.coordinatorEpochs = [pin.store: pin.epoch]
+        }
+        hello.latches = WireLatchSet(latches.book.inForce)
         return hello
     }
 
@@ -108,23 +193,32 @@ extension Agent: WireSessionDelegate {
         }
     }
 
-    func broadcastLatches() {
+    func broadcast(_ changed: [Latch]) {
         var envelope = WireEnvelope()
-        envelope.latches = WireLatchSet(latches.book)
+        envelope.latches = WireLatchSet(changed)
         broadcast(envelope)
     }
 
     // MARK: The part
 
     private func accept(_ part: WireHostPart, from session: AgentSession) {
-        guard !session.isRelay, !session.isRestricted else {
-            return log.error("a part from a session that may send none was ignored", metadata: ["coordinator": "\(session.wire.welcome.coordinator)"])
-        }
         guard part.digest != self.part.digest else { return }
-        do { try PartStore.check(part, fleet: fleet.raw, host: host.raw) } catch {
-            return log.error("the part of the inventory was refused", metadata: ["coordinator": "\(session.wire.welcome.coordinator)", "error": "\(error)"])
+        let origin = session.origin
+        // Its digest is a hash over up to 4 MiB: not for the loop, nor for the thread that launches.
+        let accepted = housework.submit(lane: "parts") { [self] in
+            do { try PartStore.check(part, fleet: fleet.raw, host: host.raw) } catch {
+                return log.error("the part of the inventory was refused", metadata: ["coordinator": "\(origin)", "error": "\(error)"])
+            }
+            loop.execute { self.keep(part, from: session) }
         }
-        let coordinator = session.wire.welcome.coordinator
+        if !accepted { log.error("the part was not taken: too much other work waits; it comes again with the next session") }
+    }
+
+    /// A part that was looked at: kept, then in force.
+    private func keep(_ part: WireHostPart, from session: AgentSession) {
+        // Whom this host follows may have changed while it was looked at.
+        guard session.refusal(of: .sendPart) == nil, sessions.contains(where: { $0 === session }), part.digest != self.part.digest else { return }
+        let origin = session.origin
         let accepted = files.submit { [self] in
             let outcome = Result { try PartStore.save(part, to: paths.part) }
             loop.execute {
@@ -133,7 +227,7 @@ extension Agent: WireSessionDelegate {
                     self.log.error("the part is kept in memory only", metadata: ["error": "\(error)"])
                 }
                 self.journal.note(
-                    .partAccepted, by: coordinator,
+                    .partAccepted, by: origin,
                     [
                         WorkerMachine.Field("digest", part.digest), WorkerMachine.Field("inventory", part.inventoryDigest),
                         WorkerMachine.Field("workers", part.workers.count),
@@ -162,7 +256,7 @@ extension Agent: WireSessionDelegate {
             return send(result)
         }
         let host = host.raw
-        emergency.fire(latch: latch.id, scope: latch.scope) { outcomes, final in
+        emergency.fire(latch: latch.id, scope: latch.scope) { [self] outcomes, final in
             var result = WireEmergencyResult()
             result.latch = latch.id
             result.host = host
@@ -176,9 +270,18 @@ extension Agent: WireSessionDelegate {
                 return gone
             }
             result.final = final
-            send(result)
+            let said = result
+            // Behind the setting below, whichever thread this is.
+            loop.execute { [self] in
+                var result = said
+                if latches.book.latches[latch.id] == nil {
+                    result.notKept =
+                        "as many emergency stops are in force there as can be kept: what was killed may be started again. Release some: trading emergency-stop release --reason …"
+                }
+                send(result)
+            }
         }
-        latches.set(latch, from: source)
+        latches.set(latch, from: source, isOrder: true)
     }
 
     // MARK: Logs and audit
@@ -187,6 +290,14 @@ extension Agent: WireSessionDelegate {
         if request.cancel {
             session.followers.remove(request.operation)
             return logs.cancel(request.operation)
+        }
+        if let refusal = session.refusal(of: .readLogs) {
+            var chunk = WireLogChunk()
+            chunk.operation = request.operation
+            chunk.host = host.raw
+            chunk.text = refusal.text
+            chunk.end = true
+            return session.send(.logChunk(chunk))
         }
         if request.follow { session.followers.insert(request.operation) }
         let host = host.raw
@@ -212,7 +323,14 @@ extension Agent: WireSessionDelegate {
 
     private func serveAudit(_ request: WireAuditRequest, on session: AgentSession) {
         let host = host.raw
-        let accepted = files.submit { [paths, loop] in
+        guard session.refusal(of: .readAudit) == nil else {
+            var chunk = WireAuditChunk()
+            chunk.operation = request.operation
+            chunk.host = host
+            chunk.end = true
+            return session.send(.auditChunk(chunk))
+        }
+        let accepted = housework.submit(lane: "audit") { [paths, loop] in
             // Without a sequence the newest are meant.
             let lines =
                 request.fromSequence == 0

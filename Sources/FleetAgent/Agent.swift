@@ -38,7 +38,7 @@ package final class Agent: @unchecked Sendable {
     let programs: ProgramPolicy
 
     let emergency: EmergencyThread
-    /// Directories, shims, hashes, log files.
+    /// Directories, shims, log files: what ends soon, for launches wait for it.
     let files = WorkThread(name: "files")
     /// Once a second: counters, dependencies, streams.
     let probing = PeerThreads(name: "probes")
@@ -46,6 +46,8 @@ package final class Agent: @unchecked Sendable {
     let queries = PeerThreads(name: "queries")
     /// Rotation, searches in logs, facts, layout: what may take long and must keep nothing else waiting.
     let housework = PeerThreads(name: "housework")
+    /// What is looked at before a launch: as slow as a file server or a directory service, a lane for each service.
+    let checking = PeerThreads(name: "start checks")
 
     let digests = DigestCache()
     /// Where launches get cgroups of their own; nil: they get none.
@@ -73,7 +75,8 @@ package final class Agent: @unchecked Sendable {
     let trust: TLSTrust?
 
     var sessions: [AgentSession] = []
-    var epochs: [String: UInt64] = [:]
+    /// Whose orders are taken.
+    var book: CoordinatorBook
     private var dialers: [WireDialer] = []
     /// Held until `stop`.
     private var locks: [FileLock]
@@ -110,6 +113,7 @@ package final class Agent: @unchecked Sendable {
         try Files.makeDirectory(paths.state, mode: 0o711)
         try Files.makeDirectory(paths.workers, mode: 0o711)
         try Files.makeDirectory(paths.run, mode: 0o750)
+        if let fault = Self.distrust(run: paths.run) { throw StartFault(description: fault) }
         try Files.makeDirectory(paths.logs, mode: 0o750)
         locks = try [paths.stateLock, paths.runLock].map { path in
             guard let lock = try Files.lock(path) else {
@@ -135,7 +139,13 @@ package final class Agent: @unchecked Sendable {
         } else {
             trust = try TLSTrust(
                 paths: TLSPaths(cert: settings.certificate, key: settings.key, ca: settings.authority, crl: settings.revocations),
-                fleet: fleet, log: log)
+                fleet: fleet, lists: .kept(paths.revocations), log: log)
+        }
+        do {
+            book = try PinStore.load(paths, partFrom: fold.partFrom)
+        } catch {
+            problems.append("\(error)")
+            book = CoordinatorBook(unusable: "\(error)")
         }
         do {
             if let part = try PartStore.load(paths.part) {
@@ -145,7 +155,6 @@ package final class Agent: @unchecked Sendable {
         } catch {
             problems.append("the part of the inventory kept in \(paths.part) is unusable (\(error)); waiting for a coordinator's")
         }
-        do { epochs = try EpochStore.load(paths.epochs) } catch { problems.append("\(error)") }
         startProblems = problems
         latches = LatchKeeper(agent: self)
         stopChecks = StopChecks(agent: self)
@@ -199,7 +208,7 @@ package final class Agent: @unchecked Sendable {
         for address in settings.coordinators {
             do {
                 let dialer = WireDialer(
-                    group: group, address: try WireAddress.parse(address), trust: trust, expectedRole: .coordinator,
+                    group: group, address: try WireAddress.parse(address), trust: trust,
                     hello: { [self] in hello() }, heartbeat: { [self] in heartbeat() }, looksItself: false, delegate: self, log: log)
                 dialers.append(dialer)
                 dialer.start()
@@ -248,7 +257,7 @@ package final class Agent: @unchecked Sendable {
         emergency.end()
         files.end()
         stopChecks.end()
-        for threads in [probing, queries, housework] { threads.end() }
+        for threads in [probing, queries, housework, checking] { threads.end() }
         journal.close()
         locks = []
     }
@@ -286,6 +295,28 @@ package final class Agent: @unchecked Sendable {
                 log.warning("the agent is not on the housekeeping CPUs", metadata: ["cpus": "\(cpus)", "error": "\(error)"])
             }
         }
+    }
+
+    /// Why this host's run directory can't be relied on: whoever else can write there could put a launch, a shim's socket or a
+    /// latch in the place of ours. Nil: nobody else can.
+    private static func distrust(run path: String) -> String? {
+        do {
+            guard let status = try FileStatus.read(path, followLinks: false) else { return nil }
+            if status.kind != .directory { return "the run directory \(path) is a link, or no directory: name the directory itself as --run-dir" }
+            if status.user != geteuid() {
+                return
+                    "the run directory \(path) belongs to \(Account.name(of: status.user) ?? "\(status.user)"), not to this agent: chown it, or name another as --run-dir"
+            }
+            if status.mode & 0o022 != 0 { return "the run directory \(path) can be written by others: chmod go-w \(path)" }
+            return nil
+        } catch {
+            return "the run directory can't be judged: \(error)"
+        }
+    }
+
+    /// Coordinators that would like to order here and may not.
+    private var strangers: [String] {
+        sessions.compactMap { session in session.strange.map { "\(session.name) is not followed: \($0)" } }
     }
 
     private static func cgroups(_ settings: AgentSettings, _ log: Logger) -> Cgroup.Place? {
@@ -426,7 +457,8 @@ package final class Agent: @unchecked Sendable {
         if let facts = prober.facts { report.facts = facts }
         // Where the inventory says whom to ask for the time, that word counts.
         if let time = layout.time { report.facts.time = WireTimeState(time.reading, at: time.at) }
-        report.latches = WireLatchSet(latches.book)
+        report.latchesInForce = latches.book.inForce.map(\.id)
+        if let pin = book.pin { report.pin = WireCoordinatorPin(pin) }
         report.journalHead = journal.head
         report.agentVersion = Self.version
         report.warnings = warnings
@@ -436,7 +468,7 @@ package final class Agent: @unchecked Sendable {
     }
 
     var warnings: [String] {
-        var warnings = startProblems + prober.unreadable + logs.warnings + layout.warnings
+        var warnings = startProblems + [trust?.listProblem].compactMap { $0 } + strangers + prober.unreadable + logs.warnings + layout.warnings
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")

@@ -54,6 +54,8 @@ struct AgentJournalFold: Equatable, Sendable {
     private(set) var operations: [String: [WireRecordCitation]] = [:]
     private(set) var bootID: String?
     private(set) var lastRun: UInt64 = 0
+    /// The coordinator that sent the last part of the inventory.
+    private(set) var partFrom: CoordinatorName?
     private var operationOrder: [String] = []
     /// Per service what was so before its last start by order: that order may have expired.
     private var beforeStart: [String: BeforeStart] = [:]
@@ -75,6 +77,8 @@ struct AgentJournalFold: Equatable, Sendable {
         if let operation = record["op"] { remember(operation, record, hash(record.sequence)) }
         if record.event == AgentJournal.orderExpired { return takeBack(record) }
         guard let event = record.known else { return }
+        // `coordinator/ctl-1`; older agents wrote the name alone.
+        if event == .partAccepted, let by = record.by { partFrom = CoordinatorName(by.split(separator: "/").last.map(String.init) ?? by) }
         if event == .agentStart {
             bootID = record["boot_id"] ?? bootID
             return

@@ -5,7 +5,11 @@ struct AgentPaths: Equatable, Sendable {
 
     var journal: String { state + "/journal" }
     var part: String { state + "/part.pb" }
+    /// Of agents from before pins: the highest epoch seen of each store.
     var epochs: String { state + "/epochs" }
+    var pin: String { state + "/coordinator" }
+    /// The last revocation list that could be used.
+    var revocations: String { state + "/crl-last-good.pem" }
     var stateLatches: String { state + "/latch" }
     var runLatches: String { run + "/latch" }
     var logs: String { state + "/logs" }

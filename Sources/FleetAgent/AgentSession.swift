@@ -1,3 +1,5 @@
+internal import FleetCore
+internal import FleetTrust
 internal import FleetWire
 internal import NIOCore
 
@@ -6,15 +8,31 @@ internal import NIOCore
 /// `@unchecked Sendable`: touched on the agent's loop only.
 final class AgentSession: @unchecked Sendable {
     let wire: WireSession
+    /// Why its orders are not taken here; nil: they are, or it is a relay.
+    let strange: String?
     /// Log followers to end with the session, by operation.
     var followers: Set<String> = []
 
-    init(_ wire: WireSession) { self.wire = wire }
+    init(_ wire: WireSession, strange: String? = nil) {
+        self.wire = wire
+        self.strange = strange
+    }
 
     var id: String { wire.id }
-    var isRelay: Bool { wire.welcome.relay }
-    /// A fault of dates on either side: status, latch, quiesce and stop only.
-    var isRestricted: Bool { wire.isRestricted }
+
+    /// By its certificate; a coordinator's may serve as a relay, and says so.
+    var isRelay: Bool { wire.peer.identity.role == .relay || wire.welcome.relay }
+
+    var name: String { wire.peer.identity.name }
+
+    /// As it stands in the journal: `coordinator/ctl-1`.
+    var origin: String { "\(wire.peer.identity.role.rawValue)/\(name)" }
+
+    /// What is left of it for reasons of trust.
+    var limits: [SessionLimit] { wire.limits + (isRelay ? [.relay] : []) + (strange == nil ? [] : [.stranger]) }
+
+    /// On whose word a latch is held that it brings.
+    var word: LatchWord { isRelay || strange != nil ? .relay(name) : .coordinator(name) }
 
     func send(_ body: WireEnvelope.OneOf_Body) {
         var envelope = WireEnvelope()
@@ -23,20 +41,8 @@ final class AgentSession: @unchecked Sendable {
     }
 
     /// Nil where this session may ask for that; else why not.
-    func refusal(_ what: WireCommand.OneOf_What?) -> (slug: String, text: String)? {
-        switch what {
-        case nil: return ("unknown-command", "this agent does not know that command; it is older than the coordinator. Update it")
-        case .readGate, .readStreams, .verify, .snapshot, .quiesce, .readDetail: return nil
-        // What ends a stop goes with the stop: a held worker of a restricted session must not stay held.
-        case .holdWait, .holdRelease, .lock: return isRelay ? ("not-allowed", "a relay may quiesce and emergency-stop, nothing else. Ask a coordinator") : nil
-        case .stop:
-            return isRelay ? ("not-allowed", "a relay may quiesce and emergency-stop, not stop. Ask a coordinator") : nil
-        case .start, .resume, .unlock, .remark, .layout:
-            if isRelay { return ("not-allowed", "a relay may quiesce and emergency-stop, nothing else. Ask a coordinator") }
-            if isRestricted {
-                return ("restricted", "a certificate's dates are wrong on this session: it may show status, quiesce and stop. Renew the certificate")
-            }
-            return nil
-        }
+    func refusal(of deed: Deed) -> (slug: String, text: String)? {
+        guard let refusal = SessionRights.refusal(of: deed, under: limits) else { return nil }
+        return strange.map { (refusal.slug, "\(refusal.text) (\($0))") } ?? refusal
     }
 }

@@ -127,10 +127,11 @@ package struct AgentSettings: Equatable, Sendable {
 
     /// Reads the command line (without the program's name) and the settings file it names.
     ///
-    /// `readFile` exists so that tests need no files; `executableDirectory` is where `trading-shim` is looked for.
+    /// `readFile` exists so that tests need no files; `executableDirectory` is where `trading-shim` is looked for,
+    /// `workingDirectory` what relative paths among the flags are relative to.
     /// `judgeFile` says why a file can't be relied on.
     package static func parse(
-        _ arguments: [String], executableDirectory: String, userID: UInt32, judgeFile: (String) -> String? = { _ in nil },
+        _ arguments: [String], executableDirectory: String, workingDirectory: String = "/", userID: UInt32, judgeFile: (String) -> String? = { _ in nil },
         readFile: (String) throws -> [UInt8]
     ) throws -> Request {
         var flags: [(name: String, value: String)] = []
@@ -171,10 +172,20 @@ package struct AgentSettings: Equatable, Sendable {
         }
         // A name given by flag replaces the file's entries of that name as a whole.
         for name in Set(flags.map(\.name)) { settings.clear(name) }
-        try settings.take(flags.map { Entry(place: "trading-agent: --\($0.name)", name: $0.name, value: $0.value) })
+        try settings.take(
+            flags.map { flag in
+                // A person types a path from where they stand; a file's paths are from nowhere and must be whole.
+                let isRelative = pathFlags.contains(flag.name) && !flag.value.hasPrefix("/") && flag.value != "none" && !flag.value.isEmpty
+                let value = isRelative ? "\(workingDirectory == "/" ? "" : workingDirectory)/\(flag.value)" : flag.value
+                return Entry(place: "trading-agent: --\(flag.name)", name: flag.name, value: value)
+            })
         try settings.complete(executableDirectory: executableDirectory, userID: userID)
         return .run(settings)
     }
+
+    private static let pathFlags: Set<String> = [
+        "state-dir", "run-dir", "cert", "key", "ca", "crl", "shim", "program-dir", "allow-dir", "allow-log-dir", "allow-secret-dir", "cgroup-root",
+    ]
 
     struct Entry {
         let place: String

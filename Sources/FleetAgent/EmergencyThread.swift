@@ -85,6 +85,7 @@ final class EmergencyThread: Sendable {
                 Unmanaged<EmergencyThread>.fromOpaque(raw).takeRetainedValue().run()
                 return nil
             }, box.toOpaque())
+        // At the agent's start, before any worker depends on it.
         precondition(failed == 0, "pthread_create of the emergency thread failed with \(failed)")
         pthread_detach(thread)
     }
@@ -119,8 +120,9 @@ final class EmergencyThread: Sendable {
             return true
         }
         wake()
-        // Even past the bound nothing is lost: the caller's loop kills what the latch covers by itself.
-        if !taken { report?([], true) }
+        // Even past the bound nothing is lost: the caller's loop kills what the latch covers by itself. But nobody watches, so
+        // that no last word comes from here: the host is then not confirmed, which is what is known.
+        if !taken { report?([], false) }
     }
 
     private func wake() { wakePipe.wake() }
@@ -156,7 +158,8 @@ final class EmergencyThread: Sendable {
 
     /// Watching is not urgent: those that die need the CPU more.
     private func lower() {
-        do throws(LinuxError) { try Threads.setRealtime(nil) } catch { preconditionFailure("the kernel refuses ordinary priority: \(error)") }
+        // Refused, by a filter of system calls perhaps: it watches at the priority that it has. Nothing ends this thread.
+        do throws(LinuxError) { try Threads.setRealtime(nil) } catch { return }
     }
 
     /// Until something of the watched has ended, a shim has said that a tree is empty, or something new is asked.

@@ -1,6 +1,6 @@
 internal import LinuxHost
 
-/// The highest epoch seen of each coordinator's store, kept so that an older one is refused after a restart too.
+/// The highest epoch seen of each coordinator's store, as agents from before pins kept it; read once, never written.
 ///
 /// One `store_id epoch` a line.
 enum EpochStore {
@@ -15,10 +15,5 @@ enum EpochStore {
             epochs[String(words[0])] = epoch
         }
         return epochs
-    }
-
-    static func save(_ epochs: [String: UInt64], to path: String) throws {
-        let text = epochs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
-        try Files.writeAtomically(path, Array(text.utf8), mode: 0o600, sync: true)
     }
 }

@@ -17,16 +17,16 @@ enum GateReading {
         figure.evidence = .reported
         switch value {
         case .number(let text):
-            if let number = Int64(text) {
+            if let number = Int64(text), Bounded.value.contains(number) {
                 figure.known = true
                 figure.value = number
             } else {
-                figure.whyUnknown = "\(text) is not a whole number"
+                figure.whyUnknown = "\(Cleaned.text(text, bytesMax: 40)) is no whole number within 2^53"
             }
         case .bool(let flag):
             figure.known = true
             figure.value = flag ? 1 : 0
-        default: figure.whyUnknown = "\(value.text) is not a number"
+        default: figure.whyUnknown = "\(Cleaned.text(value.text, bytesMax: 40)) is not a number"
         }
         if !figure.known { figure.evidence = .unknown }
         return figure
@@ -45,7 +45,7 @@ enum GateReading {
             let value = try HTTPProbe.value(probe.url, pointer: probe.pointer, timeout: timeout)
             return (figure(value, at: Clock.boottime()), value)
         } catch {
-            return (unknown("\(error)", at: Clock.boottime()), nil)
+            return (unknown(Cleaned.text("\(error)", bytesMax: 512), at: Clock.boottime()), nil)
         }
     }
 }

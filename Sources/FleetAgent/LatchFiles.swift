@@ -26,6 +26,18 @@ enum LatchFiles {
         return problems
     }
 
+    /// Returns what could not be removed, one sentence each.
+    static func remove(_ latches: [Latch], from directory: String) -> [String] {
+        latches.filter { LatchFile.isValid(id: $0.id) }.compactMap { latch in
+            do {
+                try Files.remove("\(directory)/\(latch.id)")
+                return nil
+            } catch {
+                return "\(error)"
+            }
+        }
+    }
+
     /// One latch as it stands in a directory; nil where there is none that can be read, which is then written anew.
     private static func kept(_ id: String, in directory: String) -> Latch? {
         guard LatchFile.isValid(id: id) else { return nil }
@@ -63,16 +75,21 @@ extension LatchFile {
                 everything: latch.scope.everything, tiers: latch.scope.tiers.map(\.raw), hosts: latch.scope.hosts.map(\.raw),
                 services: latch.scope.services.map(\.raw)),
             released: latch.release != nil, releasedBy: latch.release?.by ?? "", releaseReason: latch.release?.reason ?? "",
-            releasedUnixMicroseconds: latch.release?.unixMicroseconds ?? 0)
+            releasedUnixMicroseconds: latch.release?.unixMicroseconds ?? 0, signature: latch.signature,
+            releaseSignature: latch.release?.signature ?? "", word: latch.word.description)
     }
 
     var latch: Latch {
         Latch(
-            id: id, by: by, reason: reason, unixMicroseconds: unixMicroseconds,
+            id: id, by: LatchBounds.author(by), reason: LatchBounds.reason(reason), unixMicroseconds: unixMicroseconds,
             scope: LatchScope(
                 everything: scope.everything, tiers: scope.tiers.map { TierName($0) }, hosts: scope.hosts.map { HostName($0) },
                 services: scope.services.map { ServiceName($0) }),
             release: released
-                ? Latch.Release(by: releasedBy, reason: releaseReason, unixMicroseconds: releasedUnixMicroseconds) : nil)
+                ? Latch.Release(
+                    by: LatchBounds.author(releasedBy), reason: LatchBounds.reason(releaseReason), unixMicroseconds: releasedUnixMicroseconds,
+                    signature: releaseSignature) : nil,
+            // Files of older programs have no word: what names this host alone was set here.
+            signature: signature, word: LatchWord(word) ?? (scope.hosts == [Scope.thisHost] ? .host("") : .coordinator("")))
     }
 }

@@ -1,4 +1,5 @@
 internal import FleetCore
+internal import FleetTrust
 internal import FleetWire
 internal import LinuxHost
 internal import Logging
@@ -27,23 +28,94 @@ final class LatchKeeper: @unchecked Sendable {
 
     /// What an earlier agent kept, before anything is adopted or launched.
     func load() {
-        for directory in [agent.paths.runLatches, agent.paths.stateLatches] {
-            let (found, problems) = LatchFiles.read(directory)
-            say(problems)
-            _ = book.merge(placed(found))
+        let places = [agent.paths.runLatches, agent.paths.stateLatches].map { LatchFiles.read($0) }
+        for place in places { say(place.problems) }
+        // The oldest first: what the bound makes the book forget is then what is longest over.
+        for latch in placed(places.flatMap(\.latches)).sorted(by: { $0.unixMicroseconds < $1.unixMicroseconds }) {
+            _ = latch.release == nil ? book.order(latch) : book.merge([latch])
         }
     }
 
-    /// Takes over what another side knows.
+    /// Takes over what another side says, as far as it may say it (law 13). Newly set ones kill before anything else happens.
     ///
-    /// Newly set ones kill before anything else happens here.
-    func merge(_ heard: [Latch], from source: String) {
-        let others = placed(heard)
-        let known = Set(book.latches.keys)
-        for latch in others where latch.release == nil && !known.contains(latch.id) {
+    /// Any side may set: a kill asks for no proof. Only a followed coordinator releases on its own word; from everybody else a
+    /// release counts once the signature of an operator, or of the followed coordinator, was looked at.
+    func hear(_ wire: [WireLatch], on session: AgentSession) {
+        let tomorrow = Clock.unixMicroseconds() + 86_400_000_000
+        // One from a day that has not come would make whatever is older look forgotten.
+        let latches = wire.prefix(Self.heardMax).map { $0.core(word: session.word) }.filter {
+            LatchBounds.fault(in: $0) == nil && $0.unixMicroseconds <= tomorrow
+        }
+        let releasesByWord = session.refusal(of: .releaseLatch) == nil
+        let known = book
+        merge(latches.filter { $0.release == nil || releasesByWord }, from: session.origin)
+        // The same, now with a signature: kept once it was looked at.
+        for latch in latches { if let kept = known.latches[latch.id], kept.isSame(as: latch), kept.signature.isEmpty { judgeSetting(latch) } }
+        // Released here, in force there.
+        let stale = latches.filter { $0.release == nil }.compactMap { known.latches[$0.id] }.filter { $0.release?.signature.isEmpty == false }
+        if !stale.isEmpty { session.send(.latches(WireLatchSet(stale))) }
+        let unproven = latches.filter { $0.release != nil && !releasesByWord && known.latches[$0.id].map { $0.release == nil } == true }
+        judge(unproven, from: session)
+    }
+
+    /// All that one side can have in force, and the releases of as many.
+    private static let heardMax = 2_048
+    /// A signature takes some milliseconds to look at.
+    private static let judgedAfter: Duration = .seconds(1)
+
+    /// Takes over what lies in files, or what was judged.
+    func merge(_ others: [Latch], from source: String) {
+        for latch in others where latch.release == nil && book.latches[latch.id] == nil {
+            // What the book has forgotten as released is not honoured again as state.
+            guard !book.mayBeForgotten(setAt: latch.unixMicroseconds) else { continue }
             agent.emergency.fire(latch: latch.id, scope: latch.scope, report: nil)
         }
-        apply(book.merge(others), from: source)
+        take(book.merge(others), from: source)
+    }
+
+    /// What a side is told when its session opens: all in force, and the releases of what it holds in force still.
+    func toTell(_ session: AgentSession) -> [Latch] {
+        let stale = session.wire.welcome.latches.latches.filter { !$0.released }.compactMap { book.latches[$0.id] }.filter { $0.release != nil }
+        return book.inForce + stale
+    }
+
+    private func judge() -> LatchJudge? {
+        agent.trust.map { LatchJudge(verifier: $0.verifier, fleet: agent.fleet, coordinators: agent.book.pin.map { [$0.coordinator.raw] } ?? []) }
+    }
+
+    /// Releases that prove themselves are taken; the others are said, and nothing is released.
+    private func judge(_ releases: [Latch], from session: AgentSession) {
+        guard !releases.isEmpty, let judge = judge() else { return }
+        let origin = session.origin
+        let accepted = agent.housework.submit(lane: "signatures") { [self] in
+            let proven = releases.filter { latch in latch.release.map { judge.isReleased(latch.id, $0) } ?? false }
+            agent.loop.execute {
+                for latch in releases where !proven.contains(where: { $0.id == latch.id }) {
+                    self.agent.log.error(
+                        "the release of an emergency stop is not taken: nobody who may has signed it", metadata: ["latch": "\(latch.id)", "from": "\(origin)"])
+                }
+                self.merge(proven, from: origin)
+            }
+        }
+        if !accepted { agent.log.error("releases of emergency stops were not looked at: too much other work waits") }
+    }
+
+    /// Who set a latch that carries a signature is looked at once it is in force: it then proves itself to every side.
+    private func judgeSetting(_ latch: Latch) {
+        guard let kept = book.latches[latch.id], kept.release == nil, kept.word != .signed, !latch.signature.isEmpty, let judge = judge() else { return }
+        agent.housework.submit(lane: "signatures") { [self] in
+            let holds = judge.isSet(latch)
+            agent.loop.execute {
+                if !holds {
+                    self.agent.log.error(
+                        "the signature of an emergency stop does not hold; it is in force on its bringer's word",
+                        metadata: ["latch": "\(latch.id)", "by": "\(latch.by)", "word": "\(latch.word)"])
+                }
+                self.book.judged(latch.id, signature: holds ? latch.signature : "", word: holds ? .signed : kept.word)
+                guard let judged = self.book.latches[latch.id] else { return }
+                self.keep([judged])
+            }
+        }
     }
 
     /// A file that names the host it lies on means this one, and no other that hears of the latch from here.
@@ -52,24 +124,37 @@ final class LatchKeeper: @unchecked Sendable {
             guard latch.scope.hosts.contains(HostName(LatchFile.Scope.thisHost)) else { return latch }
             var latch = latch
             latch.scope.hosts = [agent.host]
+            latch.word = .host(agent.host)
             return latch
         }
     }
 
     /// Sets one latch whose kill has been handed to the emergency thread already.
-    func set(_ latch: Latch, from source: String) { apply(book.merge([latch]), from: source) }
+    ///
+    /// `isOrder`: somebody orders it now; else it is what a side knows.
+    func set(_ latch: Latch, from source: String, isOrder: Bool) {
+        take(isOrder ? book.order(latch) : book.merge([latch]), from: source)
+    }
 
-    func release(_ id: String?, by: String, reason: String) -> [Latch] {
-        let released = book.release(id, Latch.Release(by: by, reason: reason, unixMicroseconds: Clock.unixMicroseconds()))
+    /// A person's word on this host: its own, and, where no coordinator and no relay is connected, whatever holds here.
+    /// Returns what was released, and the latches that are the fleet's to release.
+    func release(_ id: String?, by: String, reason: String) -> (released: [Latch], fleets: [Latch]) {
+        let wanted = book.inForce.filter { id == nil || $0.id == id }
+        let mine = wanted.filter { latch in
+            if case .host = latch.word { return true }
+            return agent.sessions.isEmpty
+        }
+        let release = Latch.Release(by: LatchBounds.author(by), reason: LatchBounds.reason(reason), unixMicroseconds: Clock.unixMicroseconds())
+        let released = mine.flatMap { book.release($0.id, release) }
         apply(released, from: by)
-        return released
+        return (released, wanted.filter { latch in !mine.contains { $0.id == latch.id } })
     }
 
     /// Looks right before a launch for latches that `--local` may have set while this agent hung: the tmpfs only.
     func lookBeforeLaunch() {
         let (found, problems) = LatchFiles.read(agent.paths.runLatches)
         say(problems)
-        merge(found, from: "file")
+        merge(placed(found), from: "file")
     }
 
     /// Once a second: takes in what `trading --local` has set or released without this agent's help, and writes again what
@@ -94,10 +179,16 @@ final class LatchKeeper: @unchecked Sendable {
             var unwritten: [String] = []
             for directory in directories {
                 let read = LatchFiles.read(directory.path)
-                found += read.latches
+                // Released and forgotten by the bound: their files go too.
+                let (forgotten, kept) = read.latches.reduce(into: ([Latch](), [Latch]())) { parts, latch in
+                    let isForgotten = latch.release != nil && known.latches[latch.id] == nil && known.mayBeForgotten(setAt: latch.unixMicroseconds)
+                    if isForgotten { parts.0.append(latch) } else { parts.1.append(latch) }
+                }
+                problems += LatchFiles.remove(forgotten, from: directory.path)
+                found += kept
                 problems += read.problems
-                let kept = LatchBook(read.latches)
-                for latch in known.all where kept.latches[latch.id] == nil || (latch.release != nil && kept.latches[latch.id]?.release == nil) {
+                let there = Dictionary(kept.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+                for latch in known.all where there[latch.id] == nil || (latch.release != nil && there[latch.id]?.release == nil) {
                     unwritten += LatchFiles.write(latch, to: [directory])
                 }
             }
@@ -106,7 +197,7 @@ final class LatchKeeper: @unchecked Sendable {
                 self.scanning = false
                 self.isKept = isKept
                 self.say(said)
-                self.merge(latches, from: "file")
+                self.merge(self.placed(latches), from: "file")
             }
         }
     }
@@ -121,11 +212,30 @@ final class LatchKeeper: @unchecked Sendable {
         [(path: agent.paths.runLatches, sync: false), (path: agent.paths.stateLatches, sync: true)]
     }
 
+    private func take(_ merge: LatchBook.Merge, from source: String) {
+        for latch in merge.unkept {
+            say([
+                "the emergency stop \(Cleaned.text(latch.id, bytesMax: 64)) from \(source) has killed and is not kept: as many as can be are in force, or it is out of bounds"
+            ])
+        }
+        apply(merge.changed, from: source)
+        // Not now: the kills of this host, and of others on the same CPUs, come first.
+        for latch in merge.changed where latch.release == nil {
+            agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeSetting(latch) }
+        }
+    }
+
     private func apply(_ changed: [Latch], from source: String) {
         guard !changed.isEmpty else { return }
         for shell in agent.shells { shell.applyLatches() }
-        agent.broadcastLatches()
+        agent.broadcast(changed)
         agent.changed()
+        keep(changed)
+        note(changed, from: source)
+    }
+
+    /// On tmpfs and disk, by the files thread.
+    private func keep(_ changed: [Latch]) {
         let accepted = agent.files.submit { [self, directories] in
             let problems = changed.flatMap { LatchFiles.write($0, to: directories) }
             agent.loop.execute {
@@ -137,6 +247,9 @@ final class LatchKeeper: @unchecked Sendable {
             isKept = false
             say(["latches could not be kept on disk: too much work waits for it"])
         }
+    }
+
+    private func note(_ changed: [Latch], from source: String) {
         for latch in changed {
             let scope = LatchFile(latch).json["scope"]?.text ?? ""
             if let release = latch.release {

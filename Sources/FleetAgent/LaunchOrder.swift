@@ -3,8 +3,10 @@ internal import FleetWire
 internal import Glibc
 internal import LinuxHost
 
-/// Everything blocking about a launch, up to a shim that waits for `go`: programs, accounts, secrets, directories, the checks
-/// before a start, the spawn.
+/// Everything blocking about a launch, up to a shim that waits for `go`, in two parts: what is looked at, and the spawn.
+///
+/// A look may take as long as a dead file server, a directory service or the hash of a large program: it is on no thread that
+/// launches other workers. The rest touches the run directory alone.
 struct LaunchOrder: Sendable {
     let launch: LaunchID
     let declaration: WorkerDeclaration
@@ -22,6 +24,13 @@ struct LaunchOrder: Sendable {
         let description: String
     }
 
+    /// What was looked at, and was found in order.
+    struct Checked: Sendable {
+        fileprivate let configuration: LaunchConfiguration
+        fileprivate let evidence: LaunchEvidence
+        fileprivate let warnings: [String]
+    }
+
     struct Ready: Sendable {
         let directory: LaunchDirectory
         /// Connected to the waiting shim; the caller owns it.
@@ -34,7 +43,8 @@ struct LaunchOrder: Sendable {
     /// A secret is a password or a key, not a file of data.
     private static let secretBytesMax = 64 << 10
 
-    func prepare() throws -> Ready {
+    /// Programs, accounts, secrets, directories, the checks before a start; may block for as long as what it looks at does.
+    func check() throws -> Checked {
         let spec = declaration.spec
         guard !declaration.program.isEmpty else { throw Fault(description: "the inventory gives it nothing to run") }
         let command = try programs.command(spec.run, wrapperCount: declaration.wrapper.count)
@@ -72,16 +82,21 @@ struct LaunchOrder: Sendable {
         configuration.execution = execution
         configuration.watchdog = declaration.watchdog
         if execution.cgroup == .killOnly { configuration.cgroup = cgroups?.directory(service: spec.service, launch: launch.raw) }
+        return Checked(configuration: configuration, evidence: try checks.evidence(), warnings: warnings)
+    }
+
+    /// The launch's directory and its shim.
+    func spawn(_ checked: Checked) throws -> Ready {
+        let spec = declaration.spec
         try removeEnded()
         try ServiceNote(tier: spec.tier, emergencyKilled: spec.emergencyKilled).write(runDirectory: paths.run, service: spec.service)
-        let evidence = try checks.evidence()
         let directory = try LaunchDirectory.create(
-            runDirectory: paths.run, service: spec.service, launch: launch.raw, configuration: configuration)
+            runDirectory: paths.run, service: spec.service, launch: launch.raw, configuration: checked.configuration)
         do {
-            try evidence.write(directory)
+            try checked.evidence.write(directory)
             try ShimLauncher.spawn(shim: shim, directory: directory, cpus: housekeeping)
             let descriptor = try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName)
-            return Ready(directory: directory, descriptor: descriptor, evidence: evidence, warnings: warnings)
+            return Ready(directory: directory, descriptor: descriptor, evidence: checked.evidence, warnings: checked.warnings)
         } catch {
             // The shim that can't be reached gives up by itself when no `go` comes; nothing ran.
             throw Fault(description: "\(error)")

@@ -29,6 +29,7 @@ struct LocalRoutes {
             case (.POST, Route.hold): try hold(order(APIHoldRequest.self, body))
             case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
             case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
+            case (.POST, Route.accept): try acceptStore(order(APIAcceptRequest.self, body))
             case (.POST, Route.lock): try mark("lock", order(APIMarkRequest.self, body))
             case (.POST, Route.unlock): try mark("unlock", order(APIMarkRequest.self, body))
             case (.POST, Route.note): try mark("note", order(APIMarkRequest.self, body))
@@ -88,7 +89,7 @@ struct LocalRoutes {
         host.host = agent.host.raw
         host.known = true
         host.ever = true
-        host.restricted = agent.sessions.contains { $0.isRestricted }
+        host.restricted = agent.sessions.contains { $0.wire.isRestricted }
         host.report = agent.report()
         host.declared = agent.part.workers.map(\.service)
         status.hosts = [host]
@@ -276,7 +277,10 @@ struct LocalRoutes {
         }
         // Latches spread to the whole fleet; what is asked of one host's agent is meant for this host.
         scope.hosts = [agent.host]
-        let latch = Latch(id: id, by: peer.origin, reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(), scope: scope)
+        if let fault = LatchBounds.fault(in: scope) { throw APIProblem(slug: "bad-request", what: "REFUSED  emergency-stop: \(fault). Nothing was done") }
+        let latch = Latch(
+            id: id, by: LatchBounds.author(peer.origin), reason: LatchBounds.reason(request.reason), unixMicroseconds: Clock.unixMicroseconds(), scope: scope,
+            word: .host(agent.host))
         let loop = agent.loop
         let host = agent.host.raw
         let reply = LocalReply(reply, keepAlive)
@@ -297,12 +301,38 @@ struct LocalRoutes {
         guard !request.reason.isEmpty else {
             throw APIProblem(slug: "no-reason", what: "REFUSED  a release without a reason", then: "add --reason TEXT")
         }
-        let released = agent.latches.release(request.latch.isEmpty ? nil : request.latch, by: peer.origin, reason: request.reason)
+        let (released, fleets) = agent.latches.release(request.latch.isEmpty ? nil : request.latch, by: peer.origin, reason: request.reason)
         guard !released.isEmpty else {
-            throw APIProblem(slug: "not-latched", what: "REFUSED  no emergency stop in force\(request.latch.isEmpty ? "" : " of the id \(request.latch)")")
+            if let latch = fleets.first {
+                throw APIProblem(
+                    slug: "not-here", what: "REFUSED  emergency stop \(latch.id) by \(latch.by) is the fleet's, not this host's own",
+                    why: "A coordinator or relay is connected (\(agent.sessions.map(\.origin).joined(separator: ", "))): it releases it for every host.",
+                    then: "trading emergency-stop release --latch \(latch.id) --reason …    On a host that nobody reaches, this command releases it here")
+            }
+            throw APIProblem(
+                slug: "not-latched",
+                what: "REFUSED  no emergency stop in force\(request.latch.isEmpty ? "" : " of the id \(Cleaned.text(request.latch, bytesMax: 80))")")
         }
         var done = APIDone()
-        done.text = "released \(released.map(\.id).joined(separator: ", ")); nothing was started"
+        done.text = "released \(released.map(\.id).joined(separator: ", ")) on \(agent.host); nothing was started"
+        if !fleets.isEmpty { done.text += ". Still in force, the fleet's: \(fleets.map(\.id).joined(separator: ", "))" }
+        try answer(done)
+    }
+
+    // MARK: Whom this host follows
+
+    private func acceptStore(_ request: APIAcceptRequest) throws {
+        guard !request.reason.allSatisfy(\.isWhitespace) else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  coordinator accept without a reason", then: "add --reason TEXT")
+        }
+        guard isValidName(request.store) else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \"\(Cleaned.text(request.store, bytesMax: 80))\" is no store",
+                then: "trading --local status shows the stores that would like to be followed")
+        }
+        agent.accept(store: request.store, by: peer.origin, reason: LatchBounds.reason(request.reason))
+        var done = APIDone()
+        done.text = "\(agent.host) follows the coordinator of store \(request.store) from now on, and no other"
         try answer(done)
     }
 
@@ -368,7 +398,7 @@ struct LocalRoutes {
         let limit = query.first("limit").flatMap { Int($0) } ?? 100
         let host = agent.host.raw
         let reply = LocalReply(reply, keepAlive)
-        let accepted = agent.files.submit { [path = agent.paths.journal, loop = agent.loop] in
+        let accepted = agent.housework.submit(lane: "audit") { [path = agent.paths.journal, loop = agent.loop] in
             let lines = AuditPages.last(path, limit)
             loop.execute {
                 var page = APIAuditPage()

@@ -33,6 +33,9 @@ enum ReportBuilder {
         }
     }
 
+    /// Of one text of a worker in a report, in UTF-8; what it said whole stands in the journal and in its log.
+    static let textBytesMax = 512
+
     static func worker(_ shell: WorkerShell, now: BootTime) -> WireWorkerReport {
         let machine = shell.machine
         var report = WireWorkerReport()
@@ -43,7 +46,7 @@ enum ReportBuilder {
         report.cpus = machine.pid == nil ? "" : shell.affinity
         if machine.pid != nil, let startedAt = shell.startedAt { report.upNs = UInt64(clamping: (now - startedAt).nanoseconds) }
         report.restarts = UInt32(clamping: machine.restarts)
-        report.status = shell.status
+        report.status = Cleaned.cut(shell.status, bytesMax: textBytesMax)
         report.generation = machine.generation
         report.launch = machine.launch?.raw ?? ""
         report.quiesced = machine.quiesced
@@ -54,7 +57,7 @@ enum ReportBuilder {
             if let count = facts.connections { report.connections = count }
         }
         if let slot = machine.slot { report.busy = "\(slot.verb), by \(slot.by)" }
-        report.note = note(shell)
+        report.note = Cleaned.cut(note(shell), bytesMax: textBytesMax)
         report.sinceBoottimeNs = machine.since.nanoseconds
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
@@ -72,12 +75,12 @@ enum ReportBuilder {
         guard let text = live ?? shell.machine.lastExit?.notified[key] else { return nil }
         var figure = WireFigure()
         figure.atBoottimeNs = (live != nil ? shell.notifiedAt[key] : shell.machine.lastExit?.at)?.nanoseconds ?? 0
-        if let value = Int64(text) {
+        switch Bounded.count(text) {
+        case .success(let value):
             figure.known = true
             figure.value = value
             figure.evidence = .reported
-        } else {
-            figure.whyUnknown = "\(key) is \"\(text.prefix(40))\", no whole number"
+        case .failure(let fault): figure.whyUnknown = "\(key): \(fault)"
         }
         return figure
     }
@@ -126,7 +129,7 @@ enum ReportBuilder {
             out.reserved = pool.reserved ?? 0
             return out
         }
-        wire.load = facts.load
+        wire.load = facts.load.filter { $0.isFinite && $0 >= 0 }
         wire.diskFree = facts.diskFree ?? 0
         wire.kernel = facts.kernel ?? ""
         wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
@@ -139,6 +142,9 @@ enum ReportBuilder {
 }
 
 extension WireExit {
+    /// Last words of one launch that are reported.
+    private static let notifiedMax = 64
+
     init(_ exit: WorkerExit) {
         self.init()
         switch exit.how {
@@ -154,7 +160,10 @@ extension WireExit {
         }
         atBoottimeNs = exit.at.nanoseconds
         killedByLatch = exit.killedByLatch ?? ""
-        notified = exit.notified
+        // A declared counter is a number; the rest is for people. Both are short in an honest worker.
+        for (key, value) in exit.notified.sorted(by: { $0.key < $1.key }).prefix(Self.notifiedMax) {
+            notified[Cleaned.cut(key, bytesMax: 128)] = Cleaned.cut(value, bytesMax: ReportBuilder.textBytesMax)
+        }
         saidStopping = exit.saidStopping
     }
 }

@@ -16,10 +16,29 @@ extension WorkerShell {
             housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 }, cgroups: agent.cgroups,
             digests: agent.digests, sharesMount: sharesMount, diskFreeMin: agent.part.diskFreeMin)
         launchSlug = nil
+        // Through `files` first: what the launch before left, its PID file too, is cleared there.
+        submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
+    }
+
+    private func check(_ id: LaunchID, _ order: LaunchOrder) {
+        guard machine.launch == id else { return }
+        let accepted = agent.checking.submit(lane: service) { [self] in
+            let checked = Result { try order.check() }
+            agent.loop.execute { self.spawn(id, order, checked) }
+        }
+        submitted(accepted)
+    }
+
+    private func spawn(_ id: LaunchID, _ order: LaunchOrder, _ checked: Result<LaunchOrder.Checked, any Error>) {
+        guard machine.launch == id else { return }
         let accepted = agent.files.submit { [self] in
-            let outcome = Result { try order.prepare() }
+            let outcome = Result { try order.spawn(checked.get()) }
             agent.loop.execute { self.prepared(id, outcome) }
         }
+        submitted(accepted)
+    }
+
+    private func submitted(_ accepted: Bool) {
         if !accepted { handle(.launchFailed("the agent has too much other work waiting. Start it again")) }
     }
 

@@ -1,6 +1,6 @@
 import FleetAPI
 import FleetCore
-import FleetTrust
+package import FleetTrust
 import FleetWire
 import LinuxHost
 import NIOCore
@@ -28,7 +28,13 @@ package struct APIClient: Sendable {
     /// Created on first use, never shut down: the process ends.
     private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
-    package init(_ endpoint: APIEndpoint) { self.endpoint = endpoint }
+    /// Told once the other side is verified, with what is held against its dates.
+    private let verified: (@Sendable (VerifiedPeer) -> Void)?
+
+    package init(_ endpoint: APIEndpoint, verified: (@Sendable (VerifiedPeer) -> Void)? = nil) {
+        self.endpoint = endpoint
+        self.verified = verified
+    }
 
     // MARK: Calls
 
@@ -122,14 +128,17 @@ package struct APIClient: Sendable {
                 // An agent listens in a directory with a long path all the same.
                 let descriptor = try UnixSocket.connect(in: String(path[..<slash]), name: String(path[path.index(after: slash)...]))
                 return try await prepared.withConnectedSocket(descriptor).get()
-            case .tls(_, let host, let port, let trust):
+            case .tls(let name, let isRelay, let host, let port, let trust):
                 let address = try SocketAddress(ipAddress: host, port: port)
                 let verified = Self.group.next().makePromise(of: Void.self)
+                // A coordinator's certificate that serves as a relay is taken for one version more.
+                let roles: Set<FleetIdentity.Role> = isRelay ? [.relay, .coordinator] : [.coordinator]
+                let told = self.verified
                 do {
                     let channel = try await bootstrap.channelInitializer { channel in
                         channel.eventLoop.makeCompletedFuture {
-                            try channel.pipeline.syncOperations.addHandlers(trust.clientHandlers(roles: [.coordinator], alpn: TLSTrust.httpALPN))
-                            try channel.pipeline.syncOperations.addHandler(VerificationWatch(verified: verified))
+                            try channel.pipeline.syncOperations.addHandlers(trust.clientHandlers(roles: roles, alpn: TLSTrust.httpALPN))
+                            try channel.pipeline.syncOperations.addHandler(VerificationWatch(name: name, verified: verified, told: told))
                             try Self.addHTTP(handler, to: channel)
                         }
                     }.connect(to: address).get()

@@ -1,4 +1,5 @@
 import FleetAPI
+import FleetTrust
 import FleetWire
 import LinuxHost
 import NIOCore
@@ -67,12 +68,26 @@ enum ConnectionFault: Error {
 /// Ends the wait for verification: with the gate's word, or when the connection ends first.
 final class VerificationWatch: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = NIOAny
+    /// As the settings call whoever answers there.
+    private let name: String
     private let verified: EventLoopPromise<Void>
+    private let told: (@Sendable (VerifiedPeer) -> Void)?
 
-    init(verified: EventLoopPromise<Void>) { self.verified = verified }
+    init(name: String, verified: EventLoopPromise<Void>, told: (@Sendable (VerifiedPeer) -> Void)?) {
+        self.name = name
+        self.verified = verified
+        self.told = told
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if event is PeerVerified { verified.succeed() }
+        if let event = event as? PeerVerified {
+            if event.peer.identity.name == name {
+                told?(event.peer)
+                verified.succeed()
+            } else {
+                verified.fail(HandshakeRefusal(slug: .wrongName, text: "it is \(event.peer.identity), expected is \(name)"))
+            }
+        }
         context.fireUserInboundEventTriggered(event)
     }
 

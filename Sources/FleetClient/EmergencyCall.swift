@@ -1,6 +1,8 @@
 package import FleetAPI
 import FleetCore
+import FleetTrust
 import FleetWire
+import Synchronization
 
 /// An emergency stop sent to every coordinator and relay at once; the first complete answer counts.
 package struct EmergencyCall: Sendable {
@@ -9,9 +11,19 @@ package struct EmergencyCall: Sendable {
         package let name: String
         /// nil: it has not answered yet.
         package var answer: Result<APIEmergencyAnswer, APIProblem>?
+        /// What could not be looked at, or does not hold, of who answered: it was sent all the same.
+        package var unchecked: [String] = []
+        /// Its certificate is a relay's.
+        package var isRelay = false
+
+        package init(name: String, answer: Result<APIEmergencyAnswer, APIProblem>? = nil, unchecked: [String] = []) {
+            self.name = name
+            self.answer = answer
+            self.unchecked = unchecked
+        }
     }
 
-    /// What is known of one worker: gone on one path's word is gone.
+    /// What is known of one worker: gone on the word of one path that counts is gone.
     package struct Worker: Equatable, Sendable {
         package let name: String
         package let host: String
@@ -23,8 +35,10 @@ package struct EmergencyCall: Sendable {
     package struct Outcome: Sendable {
         package var paths: [Path]
         package var workers: [Worker] = []
-        /// Hosts of which no path has a final word.
+        /// Hosts of which no path has a final word that counts (`merge`).
         package var unconfirmed: [String] = []
+        /// Of these, hosts that a relay alone calls done.
+        package var onRelaysWord: [String] = []
         /// Hosts of which a path has one.
         package var confirmed: [String] = []
         /// Until the answer that made it complete, or the last one.
@@ -38,7 +52,33 @@ package struct EmergencyCall: Sendable {
 
         package var isAnswered: Bool { paths.contains { if case .success = $0.answer { true } else { false } } }
         package var isComplete: Bool { isAnswered && unconfirmed.isEmpty }
-        package var allGone: Bool { isComplete && workers.allSatisfy(\.gone) }
+        /// Everything that it covers is confirmed gone and kept down, and it covers something: nothing covered is no success.
+        package var allGone: Bool { isComplete && covered > 0 && notKept.isEmpty && workers.allSatisfy(\.gone) }
+        /// Workers of the inventory that its scope covers, by the paths that took it.
+        package var covered: Int {
+            paths.map { if case .success(let answer) = $0.answer { Int(answer.covered) } else { 0 } }.max() ?? 0
+        }
+        /// Why nothing keeps down what was killed: by path, where no path keeps it, and by host.
+        package var notKept: [String] {
+            let answers = paths.compactMap { if case .success(let answer) = $0.answer { answer } else { nil } }
+            let paths = answers.contains { $0.notKept.isEmpty } ? [] : answers.map(\.notKept)
+            var hosts: [String] = []
+            for result in answers.flatMap(\.hosts) where !result.notKept.isEmpty {
+                let text = "\(result.host): \(result.notKept)"
+                if !hosts.contains(text) { hosts.append(text) }
+            }
+            return paths + hosts
+        }
+        /// A full coordinator has said what became of it, or nobody is left to say more.
+        fileprivate var isDecided: Bool {
+            paths.contains { path in if case .success = path.answer { !path.isRelay } else { false } } || paths.allSatisfy { $0.answer != nil }
+        }
+        /// What every path refused, such as a name that nobody knows; nil: it was sent somewhere, or could not be.
+        package var refusal: APIProblem? {
+            let problems = paths.compactMap { if case .failure(let problem) = $0.answer { problem } else { nil } }
+            guard !isAnswered else { return nil }
+            return problems.first { ["unknown-tier", "unknown-host", "unknown-service", "bad-request", "no-reason", "latch-released"].contains($0.slug) }
+        }
     }
 
     /// How long any path may take: a coordinator itself stops waiting for silent hosts after 3 s.
@@ -55,7 +95,11 @@ package struct EmergencyCall: Sendable {
         let (answers, feed) = AsyncStream.makeStream(of: Word.self)
         for (index, endpoint) in endpoints.enumerated() {
             // Not children: once all is confirmed nobody waits for a path that hangs. Each ends by its own bound.
-            Task { feed.yield(.answer(index, await call(request, endpoint))) }
+            Task {
+                let found = Findings()
+                let answer = await call(request, endpoint, found)
+                feed.yield(.answer(index, answer, unchecked: found.texts, isRelay: endpoint.isRelay || found.isRelay))
+            }
         }
         var outcome = Outcome(paths: endpoints.map { Path(name: $0.words) })
         var complete = false
@@ -63,12 +107,15 @@ package struct EmergencyCall: Sendable {
             switch word {
             case .othersLate:
                 return outcome
-            case .answer(let index, let answer):
+            case .answer(let index, let answer, let unchecked, let isRelay):
                 outcome.paths[index].answer = answer
+                outcome.paths[index].unchecked = unchecked
+                outcome.paths[index].isRelay = isRelay
                 if !complete {
                     merge(&outcome)
                     outcome.took = began.duration(to: .now)
-                    if outcome.isComplete {
+                    // Not on a relay's word while a coordinator has yet to speak: it may know better.
+                    if outcome.isComplete, outcome.isDecided {
                         complete = true
                         Task {
                             do { try await Task.sleep(for: othersBound) } catch { return }
@@ -83,13 +130,26 @@ package struct EmergencyCall: Sendable {
     }
 
     private enum Word: Sendable {
-        case answer(Int, Result<APIEmergencyAnswer, APIProblem>)
+        case answer(Int, Result<APIEmergencyAnswer, APIProblem>, unchecked: [String], isRelay: Bool)
         case othersLate
     }
 
-    private static func call(_ request: APIEmergencyRequest, _ endpoint: APIEndpoint) async -> Result<APIEmergencyAnswer, APIProblem> {
+    /// What was found against whoever answered.
+    private final class Findings: Sendable {
+        private let found = Mutex<(texts: [String], isRelay: Bool)>(([], false))
+        var texts: [String] { found.withLock { $0.texts } }
+        var isRelay: Bool { found.withLock { $0.isRelay } }
+        func take(_ peer: VerifiedPeer) { found.withLock { $0 = (peer.restrictedBecause, peer.identity.role == .relay) } }
+    }
+
+    private static func call(
+        _ request: APIEmergencyRequest, _ endpoint: APIEndpoint, _ found: Findings
+    ) async -> Result<APIEmergencyAnswer, APIProblem> {
+        var request = request
+        // On a Unix socket the caller is a local user: the signature would name somebody else.
+        if endpoint.isLocal { request.signature = "" }
         do {
-            return .success(try await APIClient(endpoint).post(Route.emergencyStop, request, within: answerBound))
+            return .success(try await APIClient(endpoint) { found.take($0) }.post(Route.emergencyStop, request, within: answerBound))
         } catch let problem as APIProblem {
             return .failure(problem)
         } catch {
@@ -98,27 +158,36 @@ package struct EmergencyCall: Sendable {
     }
 
     /// Puts every path's word together.
-    static func merge(_ outcome: inout Outcome) {
+    ///
+    /// Among equals one path's word is enough. Where a full coordinator has answered, a relay's word alone confirms no host (law
+    /// 13): what it calls done and no coordinator has seen done is shown as that, and is not success.
+    package static func merge(_ outcome: inout Outcome) {
+        let answers = outcome.paths.compactMap { path in if case .success(let answer) = path.answer { (answer, path.isRelay) } else { nil } }
+        let full = answers.filter { !$0.1 }.map(\.0)
+        let relays = answers.filter(\.1).map(\.0)
+        let named = Set(answers.flatMap { $0.0.silentHosts + $0.0.hosts.map(\.host) })
+        let deciding = full.isEmpty ? relays : full
+        let confirmed = done(deciding)
+        outcome.workers = gone(deciding).sorted { ($0.host, $0.name) < ($1.host, $1.name) }
+        outcome.confirmed = confirmed.sorted()
+        outcome.unconfirmed = named.subtracting(confirmed).sorted()
+        outcome.onRelaysWord = full.isEmpty ? [] : done(relays).subtracting(confirmed).sorted()
+    }
+
+    private static func done(_ answers: [APIEmergencyAnswer]) -> Set<String> { Set(answers.flatMap(\.hosts).filter(\.final).map(\.host)) }
+
+    private static func gone(_ answers: [APIEmergencyAnswer]) -> [Worker] {
         var workers: [Worker] = []
-        var confirmed: Set<String> = []
-        var named: Set<String> = []
-        for case .success(let answer)? in outcome.paths.map(\.answer) {
-            named.formUnion(answer.silentHosts)
-            for result in answer.hosts {
-                named.insert(result.host)
-                if result.final { confirmed.insert(result.host) }
-                for gone in result.workers {
-                    let worker = Worker(name: gone.service, host: result.host, gone: gone.gone, text: gone.text, pid: gone.pid)
-                    if let known = workers.firstIndex(where: { $0.name == worker.name && $0.host == worker.host && $0.pid == worker.pid }) {
-                        if gone.gone { workers[known] = worker }
-                    } else {
-                        workers.append(worker)
-                    }
+        for result in answers.flatMap(\.hosts) {
+            for gone in result.workers {
+                let worker = Worker(name: gone.service, host: result.host, gone: gone.gone, text: gone.text, pid: gone.pid)
+                if let known = workers.firstIndex(where: { $0.name == worker.name && $0.host == worker.host && $0.pid == worker.pid }) {
+                    if gone.gone { workers[known] = worker }
+                } else {
+                    workers.append(worker)
                 }
             }
         }
-        outcome.workers = workers.sorted { ($0.host, $0.name) < ($1.host, $1.name) }
-        outcome.confirmed = confirmed.sorted()
-        outcome.unconfirmed = named.subtracting(confirmed).sorted()
+        return workers
     }
 }

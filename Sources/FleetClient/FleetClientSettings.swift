@@ -117,12 +117,14 @@ extension FleetClientSettings {
         }
         if !settings.coordinators.isEmpty || !settings.relays.isEmpty {
             for (key, value) in [
-                ("fleet", settings.fleet?.raw), ("ca", settings.ca), ("crl", settings.crl), ("cert", settings.certificate), ("key", settings.key),
+                ("fleet", settings.fleet?.raw), ("ca", settings.ca), ("cert", settings.certificate), ("key", settings.key),
             ] where value == nil {
                 faults.append("\(file): \(key) is missing; a coordinator over TLS needs it")
             }
         }
         guard faults.isEmpty else { throw FleetClientSettingsError(faults.joined(separator: "\n")) }
+        // Where `certs init` puts it.
+        if settings.crl == nil, let ca = settings.ca { settings.crl = (ca.lastIndex(of: "/").map { String(ca[...$0]) } ?? "") + "crl.pem" }
         // Where an agent puts it.
         if settings.agentSocket == nil, let directory = settings.runDirectory { settings.agentSocket = "\(directory)/agent.sock" }
         return settings

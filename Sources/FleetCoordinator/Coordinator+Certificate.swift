@@ -170,7 +170,8 @@ extension Coordinator {
     private func keep(_ certificate: APICertificate, run id: UInt64) {
         let files = CertificateFiles(
             directory: settings.stateDirectory, certificatePath: settings.certificatePath, keyPath: settings.keyPath)
-        NIOThreadPool.singleton.runIfActive(eventLoop: home) { try files.write(certificate) }.whenComplete { [self] result in
+        NIOThreadPool.singleton.runIfActive(eventLoop: home) { try files.write(certificate, repeated: { Self.lessen(&$0, $1) }) }.whenComplete {
+            [self] result in
             switch result {
             case .success(let kept):
                 record(
@@ -178,7 +179,8 @@ extension Coordinator {
                     [
                         runRecord(.stateSnapshot, id, [("file", kept.certificate.snapshotFile), ("sha256", kept.certificate.snapshotSha256)]),
                         verdictRecord(
-                            kept.certificate, id, [("certificate_sha256", kept.sha256), ("file", files.path(run: id))]),
+                            kept.certificate, id,
+                            [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)]),
                     ])
             case .failure(let error):
                 log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])

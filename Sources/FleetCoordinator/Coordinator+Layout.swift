@@ -12,7 +12,6 @@ extension Coordinator {
     private static let applyBound: Duration = .seconds(120)
 
     package func layout(_ request: APILayoutAsk, by caller: Caller) async throws -> APILayoutAnswers {
-        try fullOnly(caller)
         let isApply = request.request.what == .apply
         guard !isApply || !request.reason.allSatisfy(\.isWhitespace) else {
             throw APIProblem(slug: "no-reason", what: "REFUSED  layout apply: no reason given", then: "Add --reason \"…\"")

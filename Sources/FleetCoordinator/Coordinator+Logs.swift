@@ -51,6 +51,10 @@ extension Coordinator {
                     logEnded(operation, target, because: "UNKNOWN: \(target) is not answering; its logs are not shown")
                     continue
                 }
+                if let (_, text) = entry.session.refusal(of: envelope) {
+                    logEnded(operation, target, because: "NOTE: \(target): \(text)")
+                    continue
+                }
                 entry.session.send(envelope)
             }
             if targets.isEmpty {
@@ -175,10 +179,13 @@ extension Coordinator {
         home.execute { [self] in
             guard let entry = table.session(host) else { return promise.fail(Coordinator.silent(host)) }
             let operation = operationID()
-            awaiting[operation] = .audit(promise, host: host, lines: [])
             var envelope = WireEnvelope()
             envelope.auditRequest.operation = operation
             envelope.auditRequest.limit = limit
+            if let (slug, text) = entry.session.refusal(of: envelope) {
+                return promise.fail(APIProblem(slug: slug, what: "REFUSED  \(host): \(text)", then: "trading status \(host)"))
+            }
+            awaiting[operation] = .audit(promise, host: host, lines: [])
             entry.session.send(envelope)
             home.scheduleTask(in: .seconds(10)) { [self] in
                 guard case .audit(let promise, _, _)? = awaiting.removeValue(forKey: operation) else { return }
@@ -188,9 +195,13 @@ extension Coordinator {
         return try await promise.futureResult.get()
     }
 
-    func audited(_ chunk: WireAuditChunk) {
+    /// Lines of one page; more of them are no page.
+    private static let auditLinesMax = 100_000
+
+    func audited(_ sender: HostName, _ chunk: WireAuditChunk) {
         guard case .audit(let promise, let host, var lines)? = awaiting[chunk.operation] else { return }
-        lines += chunk.lines
+        guard sender == host else { return forged("audit", by: sender, of: host, chunk.operation) }
+        lines += chunk.lines.prefix(Self.auditLinesMax - lines.count)
         guard !chunk.end else {
             awaiting[chunk.operation] = nil
             promise.succeed(lines)

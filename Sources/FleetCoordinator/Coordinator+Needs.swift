@@ -7,6 +7,8 @@ internal import LinuxHost
 extension Coordinator {
     /// What has drifted on one host is listed up to here, then counted.
     private static let driftLinesMax = 4
+    /// Microseconds in which every host has reported what it heard.
+    private static let reportedWithin: UInt64 = 10_000_000
 
     func needs(_ time: Moment) -> [String] {
         var lines: [String] = []
@@ -17,17 +19,36 @@ extension Coordinator {
                 lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")
                 continue
             }
+            if let why = host.refuses { lines.append("! \(spec.name) takes no orders from here: \(why)") }
             for worker in host.report?.workers ?? [] { lines += needs(worker, on: spec.name, time) }
             lines += drift(host.report?.drift ?? [], on: spec.name)
             for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
         }
         lines += own()
-        for latch in table.book.inForce {
-            lines.append("! emergency stop \(latch.id) by \(latch.by) is in force: \"\(latch.reason)\". trading emergency-stop release --reason …")
+        if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }
+        for latch in table.inForce {
+            var place = ""
+            if case .host(let host) = latch.word { place = " on \(host) by that host's own word" }
+            lines.append(
+                "! emergency stop \(latch.id) by \(latch.by) is in force\(place): \"\(latch.reason)\". trading emergency-stop release --reason …\(unheld(latch, time))"
+            )
         }
         for run in runs.values where run.api.state == .blocked { lines.append("! run \(run.api.id) is BLOCKED: \(run.api.blocked)") }
         // Each part keeps its order.
         return lines.filter { $0.hasPrefix("! ") } + lines.filter { !$0.hasPrefix("! ") }
+    }
+
+    /// A host that no session reached may have been released by a person there: whoever believes that it holds must see that it doesn't.
+    private func unheld(_ latch: Latch, _ time: Moment) -> String {
+        if case .host = latch.word { return "" }
+        guard time.unixMicroseconds > latch.unixMicroseconds + Self.reportedWithin else { return "" }
+        let without = inventory.hosts.map(\.name).filter { name in
+            guard let host = hosts[name], host.isKnown(now: time.boot, bound: settings.reportBound), let report = host.report, report.hasPin else {
+                return false
+            }
+            return !report.latchesInForce.contains(latch.id)
+        }
+        return without.isEmpty ? "" : " NOT in force on \(without.map(\.raw).joined(separator: ", ")): released or forgotten there"
     }
 
     /// Who was told of it and when, in brackets; empty: nobody.

@@ -19,7 +19,9 @@ extension Coordinator {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
                 let held = host.report?.partDigest ?? ""
-                if held.isEmpty {
+                if let why = host.refuses {
+                    fleet.refusing[name] = why
+                } else if held.isEmpty {
                     fleet.otherPart[name] = "has no part of the inventory yet"
                 } else if let part = parts[name], held != part.digest {
                     fleet.otherPart[name] = "goes by another part of the inventory (\(held.prefix(12))) than this coordinator has for it"
@@ -138,7 +140,12 @@ extension Coordinator {
 
     /// Writes every record at the head of the queue in one append.
     private func write(run id: UInt64) {
-        guard let run = runs[id], let machine = run.machine, let journal else { return }
+        guard let run = runs[id], let machine = run.machine else { return }
+        guard let journal else {
+            // A relay keeps nothing: its quiesce stands in the audits of the agents.
+            runs[id]?.queue.removeFirst()
+            return perform(run: id)
+        }
         var records: [AuditRecord] = []
         for effect in run.queue {
             guard case .record(let event, let worker, let fields) = effect else { break }
@@ -206,8 +213,9 @@ extension Coordinator {
         // What waited for a record may no longer be wanted: an abort or an emergency stop came in between.
         guard let machine = runs[id]?.machine, machine.wants(command) else { return }
         var wire = WireCommand()
-        wire.operation = "\(storeID)/\(command)"
-        wire.run = id
+        wire.operation = operation(of: id, command, on: host)
+        // The number of a relay's run means nothing to anybody else.
+        wire.run = settings.relay ? 0 : id
         wire.origin = machine.by
         wire.reason = machine.reason
         switch ask {
@@ -234,9 +242,20 @@ extension Coordinator {
             wire.service = service.raw
             wire.snapshot = WireEmpty()
         }
-        awaiting[wire.operation] = .run(id, command)
+        awaiting[wire.operation] = .run(id, command, host: host)
         // A host without a session gets it when it returns: the machine offers again what it still wants.
-        _ = send(wire, to: host)
+        if case .refused(let slug, let text) = send(wire, to: host) {
+            awaiting[wire.operation] = nil
+            home.execute { [self] in handle(run: id, .answered(command, .refused(slug: slug, text: text))) }
+        }
+    }
+
+    /// The same for every repeat of one command, so that the agent carries it out once; with a part that is random for each run
+    /// and host and is told to that host alone, so that no other can answer for it and none comes again (law 13).
+    private func operation(of run: UInt64, _ command: CommandID, on host: HostName) -> String {
+        let secret = runs[run]?.secrets[host] ?? Random.hex(8)
+        runs[run]?.secrets[host] = secret
+        return "\(storeID)/\(secret)/\(command)"
     }
 
     private func keepDetail(run id: UInt64, _ command: CommandID, _ result: WireCommandResult) {
@@ -281,8 +300,9 @@ extension Coordinator {
 
     private func finish(run id: UInt64) {
         guard let machine = runs[id]?.machine else { return }
-        let prefix = "\(storeID)/run-\(id)/"
-        for operation in awaiting.keys where operation.hasPrefix(prefix) { awaiting[operation] = nil }
+        for (operation, awaited) in awaiting {
+            if case .run(id, _, _) = awaited { awaiting[operation] = nil }
+        }
         let ending: String? =
             switch machine.state {
             case .aborted(let why), .failed(let why): why

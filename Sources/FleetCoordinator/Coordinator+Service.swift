@@ -1,5 +1,5 @@
 package import FleetAPI
-internal import FleetCore
+package import FleetCore
 internal import FleetJournal
 internal import FleetTrust
 internal import FleetWire
@@ -8,8 +8,9 @@ internal import NIOCore
 
 /// The API's side.
 extension Coordinator: CoordinatorService {
+    package var limits: [SessionLimit] { settings.relay ? [.relay] : [] }
+
     package func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted {
-        try fullOnly(caller)
         guard let kind = RunKind(rawValue: kind) else { throw APIProblem(slug: "not-found", what: "REFUSED  no verb is called \(kind)") }
         let scope = OperationScope(
             all: request.scope.all, tiers: request.scope.tiers.map(TierName.init), hosts: request.scope.hosts.map(HostName.init),
@@ -56,10 +57,13 @@ extension Coordinator: CoordinatorService {
     }
 
     private func latch(over workers: [WorkerName]) -> Latch? {
-        let book = table.book
+        let inForce = table.inForce
         return workers.lazy.compactMap { worker in
-            self.inventory.service(worker.service).flatMap {
-                book.forbidding(service: $0.name, tier: $0.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills($0))
+            self.inventory.service(worker.service).flatMap { service in
+                inForce.first {
+                    $0.scope.covers(
+                        service: service.name, tier: service.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills(service))
+                }
             }
         }.first
     }
@@ -85,7 +89,6 @@ extension Coordinator: CoordinatorService {
     }
 
     package func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone {
-        try fullOnly(caller)
         guard let worker = WorkerName(request.worker), inventory.workers.contains(worker) else {
             throw APIProblem(
                 slug: "unknown-service", what: "REFUSED  no worker is called \(request.worker)", why: "",
@@ -110,65 +113,6 @@ extension Coordinator: CoordinatorService {
         }
         var done = APIDone()
         done.text = request.release ? "\(worker) released from its hold\(request.kill ? " and killed" : ", left running")" : "\(worker) is given more time"
-        return done
-    }
-
-    package func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
-        let moment = now()
-        // An id that an agent can't keep as a file would be a latch that its restart forgets.
-        guard request.latch.isEmpty || LatchFile.isValid(id: request.latch) else {
-            throw APIProblem(
-                slug: "bad-request", what: "REFUSED  emergency-stop: that is no latch id. Nothing was sent",
-                why: "Letters, digits, - and _, at most 64: agents keep it as a file of that name.", then: "Leave it out: one is made")
-        }
-        // A latch in force keeps the scope that it was set with: another scope is another latch, whatever id it came with.
-        let isOther = table.book.latches[request.latch].map { $0.release == nil && $0.scope != request.scope.core } ?? false
-        let latch = Latch(
-            id: request.latch.isEmpty || isOther ? Random.hex(8) : request.latch, by: caller.name, reason: request.reason,
-            unixMicroseconds: moment.unixMicroseconds, scope: request.scope.core)
-        let known = table.book.latches[latch.id]
-        guard known?.release == nil else {
-            throw APIProblem(
-                slug: "latch-released", what: "REFUSED  latch \(latch.id) was released by \(known?.release?.by ?? "")",
-                why: "A released latch is never honoured again.", then: "Order a new emergency stop")
-        }
-        let collector = EmergencyCollector()
-        try table.fanOut(latch, collector: collector)
-        let timer = home.scheduleTask(in: .nanoseconds(bound.nanoseconds)) { collector.giveUp() }
-        let (results, silent) = await collector.wait()
-        timer.cancel()
-        table.forget(collector: latch.id)
-        if known == nil {
-            home.execute { [self] in
-                record([Self.record(latch)])
-                endRuns(under: latch)
-            }
-        }
-        var answer = APIEmergencyAnswer()
-        answer.latch = latch.id
-        answer.hosts = results
-        let answered = Set(results.map(\.host))
-        let inScope = inventory.hosts.map(\.name).filter { host in
-            inventory.services.contains { service in
-                service.hosts.contains(host)
-                    && latch.scope.covers(service: service.name, tier: service.tier, host: host, emergencyKilled: inventory.emergencyKills(service))
-            }
-        }
-        answer.silentHosts = Set(silent + inScope.map(\.raw).filter { !answered.contains($0) }).sorted()
-        return answer
-    }
-
-    package func releaseLatch(_ request: APILatchRelease, by caller: Caller) async throws -> APIDone {
-        let release = Latch.Release(by: caller.name, reason: request.reason, unixMicroseconds: now().unixMicroseconds)
-        let released = table.release(request.latch.isEmpty ? nil : request.latch, release)
-        guard !released.isEmpty else {
-            throw APIProblem(
-                slug: "no-latch", what: "REFUSED  no emergency stop\(request.latch.isEmpty ? "" : " \(request.latch)") is in force here", why: "",
-                then: "trading status shows those in force")
-        }
-        home.execute { [self] in latchesChanged(released) }
-        var done = APIDone()
-        done.text = "released: \(released.map(\.id).joined(separator: ", ")). Nothing was started; trading start does that"
         return done
     }
 
@@ -222,7 +166,6 @@ extension Coordinator: CoordinatorService {
     }
 
     package func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
-        try fullOnly(caller)
         guard !request.reason.isEmpty || verb == "retry" else {
             throw APIProblem(slug: "no-reason", what: "REFUSED  \(verb) of run \(id) needs a reason", why: "", then: "Add --reason \"…\"")
         }
@@ -274,20 +217,6 @@ extension Coordinator: CoordinatorService {
             throw APIProblem(
                 slug: "host-answers", what: "REFUSED  \(request.host) answers: it is not powered off", why: "Nothing was changed.",
                 then: "trading status \(request.host)")
-        }
-    }
-
-    /// Refuses what a relay can't do and what a peer that is out of date may not do.
-    func fullOnly(_ caller: Caller) throws {
-        if settings.relay {
-            throw APIProblem(
-                slug: "not-here", what: "REFUSED  \(settings.name) is a relay: status, emergency stop and its release only", why: "",
-                then: "Ask a full coordinator")
-        }
-        if caller.restricted {
-            throw APIProblem(
-                slug: "restricted", what: "REFUSED  \(caller.name)'s certificate is out of date: status and emergency stop only", why: "",
-                then: "Renew it: trading certs issue operator NAME --force")
         }
     }
 }

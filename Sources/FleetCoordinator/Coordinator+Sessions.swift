@@ -22,7 +22,7 @@ extension Coordinator: WireSessionDelegate {
         guard hello.host == peer.identity.name else {
             return refuse("wrong-host", "the certificate is \(peer.identity.name)'s, the agent says it is \(hello.host)")
         }
-        guard hosts.keys.contains(HostName(hello.host)) else {
+        guard parts.keys.contains(HostName(hello.host)) else {
             return refuse("unknown-host", "the inventory has no host \(hello.host)")
         }
         if let seen = hello.coordinatorEpochs[storeID], seen > epoch {
@@ -36,7 +36,7 @@ extension Coordinator: WireSessionDelegate {
         welcome.instance = instance
         welcome.relay = settings.relay
         welcome.restricted = peer.isRestricted
-        welcome.latches = WireLatchSet(table.book)
+        welcome.latches = WireLatchSet(known(to: hello))
         return .success(welcome)
     }
 
@@ -45,8 +45,13 @@ extension Coordinator: WireSessionDelegate {
         let restricted = session.peer.isRestricted
         let replaced = table.open(host, SessionTable.Entry(session: session, restricted: restricted))
         replaced?.close(why: "a newer session of \(host) has taken its place")
-        let changed = table.merge(session.hello.latches.latches.map(\.core))
-        if !settings.relay, session.hello.partDigest != parts[host]?.digest, let part = parts[host] {
+        if let succession = table.succession, !settings.relay {
+            var envelope = WireEnvelope()
+            envelope.succession = succession
+            session.send(envelope)
+        }
+        let carriesPart = SessionRights.refusal(of: .sendPart, under: session.limits) == nil
+        if !settings.relay, carriesPart, session.hello.partDigest != parts[host]?.digest, let part = parts[host] {
             var envelope = WireEnvelope()
             envelope.part = part
             session.send(envelope)
@@ -56,7 +61,8 @@ extension Coordinator: WireSessionDelegate {
             hosts[host]?.connected = true
             hosts[host]?.restricted = restricted
             hosts[host]?.lastWordAt = now().boot
-            latchesChanged(changed)
+            hosts[host]?.refuses = refusal(by: session.hello.hasPin ? session.hello.pin : nil)
+            brought(session.hello.latches.latches, by: host, isWhole: true)
             eachActiveRun { _ in .hostReturned(host) }
         }
     }
@@ -66,14 +72,13 @@ extension Coordinator: WireSessionDelegate {
         switch envelope.body {
         case .emergencyResult(let result)?:
             // From the session's own loop: nothing stands between the agents' words and the one who waits for them.
-            table.answered(result)
+            table.answered(result, by: host)
         case .report(let report)?: home.execute { [self] in reported(host, report) }
         case .result(let result)?: home.execute { [self] in answered(host, result) }
         case .latches(let set)?:
-            let changed = table.merge(set.latches.map(\.core))
-            home.execute { [self] in latchesChanged(changed) }
+            home.execute { [self] in brought(set.latches, by: host, isWhole: false) }
         case .logChunk(let chunk)?: home.execute { [self] in logged(host, chunk) }
-        case .auditChunk(let chunk)?: home.execute { [self] in audited(chunk) }
+        case .auditChunk(let chunk)?: home.execute { [self] in audited(host, chunk) }
         default:
             log.error("an agent sent what only a coordinator sends", metadata: ["host": "\(host)"])
             session.close(why: "it sent what only a coordinator sends")
@@ -108,22 +113,71 @@ extension Coordinator: WireSessionDelegate {
 
     // MARK: On home
 
-    private func reported(_ host: HostName, _ report: WireHostReport) {
+    private func reported(_ host: HostName, _ whole: WireHostReport) {
+        let report = declared(whole, of: host)
         let time = now().boot
         let wasKnown = hosts[host]?.isKnown(now: time, bound: settings.reportBound) ?? false
         hosts[host]?.lastWordAt = time
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
+        hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         alerts?.reported(host, report)
-        for worker in report.workers where !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
+        let declared = Set(parts[host]?.workers.map(\.service) ?? [])
+        for worker in report.workers where declared.contains(worker.service) && !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
             let name = WorkerName(ServiceName(worker.service), on: host)
             if let known = launchSinceBaseline[name], known != worker.launch { relaunched.insert(name) }
             if worker.restarts > 0 { relaunched.insert(name) }
             launchSinceBaseline[name] = worker.launch
         }
         showFlight(host, report)
-        latchesChanged(table.merge(report.latches.latches.map(\.core)))
+        acknowledge(report.latchesInForce, by: host)
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }
+    }
+
+    /// Undeclared workers of one host that are kept: what still runs there after it was taken out of the inventory.
+    static let undeclaredMax = 64
+
+    /// The report with each declared worker once, and of the others `undeclaredMax`: what a host reports is bounded by what the
+    /// inventory puts there.
+    private func declared(_ report: WireHostReport, of host: HostName) -> WireHostReport {
+        var report = report
+        let names = Set(parts[host]?.workers.map(\.service) ?? [])
+        var seen: Set<String> = []
+        var others = 0
+        report.workers = report.workers.filter { worker in
+            guard seen.insert(worker.service).inserted else { return false }
+            if names.contains(worker.service) { return true }
+            // What can't be a service's name is none that was ever declared.
+            guard isValidName(worker.service) else { return false }
+            others += 1
+            return others <= Self.undeclaredMax
+        }
+        if others > Self.undeclaredMax {
+            log.error(
+                "a host reports more undeclared workers than are kept", metadata: ["host": "\(host)", "count": "\(others)", "kept": "\(Self.undeclaredMax)"])
+        }
+        for worker in report.workers.indices {
+            if report.workers[worker].counters.count > Self.countersMax { report.workers[worker].counters = [:] }
+            report.workers[worker].status = Cleaned.cut(report.workers[worker].status, bytesMax: Self.wordsMax)
+            report.workers[worker].note = Cleaned.cut(report.workers[worker].note, bytesMax: Self.wordsMax)
+            report.workers[worker].health = Cleaned.cut(report.workers[worker].health, bytesMax: Self.wordsMax)
+        }
+        report.streams = Array(report.streams.prefix(Self.streamsMax))
+        report.dependencies = Array(report.dependencies.prefix(Self.streamsMax))
+        return report
+    }
+
+    /// Counters of one worker, and streams and dependencies of one host, that are kept.
+    private static let countersMax = 256
+    private static let streamsMax = 1_024
+    /// Bytes of what a worker says of itself that are kept: a run's events repeat it.
+    private static let wordsMax = 1_024
+
+    /// Why a host that pinned this takes no orders from here; nil: it does, or its agent is from before pins.
+    private func refusal(by pin: WireCoordinatorPin?) -> String? {
+        guard !settings.relay, let pin, !pin.storeID.isEmpty, pin.storeID != storeID || pin.coordinator != settings.name.raw else { return nil }
+        return "it follows \(pin.coordinator) with store \(pin.storeID), this is \(settings.name) with store \(storeID). "
+            + "To take it over: trading coordinator succeed --reason …"
     }
 
     /// What workers that a run is stopping say meanwhile: `1,234 in flight, flushing`.
@@ -151,47 +205,20 @@ extension Coordinator: WireSessionDelegate {
 
     private func answered(_ host: HostName, _ result: WireCommandResult) {
         guard let awaited = awaiting[result.operation] else { return }
+        guard awaited.host == host else { return forged("result", by: host, of: awaited.host, result.operation) }
         if result.outcome != .progress { awaiting[result.operation] = nil }
         switch awaited {
-        case .run(let id, let command): handle(run: id, .answered(command, RunReply(result, host: host)), detail: (command, result))
+        case .run(let id, let command, _): handle(run: id, .answered(command, RunReply(result, host: host)), detail: (command, result))
         case .caller(let promise, _):
             if result.outcome != .progress { promise.succeed(result) }
         case .audit: break
         }
     }
 
-    /// Latches that came to be known, or were released, here or elsewhere: told to every agent, recorded, and the runs
-    /// that they cover end.
-    func latchesChanged(_ changed: [Latch]) {
-        guard !changed.isEmpty else { return }
-        var envelope = WireEnvelope()
-        envelope.latches.latches = changed.map { WireLatch($0) }
-        do { try table.broadcast(envelope) } catch { log.error("cannot encode latches", metadata: ["why": "\(error)"]) }
-        record(changed.map(Self.record))
-        for latch in changed where latch.release == nil { endRuns(under: latch) }
-    }
-
-    static func record(_ latch: Latch) -> AuditRecord {
-        if let release = latch.release {
-            return AuditRecord(.latchReleased, by: release.by, reason: release.reason, fields: [("latch", latch.id)])
-        }
-        return AuditRecord(
-            .latchSet, by: latch.by, reason: latch.reason,
-            fields: [
-                ("latch", latch.id), ("everything", "\(latch.scope.everything)"), ("tiers", latch.scope.tiers.map(\.raw).joined(separator: " ")),
-                ("hosts", latch.scope.hosts.map(\.raw).joined(separator: " ")), ("services", latch.scope.services.map(\.raw).joined(separator: " ")),
-            ])
-    }
-
-    func endRuns(under latch: Latch) {
-        eachActiveRun { machine in
-            let covered = machine.plan.workers.contains { worker in
-                guard let service = self.inventory.service(worker.service) else { return false }
-                return latch.scope.covers(
-                    service: service.name, tier: service.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills(service))
-            }
-            return covered ? .latched(latch.id) : nil
-        }
+    /// A host answers what another was asked: nobody else could have told it the id, so that its key may be in other hands.
+    func forged(_ what: String, by host: HostName, of other: HostName, _ operation: String) {
+        log.error(
+            "a host sent what only another can say; ignored", metadata: ["host": "\(host)", "what": "\(what)", "of": "\(other)", "operation": "\(operation)"])
     }
 
     /// Appends records that no effect waits for; a failure is an error in the log, for a person.

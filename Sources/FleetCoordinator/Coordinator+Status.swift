@@ -16,7 +16,10 @@ extension Coordinator {
         status.hosts = inventory.hosts.map { hostStatus($0.name, time.boot) }
         status.dependencies = inventory.dependencies.map { dependencyStatus($0, time.boot) }
         status.streams = inventory.streams.flatMap { stream in stream.to.map { streamStatus(stream, $0, time.boot) } }
-        status.latches = table.book.inForce.map { WireLatch($0) }
+        status.latches = table.inForce.map { WireLatch($0) }
+        status.storeID = storeID
+        status.epoch = epoch
+        status.relay = settings.relay
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }
         status.needsAPerson = needs(time)
         status.alerts = alerts?.status() ?? []
@@ -31,6 +34,7 @@ extension Coordinator {
         status.known = host.isKnown(now: time, bound: settings.reportBound)
         status.ever = host.reportAt != nil
         status.restricted = host.restricted
+        status.refuses = host.refuses ?? ""
         if let last = host.lastWordAt { status.ageNs = UInt64(max(0, (time - last).nanoseconds)) }
         if let report = host.report { status.report = report }
         if !status.known { status.whyUnknown = host.connected ? "connected, but it does not report" : host.whyUnknown }
@@ -54,7 +58,8 @@ extension Coordinator {
     private func age(of reading: UInt64, on host: HostRecord, _ time: BootTime) -> UInt64 {
         guard let report = host.report, let at = host.reportAt else { return .max }
         let then = report.boottimeNs > reading ? report.boottimeNs - reading : 0
-        return then + UInt64(max(0, (time - at).nanoseconds))
+        let (age, overflow) = then.addingReportingOverflow(UInt64(max(0, (time - at).nanoseconds)))
+        return overflow ? .max : age
     }
 
     private func streamStatus(_ stream: StreamSpec, _ consumer: ConsumerSpec, _ time: BootTime) -> APIStreamStatus {
@@ -76,7 +81,13 @@ extension Coordinator {
                         total.whyUnknown = "\(service)@\(name) has not said \(counter)"
                         continue
                     }
-                    total.value += figure.value
+                    let (sum, overflow) = total.value.addingReportingOverflow(figure.value)
+                    guard !overflow else {
+                        total.known = false
+                        total.whyUnknown = "\(counter) of all hosts together is beyond what can be counted"
+                        continue
+                    }
+                    total.value = sum
                     oldest = max(oldest, age(of: figure.atBoottimeNs, on: host, time))
                 }
             }
@@ -95,7 +106,7 @@ extension Coordinator {
             status.inFlight = measured(reading.pending, reading.known && reading.groupExists, reading.whyUnknown)
             status.buffered = measured(reading.lag, reading.known && reading.lagKnown, reading.known ? "Redis can't tell" : reading.whyUnknown)
             if consumer.applied == nil {
-                let acknowledged = reading.entriesRead - reading.pending
+                let acknowledged = reading.entriesRead.subtractingReportingOverflow(reading.pending).partialValue
                 status.applied = measured(acknowledged, reading.known && reading.entriesReadKnown, reading.whyUnknown)
             }
         }
@@ -116,7 +127,7 @@ extension Coordinator {
     /// While data flows the figures are not of one instant: only what must always hold is checked.
     private func balance(_ status: APIStreamStatus, direct: Bool) -> String {
         guard status.produced.known, status.applied.known, direct || (status.inFlight.known && status.buffered.known) else { return "UNKNOWN" }
-        if status.produced.value == status.applied.value + status.inFlight.value + status.buffered.value { return "exact" }
+        if status.produced.value == Bounded.sum([status.applied.value, status.inFlight.value, status.buffered.value]) { return "exact" }
         return "flowing"
     }
 }

@@ -2,7 +2,7 @@ internal import FleetAPI
 package import FleetCore
 package import FleetJournal
 internal import FleetTrust
-internal import FleetWire
+package import FleetWire
 internal import LinuxHost
 package import Logging
 package import NIOCore
@@ -51,6 +51,8 @@ package final class Coordinator: @unchecked Sendable {
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
+    /// Judges signatures of latches; nil: none can be (a test's).
+    let trust: TLSTrust?
     /// In which people's times are said.
     let zone: FleetZone
     /// nil: nobody is declared who could be told, or this is a relay.
@@ -65,15 +67,32 @@ package final class Coordinator: @unchecked Sendable {
     var launchSinceBaseline: [WorkerName: String] = [:]
     var relaunched: Set<WorkerName> = []
     var awaiting: [String: Awaited] = [:]
+    /// Released latches that a host has not been seen without yet, by host.
+    var releasesOwed: [HostName: Set<String>] = [:]
     var logStreams: [String: LogStream] = [:]
     var nextOperation: UInt64 = 0
     var nextWatcher: UInt64 = 0
 
-    /// Who waits for the result of a command.
+    /// Who waits for the result of a command, and from which host alone it counts (law 13).
     enum Awaited {
-        case run(UInt64, CommandID)
+        case run(UInt64, CommandID, host: HostName)
         case caller(EventLoopPromise<WireCommandResult>, host: HostName)
         case audit(EventLoopPromise<[String]>, host: HostName, lines: [String])
+
+        var host: HostName {
+            switch self {
+            case .run(_, _, let host), .caller(_, let host), .audit(_, let host, _): host
+            }
+        }
+    }
+
+    /// What became of a command on its way out.
+    enum Sending {
+        case sent
+        /// The host has no session.
+        case silent
+        /// Its session does not carry this.
+        case refused(slug: String, text: String)
     }
 
     struct LogStream {
@@ -90,19 +109,22 @@ package final class Coordinator: @unchecked Sendable {
 
     /// `home` must be an event loop that nothing else uses.
     package init(
-        settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, home: any EventLoop, log: Logger
+        settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, trust: TLSTrust? = nil, home: any EventLoop,
+        log: Logger
     ) throws {
         self.settings = settings
         self.inventory = inventory
         self.journal = journal
         self.home = home
         self.log = log
-        table = SessionTable(latches: fold.latches.all)
+        self.trust = trust
+        table = SessionTable(book: fold.latches)
+        table.succession = fold.succession
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
         epoch = fold.epoch + 1
         instance = Random.hex(8)
         zone = FleetZone(named: inventory.timezone)
-        lastRun = fold.lastRun
+        lastRun = settings.relay ? fold.lastRun : max(fold.lastRun, try CertificateFiles.lastRun(in: settings.stateDirectory))
         baseline = fold.baseline
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
@@ -110,6 +132,7 @@ package final class Coordinator: @unchecked Sendable {
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
+        for latch in fold.latches.all where latch.release != nil { owe(latch.id) }
     }
 
     /// Commits this start and what it found unfinished before anything listens. Throws what the journal says.
@@ -160,23 +183,25 @@ package final class Coordinator: @unchecked Sendable {
         try await home.submit(body).get()
     }
 
+    /// Can't be guessed by whoever was not told it, and never comes again.
     func operationID() -> String {
         nextOperation += 1
-        return "\(instance)/\(nextOperation)"
+        return "\(instance)/\(nextOperation)/\(Random.hex(8))"
     }
 
     // MARK: Sending
 
-    /// Sends a command; false when the host has no session, in which case it was not sent.
-    func send(_ command: WireCommand, to host: HostName) -> Bool {
-        guard let entry = table.session(host) else { return false }
+    func send(_ command: WireCommand, to host: HostName) -> Sending {
+        guard let entry = table.session(host) else { return .silent }
+        if let why = hosts[host]?.refuses, command.what?.isQuestion != true { return .refused(slug: SessionLimit.stranger.slug, text: "\(host): \(why)") }
         var command = command
         command.session = entry.session.id
         command.notAfterBoottimeNs = (entry.session.peerBoottime() + settings.commandBound).nanoseconds
         var envelope = WireEnvelope()
         envelope.command = command
+        if let (slug, text) = entry.session.refusal(of: envelope) { return .refused(slug: slug, text: "\(host): \(text)") }
         entry.session.send(envelope)
-        return true
+        return .sent
     }
 
     /// Sends a command of a caller's own and waits for its result, at most `bound`.
@@ -184,10 +209,14 @@ package final class Coordinator: @unchecked Sendable {
         let promise = home.makePromise(of: WireCommandResult.self)
         home.execute { [self] in
             awaiting[command.operation] = .caller(promise, host: host)
-            guard send(command, to: host) else {
+            switch send(command, to: host) {
+            case .sent: break
+            case .silent:
                 awaiting[command.operation] = nil
-                promise.fail(Coordinator.silent(host))
-                return
+                return promise.fail(Coordinator.silent(host))
+            case .refused(let slug, let text):
+                awaiting[command.operation] = nil
+                return promise.fail(APIProblem(slug: slug, what: "REFUSED  \(text)", why: "Nothing was done there.", then: "trading status \(host)"))
             }
             home.scheduleTask(in: .nanoseconds(bound.nanoseconds)) { [self] in
                 guard case .caller(let promise, _)? = awaiting.removeValue(forKey: command.operation) else { return }

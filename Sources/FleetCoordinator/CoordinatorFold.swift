@@ -1,6 +1,7 @@
 internal import FleetAPI
 package import FleetCore
 package import FleetJournal
+package import FleetWire
 
 /// The coordinator's state as its journal tells it: a fold, never a second file.
 package struct CoordinatorFold: Equatable, Sendable {
@@ -8,7 +9,11 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// Of the last start; the next one is higher.
     package var epoch: UInt64 = 0
     package var lastRun: UInt64 = 0
-    package var latches = LatchBook()
+    package var latches = LatchBook(releasedMax: SessionTable.releasedMax)
+    /// The last succession that an operator has signed and this coordinator was given.
+    package var succession: WireSignedStatement?
+    /// A latch is recorded after its kill, and somebody may have released it by then.
+    private var releasedEarly: [String: Latch.Release] = [:]
     package var baseline: [StreamReading] = []
     package var runs: [UInt64: Past] = [:]
     package var alerts = AlertFold()
@@ -53,18 +58,32 @@ package struct CoordinatorFold: Equatable, Sendable {
             let streams = Set(readings.map(\.stream))
             baseline = baseline.filter { !streams.contains($0.stream) } + readings
         case .latchSet:
-            if let id = record["latch"] {
-                _ = latches.merge([
-                    Latch(
-                        id: id, by: (record.by ?? ""), reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds,
-                        scope: LatchScope(
-                            everything: record["everything"] == "true", tiers: Self.names(record["tiers"]).map(TierName.init),
-                            hosts: Self.names(record["hosts"]).map(HostName.init), services: Self.names(record["services"]).map(ServiceName.init)))
-                ])
-            }
+            guard let id = record["latch"] else { return }
+            // Records of older programs have neither word nor signature.
+            let word = record["word"].flatMap { LatchWord($0) } ?? .coordinator("")
+            // A host's own is told again by the host.
+            if case .host = word { return }
+            _ = latches.order(
+                Latch(
+                    id: id, by: LatchBounds.author(record.by ?? ""), reason: LatchBounds.reason(record.reason ?? ""),
+                    unixMicroseconds: record["unix_us"].flatMap { UInt64($0) } ?? record.unixMicroseconds,
+                    scope: LatchScope(
+                        everything: record["everything"] == "true", tiers: Self.names(record["tiers"]).map(TierName.init),
+                        hosts: Self.names(record["hosts"]).map(HostName.init), services: Self.names(record["services"]).map(ServiceName.init)),
+                    signature: record["signature"] ?? "", word: word))
+            if let release = releasedEarly.removeValue(forKey: id) { _ = latches.release(id, release) }
         case .latchReleased:
-            _ = latches.release(
-                record["latch"], Latch.Release(by: (record.by ?? ""), reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds))
+            guard let id = record["latch"] else { return }
+            let release = Latch.Release(
+                by: LatchBounds.author(record.by ?? ""), reason: LatchBounds.reason(record.reason ?? ""),
+                unixMicroseconds: record["unix_us"].flatMap { UInt64($0) } ?? record.unixMicroseconds, signature: record["signature"] ?? "")
+            if latches.latches[id] == nil { releasedEarly[id] = release } else { _ = latches.release(id, release) }
+        case .coordinatorSucceeded:
+            guard let document = record["document"], let signature = record["signature"] else { return }
+            var statement = WireSignedStatement()
+            statement.document = document
+            statement.signature = signature
+            succession = statement
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }

@@ -1,23 +1,26 @@
 package import FleetAPI
+package import FleetCore
 
 /// Who calls: an operator's certificate, or a peer of the Unix socket.
 package struct Caller: Sendable, Equatable {
     /// As it stands in the audit: `operator/alice`, `local:uid 1000`, `token`.
     package let name: String
-    /// A session whose peer is out of date: status and emergency stop only.
-    package let restricted: Bool
+    /// What its certificate and the revocation list leave it; empty: everything.
+    package let limits: [SessionLimit]
 
-    package init(name: String, restricted: Bool) {
+    package init(name: String, limits: [SessionLimit] = []) {
         self.name = name
-        self.restricted = restricted
+        self.limits = limits
     }
 }
 
 /// What a coordinator answers to its API: FleetServer calls it, nothing else knows about HTTP.
 ///
-/// Every method throws `APIProblem` for a refusal. A relay answers status, emergency stop and its release, and throws
-/// `not-here` for everything else.
+/// Every method throws `APIProblem` for a refusal. What `limits` and the caller's own rule out FleetServer has refused before
+/// (`SessionRights`).
 package protocol CoordinatorService: AnyObject, Sendable {
+    /// What limits everybody here: a relay carries next to nothing.
+    var limits: [SessionLimit] { get }
     /// `kind`: stop, start, restart, quiesce, resume. Returns once the run has been journaled (or, with dry_run, planned).
     func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted
     func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone
@@ -29,7 +32,10 @@ package protocol CoordinatorService: AnyObject, Sendable {
     func worker(_ name: String) async throws -> APIWorkerPage
     /// Sets the latch and waits for the agents' words, at most `bound`.
     func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer
+    /// Without a signature of the caller's a relay releases nothing.
     func releaseLatch(_ request: APILatchRelease, by caller: Caller) async throws -> APIDone
+    /// Keeps an operator's statement and tells it to every agent.
+    func succeed(_ request: APISuccessionRequest, by caller: Caller) async throws -> APIDone
     func status() async throws -> APIFleetStatus
     func runs() async throws -> APIRunList
     func run(id: UInt64) async throws -> APIRun

@@ -22,6 +22,8 @@ struct RunRecord {
     var snapshots: [String: WireWorkerSnapshot] = [:]
     /// What each worker said last while it stopped.
     var flight: [WorkerName: String] = [:]
+    /// What each host's operation ids of this run hold that no other host is told.
+    var secrets: [HostName: String] = [:]
     /// Rises with each armed timer, so that an old one is ignored.
     var timer: UInt64 = 0
 

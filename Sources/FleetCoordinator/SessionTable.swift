@@ -16,13 +16,20 @@ final class SessionTable: Sendable {
 
     private struct State {
         var sessions: [HostName: Entry] = [:]
-        var book = LatchBook()
+        /// The fleet's: what coordinators, relays and operators have set. Passed on to every host.
+        var book: LatchBook
+        /// What hosts say that they are under and nobody else's word shows: theirs alone, never passed on.
+        var hostBooks: [HostName: LatchBook] = [:]
         var collectors: [String: EmergencyCollector] = [:]
+        var succession: WireSignedStatement?
     }
 
-    private let state = NIOLockedValueBox(State())
+    /// Released latches that a coordinator remembers at most, for hosts that have been away.
+    static let releasedMax = 4_096
 
-    init(latches: [Latch]) { state.withLockedValue { $0.book = LatchBook(latches) } }
+    private let state: NIOLockedValueBox<State>
+
+    init(book: LatchBook) { state = NIOLockedValueBox(State(book: book)) }
 
     /// Returns the session it replaces.
     func open(_ host: HostName, _ entry: Entry) -> WireSession? {
@@ -43,32 +50,104 @@ final class SessionTable: Sendable {
 
     func session(_ host: HostName) -> Entry? { state.withLockedValue { $0.sessions[host] } }
 
-    var hosts: Set<HostName> { state.withLockedValue { Set($0.sessions.keys) } }
+    /// An operator's word on which store agents follow; told to each that opens a session.
+    var succession: WireSignedStatement? {
+        get { state.withLockedValue { $0.succession } }
+        set { state.withLockedValue { $0.succession = newValue } }
+    }
 
     var book: LatchBook { state.withLockedValue { $0.book } }
 
-    /// Takes in latches that another side knows; returns what changed here.
-    func merge(_ latches: [Latch]) -> [Latch] {
-        latches.isEmpty ? [] : state.withLockedValue { $0.book.merge(latches) }
+    /// The fleet's latches in force, then those that hold on one host by its own word, with that host as their scope.
+    var inForce: [Latch] {
+        state.withLockedValue { state in
+            state.book.inForce + state.hostBooks.sorted { $0.key < $1.key }.flatMap { $0.value.inForce }
+        }
     }
 
-    func release(_ id: String?, _ release: Latch.Release) -> [Latch] { state.withLockedValue { $0.book.release(id, release) } }
+    // MARK: The fleet's
+
+    /// Takes in latches whose word was judged; returns what changed here.
+    func merge(_ latches: [Latch]) -> [Latch] {
+        latches.isEmpty
+            ? []
+            : state.withLockedValue { state in
+                let changed = state.book.merge(latches).changed
+                // What is the fleet's is no word of a host's own.
+                for host in state.hostBooks.keys {
+                    state.hostBooks[host]?.drop(Set(changed.map(\.id)))
+                    if state.hostBooks[host]?.latches.isEmpty == true { state.hostBooks[host] = nil }
+                }
+                return changed
+            }
+    }
+
+    func judged(_ id: String, signature: String, word: LatchWord) {
+        state.withLockedValue { $0.book.judged(id, signature: signature, word: word) }
+    }
+
+    func shorten(released ids: Set<String>) { state.withLockedValue { $0.book.shorten(ids) } }
+
+    // MARK: Hosts' own
+
+    private static let hostReleasedMax = 64
+
+    /// What was released of a host's own.
+    func released(for host: HostName, _ id: String) -> Latch? {
+        state.withLockedValue { $0.hostBooks[host]?.latches[id] }.flatMap { $0.release == nil ? nil : $0 }
+    }
+
+    /// A host's word about itself: whole with its hello, one by one afterwards. Returns what is new, or newly released.
+    ///
+    /// What the fleet's book has is no word of the host's own.
+    func brought(_ latches: [Latch], by host: HostName, isWhole: Bool) -> [Latch] {
+        state.withLockedValue { state in
+            let own = latches.filter { state.book.latches[$0.id] == nil }.map { latch in
+                var latch = latch
+                latch.scope.hosts = [host]
+                latch.word = .host(host)
+                return latch
+            }
+            // What was released for it while it was away is remembered: it is told with its welcome.
+            let before = state.hostBooks[host] ?? LatchBook(releasedMax: Self.hostReleasedMax)
+            var book = isWhole ? LatchBook(before.all.filter { $0.release != nil }, releasedMax: Self.hostReleasedMax) : before
+            let known = Set(state.hostBooks[host]?.inForce.map(\.id) ?? [])
+            let changed = book.merge(own).changed
+            state.hostBooks[host] = book.latches.isEmpty ? nil : book
+            return changed.filter { $0.release != nil || !known.contains($0.id) }
+        }
+    }
+
+    // MARK: Emergency stop
+
+    /// What came of setting a latch here.
+    struct Setting {
+        let isNew: Bool
+        let isKept: Bool
+    }
 
     /// Sets the latch in memory, then sends one encoded frame to every session. Nothing is written first (law 7).
-    func fanOut(_ latch: Latch, collector: EmergencyCollector) throws {
+    func fanOut(_ latch: Latch, collector: EmergencyCollector) throws -> Setting {
         var envelope = WireEnvelope()
         envelope.emergencyStop.latch = WireLatch(latch)
         let frame = try encodeFrame(envelope, allocator: ByteBufferAllocator())
-        let sessions = state.withLockedValue { state in
-            _ = state.book.merge([latch])
+        let (sessions, setting) = state.withLockedValue { state in
+            let merge = state.book.order(latch)
             state.collectors[latch.id] = collector
             collector.expect(Set(state.sessions.keys.map(\.raw)))
-            return state.sessions.values.map(\.session)
+            return (
+                state.sessions.values.map(\.session),
+                Setting(isNew: !merge.changed.isEmpty, isKept: state.book.latches[latch.id]?.release == nil && state.book.latches[latch.id] != nil)
+            )
         }
         for session in sessions { session.send(encoded: frame) }
+        return setting
     }
 
-    func answered(_ result: WireEmergencyResult) {
+    /// Counts for the host whose session brought it, whatever it says of itself (law 13).
+    func answered(_ result: WireEmergencyResult, by host: HostName) {
+        var result = result
+        result.host = host.raw
         state.withLockedValue { $0.collectors[result.latch] }?.take(result)
     }
 

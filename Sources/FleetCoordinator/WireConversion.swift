@@ -53,7 +53,9 @@ extension StreamReading {
     init?(journaled text: String) {
         guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(text) }), let stream = json["stream"]?.stringValue,
             let consumer = json["consumer"]?.stringValue, let host = json["host"]?.stringValue,
-            let known = json["known"]?.boolValue, let added = json["added"]?.intValue, let pending = json["pending"]?.intValue
+            let known = json["known"]?.boolValue, let added = json["added"]?.intValue, let pending = json["pending"]?.intValue,
+            // A program from before bounds may have written what one worker said.
+            (["added", "pending", "length", "read", "lag", "applied"].allSatisfy { key in json[key]?.intValue.map { Bounded.value.contains($0) } ?? true })
         else { return nil }
         self.init(
             stream: StreamName(stream), consumer: ServiceName(consumer), host: HostName(host), known: known, whyUnknown: json["why"]?.stringValue ?? "",

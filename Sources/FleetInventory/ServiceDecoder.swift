@@ -50,7 +50,7 @@ struct ServiceDecoder {
         if let health = map["health"] { HealthDecoder(reader: reader, substitution: substitution).decode(health, into: &spec) }
         spec.ready = map["ready"].flatMap(ready) ?? spec.ready
         spec.stop = stop(map["stop"], tier: tier)
-        spec.restart = map["restart"].map { restart($0) } ?? spec.restart
+        spec.restart = restart(map["restart"], tier: tier)
         let actions = ActionDecoder(reader: reader, names: names, substitution: substitution)
         spec.quiesce = map["quiesce"].flatMap { actions.action($0, "quiesce") }
         spec.resume = map["resume"].flatMap { actions.action($0, "resume") }
@@ -255,9 +255,11 @@ struct ServiceDecoder {
         return spec
     }
 
-    private func restart(_ tree: YAMLTree) -> RestartSpec {
+    private func restart(_ tree: YAMLTree?, tier: String?) -> RestartSpec {
         var spec = RestartSpec()
-        guard let map = reader.map(tree, "restart", keys: ["policy", "delay", "delay_max", "stable_after", "limit"]) else { return spec }
+        // What talks to an exchange comes up again by a person's word: its session, its orders and its limits have to be looked at.
+        if tier == Self.executionTier { spec.policy = .never }
+        guard let tree, let map = reader.map(tree, "restart", keys: ["policy", "delay", "delay_max", "stable_after", "limit"]) else { return spec }
         spec.policy =
             map["policy"].flatMap { reader.oneOf($0, "restart.policy", ["never", "on-failure", "always"]) }
             .flatMap { RestartSpec.Policy(rawValue: $0) } ?? spec.policy

@@ -50,6 +50,6 @@ struct Substitution {
         let what = name.isEmpty ? "a $ that stands before no name" : "$\(name) stands for nothing"
         faults.add(
             position, what,
-            "write \(near ?? FleetInventory.oneOf(known.map { "$" + $0 })), or $$ for a dollar")
+            "write \(near ?? FleetCore.oneOf(known.map { "$" + $0 })), or $$ for a dollar")
     }
 }

@@ -1,3 +1,4 @@
+import FleetCore
 import LinuxHost
 
 /// The audit as people read it.
@@ -41,13 +42,6 @@ package enum AuditText {
         text.isEmpty || text.contains(" ") ? "\"\(plain(text))\"" : plain(text)
     }
 
-    /// Without control characters: what a worker said must not move a terminal's cursor.
-    package static func plain(_ text: String) -> String {
-        var out = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            let control = scalar.value < 32 || (127..<160).contains(scalar.value)
-            out.append(control ? "\u{FFFD}" : scalar)
-        }
-        return String(out)
-    }
+    /// Fit for a terminal: what a worker said must not move its cursor.
+    package static func plain(_ text: String) -> String { Cleaned.text(text) }
 }

@@ -44,14 +44,17 @@ package struct VerifyReport: Equatable, Sendable {
         let records = "\(count) record\(count == 1 ? "" : "s"), head \(head)"
         let anchor =
             anchoredUpTo == 0
-            ? "no anchor given: the chain holds together, but could have been rewritten whole"
+            ? "no anchor given: the chain holds together, and could have been rewritten whole"
             : anchoredUpTo >= head.sequence ? "anchored to the end" : "anchored up to \(anchoredUpTo), unanchored beyond"
         if isIntact, count == 0 {
             // An empty file has nothing to be intact: a journal that was emptied looks the same.
             lines.append("EMPTY: \(path) holds no record, so nothing is shown by it. If it is a journal in use its records are gone")
             return lines.joined(separator: "\n")
         }
-        lines.append(isIntact ? "intact: \(records), \(anchor)" : "NOT INTACT: \(records), \(findingsCount) finding\(findingsCount == 1 ? "" : "s")")
+        lines.append(
+            isIntact
+                ? "\(anchoredUpTo == 0 ? "UNANCHORED" : "intact"): \(records), \(anchor)"
+                : "NOT INTACT: \(records), \(findingsCount) finding\(findingsCount == 1 ? "" : "s")")
         return lines.joined(separator: "\n")
     }
 }

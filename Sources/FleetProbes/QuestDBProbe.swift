@@ -26,7 +26,8 @@ package enum QuestDBProbe {
             }
             guard writer == sequencer else {
                 throw ProbeError(
-                    "count", object, .refused("\(sequencer - writer) transactions are written but not applied yet"))
+                    "count", object,
+                    .refused("\(Bounded.sum([sequencer, 0 - max(writer, -Int64.max)]).map { "\($0)" } ?? "some") transactions are written but not applied yet"))
             }
         }
         let rows = try query(url, "SELECT count_distinct(\"\(column)\") FROM \"\(table)\"", by: deadline)

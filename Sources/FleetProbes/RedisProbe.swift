@@ -1,3 +1,4 @@
+import FleetCore
 package import FleetWire
 
 /// Measures one stream, and one consumer group of it, in one atomic read.
@@ -15,9 +16,13 @@ package enum RedisProbe {
             let deadline = Deadline(in: timeout)
             let connection = try RedisConnection(try Endpoint(address, defaultPort: 6379), by: deadline)
             try measure(key: key, group: group, on: connection, into: &reading, by: deadline)
+            try demandCounts(reading, address)
             reading.known = true
         } catch {
-            reading.whyUnknown = "\(error)"
+            // Half an answer, or one out of bounds, is none.
+            reading = WireStreamReading()
+            reading.whyAppliedUnknown = "not measured here"
+            reading.whyUnknown = Cleaned.text("\(error)", bytesMax: 512)
         }
         reading.atBoottimeNs = Deadline.now
         return reading
@@ -55,6 +60,17 @@ package enum RedisProbe {
         try readGroup(entry, consumers: answers[4], of: "group \(group) of \(object)", into: &reading)
     }
 
+    /// Counts that no Redis has: something else answers there, or was told to lie. Nothing of such an answer counts.
+    private static func demandCounts(_ reading: WireStreamReading, _ address: String) throws(ProbeError) {
+        for (name, count) in [
+            ("length", reading.length), ("entries-added", reading.entriesAdded), ("entries-read", reading.entriesRead), ("lag", reading.lag),
+            ("pending", reading.pending), ("consumers", reading.groupConsumers),
+        ] {
+            guard case .failure(let fault) = Bounded.count(count) else { continue }
+            throw ProbeError("measure", "Redis at \(address)", .malformed("\(name): \(fault)"))
+        }
+    }
+
     private static func readStream(_ answer: RESPValue, of object: String, into reading: inout WireStreamReading)
         throws(ProbeError)
     {
@@ -80,9 +96,10 @@ package enum RedisProbe {
             let delivered = entry["last-delivered-id"]?.text, let members = consumers.items
         else { throw ProbeError("measure", object, .malformed("XINFO GROUPS or XINFO CONSUMERS without its fields")) }
         // Both were read in the same transaction; if they differ, the server counts differently from what we think.
-        let held = members.reduce(Int64(0)) { $0 + ($1["pending"]?.integer ?? 0) }
+        let held = Bounded.sum(members.map { $0["pending"]?.integer ?? 0 })
         guard held == pending else {
-            throw ProbeError("measure", object, .malformed("\(pending) pending in the group, \(held) at its consumers"))
+            throw ProbeError(
+                "measure", object, .malformed("\(pending) pending in the group, \(held.map { "\($0)" } ?? "more than can be counted") at its consumers"))
         }
         reading.groupExists = true
         reading.pending = pending

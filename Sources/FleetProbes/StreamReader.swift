@@ -1,3 +1,4 @@
+import FleetCore
 package import FleetWire
 
 /// Measures everything one host can measure of a stream's hop: the buffer and the sink.
@@ -37,10 +38,15 @@ package enum StreamReader {
                 reading.whyAppliedUnknown = "no sink is declared for it on this host"
                 return
             }
+            if case .failure(let fault) = Bounded.count(reading.applied) {
+                reading.applied = 0
+                reading.whyAppliedUnknown = "the sink counts \(fault)"
+                return
+            }
             reading.appliedKnown = true
             reading.whyAppliedUnknown = ""
         } catch {
-            reading.whyAppliedUnknown = "\(error)"
+            reading.whyAppliedUnknown = Cleaned.text("\(error)", bytesMax: 512)
             reading.appliedAbsent = !probe.sqlitePath.isEmpty && SQLiteProbe.isAbsent(probe.sqlitePath)
         }
     }

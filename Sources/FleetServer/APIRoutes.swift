@@ -1,5 +1,6 @@
 import FleetAPI
 import FleetCoordinator
+import FleetCore
 import FleetWire
 import HTTPTypes
 import Hummingbird
@@ -13,9 +14,10 @@ struct APIRoutes: Sendable {
     func router() -> Router<APIRequestContext> {
         let router = Router(context: APIRequestContext.self)
         router.add(middleware: ProblemMiddleware())
-        router.add(middleware: CallerMiddleware(token: settings.loopback?.token))
+        router.add(middleware: CallerMiddleware(token: settings.loopback?.token, limits: service.limits))
         addVerbs(to: router)
         addEmergency(to: router)
+        addTrust(to: router)
         addRuns(to: router)
         addReading(to: router)
         return router
@@ -70,6 +72,15 @@ struct APIRoutes: Sendable {
             let asked = try await JSONAnswer.read(APILatchRelease.self, request, lenient: true)
             try demand(reason: asked.reason, for: "emergency-stop release")
             return try JSONAnswer.response(try await service.releaseLatch(asked, by: caller))
+        }
+    }
+
+    // MARK: Trust
+
+    private func addTrust(to router: Router<APIRequestContext>) {
+        post(Route.succession, router) { request, caller in
+            let asked = try await JSONAnswer.read(APISuccessionRequest.self, request)
+            return try JSONAnswer.response(try await service.succeed(asked, by: caller))
         }
     }
 
@@ -153,7 +164,15 @@ struct APIRoutes: Sendable {
         router.get(RouterPath(path)) { request, context in try await answer(request, context) }
     }
 
+    /// Of a reason, in UTF-8: what people write, not a document. An emergency stop's is cut instead.
+    private static let reasonBytesMax = 4 << 10
+
     private func demand(reason: String, for verb: String) throws {
+        guard reason.utf8.count <= Self.reasonBytesMax || verb.hasPrefix("emergency-stop") else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(verb): the reason has \(reason.utf8.count) bytes; at most \(Self.reasonBytesMax) are kept",
+                then: "Say it shorter, and where the rest is to be read")
+        }
         guard reason.allSatisfy(\.isWhitespace) else { return }
         throw APIProblem(
             slug: "no-reason", what: "REFUSED  \(verb): no reason given", why: "it stands in the audit, for whoever reads it in a year.",
@@ -177,8 +196,10 @@ struct APIRoutes: Sendable {
 
     private static func number(_ name: String, in request: Request) throws -> UInt64? {
         guard let text = request.uri.queryParameters.get(name) else { return nil }
-        guard let value = UInt64(text) else {
-            throw APIProblem(slug: "bad-request", what: "REFUSED  \(request.uri.path): \(name) is \"\(text)\", not a number")
+        guard let value = UInt64(text), value <= Bounded.nanosecondsMax else {
+            throw APIProblem(
+                slug: "bad-request",
+                what: "REFUSED  \(request.uri.path): \(name) is \"\(Cleaned.text(text, bytesMax: 80))\", no number from 0 to \(Bounded.nanosecondsMax)")
         }
         return value
     }

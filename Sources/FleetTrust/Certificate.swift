@@ -95,7 +95,8 @@ package final class Certificate: @unchecked Sendable {
         return isValidName(name) ? FleetName(name) : nil
     }
 
-    var serialHex: String {
+    /// Upper-case hexadecimal.
+    package var serialHex: String {
         guard let serial = X509_get0_serialNumber(x509), let number = ASN1_INTEGER_to_BN(serial, nil) else { return "" }
         defer { BN_free(number) }
         guard let text = BN_bn2hex(number) else { return "" }

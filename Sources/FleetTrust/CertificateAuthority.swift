@@ -115,18 +115,19 @@ package struct CertificateAuthority: Sendable {
     ///
     /// Without `force` refuses to replace them; what `force` replaces stays valid until it expires or is revoked.
     package func issue(
-        _ role: FleetIdentity.Role, name: String, days: Int = identityDays, force: Bool = false
+        _ role: FleetIdentity.Role, name: String, days: Int = identityDays, alternatives: [AlternativeName] = [], force: Bool = false
     ) throws(TrustError) -> Issued {
         try Self.requireDays(days, "\(role.rawValue) \(name)")
         let now = ASN1Time.nowUnix
         return try issue(
             role, name: name, notBeforeUnix: now - Self.backdatedSeconds,
-            notAfterUnix: now + Int64(days) * Self.daySeconds, force: force)
+            notAfterUnix: now + Int64(days) * Self.daySeconds, alternatives: alternatives, force: force)
     }
 
     /// As above, with exact bounds in seconds since 1970.
     package func issue(
-        _ role: FleetIdentity.Role, name: String, notBeforeUnix: Int64, notAfterUnix: Int64, force: Bool = false
+        _ role: FleetIdentity.Role, name: String, notBeforeUnix: Int64, notAfterUnix: Int64, alternatives: [AlternativeName] = [],
+        force: Bool = false
     ) throws(TrustError) -> Issued {
         guard let identity = FleetIdentity(role: role, name: name, fleet: fleet) else {
             throw TrustError(
@@ -146,7 +147,7 @@ package struct CertificateAuthority: Sendable {
             var index = try readIndex()
             let subjectKey = try PrivateKey.generate()
             let template = CertificateTemplate(
-                commonName: identity.fileName, uri: identity.uri, isAuthority: false, notBeforeUnix: notBeforeUnix,
+                commonName: identity.fileName, uri: identity.uri, alternatives: alternatives, isAuthority: false, notBeforeUnix: notBeforeUnix,
                 notAfterUnix: notAfterUnix)
             let issued = try template.sign(subject: subjectKey, issuer: (certificate, key))
             index.append(

@@ -4,8 +4,10 @@ import COpenSSL
 struct CertificateTemplate {
     /// The subject's common name, for people; nothing here decides by it.
     let commonName: String
-    /// The only subject alternative name.
+    /// The identity, and the only URI among the subject alternative names.
     let uri: String
+    /// Further names, for clients that know nothing of identities: curl, browsers, Prometheus.
+    var alternatives: [AlternativeName] = []
     let isAuthority: Bool
     let notBeforeUnix: Int64
     let notAfterUnix: Int64
@@ -57,7 +59,7 @@ struct CertificateTemplate {
         try add(NID_key_usage, isAuthority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature")
         try add(NID_subject_key_identifier, "hash")
         if issuer != nil { try add(NID_authority_key_identifier, "keyid:always") }
-        try add(NID_subject_alt_name, "URI:\(uri)")
+        try add(NID_subject_alt_name, (["URI:\(uri)"] + alternatives.map(\.description)).joined(separator: ","))
         guard X509_sign(x509, issuer?.key.key ?? key.key, EVP_sha256()) > 0 else { throw .libcrypto("sign", object) }
     }
 }

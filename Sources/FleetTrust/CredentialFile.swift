@@ -31,7 +31,7 @@ package enum CredentialFile {
         return stat(path, &about) == 0 && about.st_mode & 0o077 != 0
     }
 
-    static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
+    package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
     static func makeDirectory(_ path: String) throws(TrustError) {
         var prefix = path.hasPrefix("/") ? "/" : ""
@@ -42,6 +42,13 @@ package enum CredentialFile {
             }
             prefix += "/"
         }
+    }
+
+    /// Replaces one file, whole.
+    package static func replace(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(TrustError) {
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        try makeDirectory(directory)
+        try write([Content(path: path, bytes: bytes, mode: mode)], in: directory)
     }
 
     struct Content {

@@ -22,10 +22,47 @@ package struct DetachedSignature: Equatable, Sendable {
         }
     }
 
+    /// The chain of the one who signed exactly `bytes`, its own certificate first, as the signature carries it.
+    ///
+    /// Says nothing about the chain: the caller verifies it.
+    func signerChain(over bytes: [UInt8]) throws(TrustError) -> [[UInt8]] {
+        let cms = LibCrypto.withReader(der) { (bio) throws(Never) in d2i_CMS_bio(bio, nil) }
+        guard let cms else { throw .libcrypto("read", "the signature", advice: "it must be a CMS signature in DER") }
+        defer { CMS_ContentInfo_free(cms) }
+        return try LibCrypto.withReader(bytes) { (bio) throws(TrustError) -> [[UInt8]] in
+            guard CMS_verify(cms, nil, nil, bio, nil, UInt32(CMS_BINARY | CMS_NO_SIGNER_CERT_VERIFY)) == 1 else {
+                throw .libcrypto("verify", "the signature", advice: "the document or the signature was changed")
+            }
+            let signer = try Self.onlySigner(of: cms)
+            var chain = [signer.der]
+            guard let held = CMS_get1_certs(cms) else { return chain }
+            defer { OPENSSL_sk_pop_free(held) { X509_free($0.map { OpaquePointer($0) }) } }
+            for index in 0..<OPENSSL_sk_num(held) {
+                guard let raw = OPENSSL_sk_value(held, index) else { continue }
+                let other = OpaquePointer(raw)
+                X509_up_ref(other)
+                let certificate = try Certificate(owning: other)
+                if certificate.der != signer.der { chain.append(certificate.der) }
+            }
+            return chain
+        }
+    }
+
+    /// Several signers would leave open who is meant.
+    private static func onlySigner(of cms: OpaquePointer) throws(TrustError) -> Certificate {
+        let signers = CMS_get0_signers(cms)
+        defer { OPENSSL_sk_free(signers) }
+        guard OPENSSL_sk_num(signers) == 1, let raw = OPENSSL_sk_value(signers, 0) else {
+            throw TrustError("verify", "the signature", "it has \(OPENSSL_sk_num(signers)) signers, one is wanted")
+        }
+        let signer = OpaquePointer(raw)
+        X509_up_ref(signer)
+        return try Certificate(owning: signer)
+    }
+
     /// Who signed exactly `bytes`.
     ///
-    /// Checks the signature and the chain to `caPEM`, not dates and not revocation: a document is verified years after
-    /// its signer's certificate has expired, and the caller knows when it was made.
+    /// Checks the signature and the chain to `caPEM`, not dates, revocation or role: `SignedDocument` does.
     package func verify(_ bytes: [UInt8], caPEM: [UInt8]) throws(TrustError) -> Certificate {
         let authorities = try Certificate.all(pem: caPEM, object: "the certificate authority's file")
         guard let store = X509_STORE_new() else { throw .libcrypto("make", "a certificate store") }
@@ -42,15 +79,7 @@ package struct DetachedSignature: Equatable, Sendable {
             guard CMS_verify(cms, nil, store, bio, nil, UInt32(CMS_BINARY)) == 1 else {
                 throw .libcrypto("verify", "the signature", advice: advice)
             }
-            let signers = CMS_get0_signers(cms)
-            defer { OPENSSL_sk_free(signers) }
-            // Several signers would leave open who is meant.
-            guard OPENSSL_sk_num(signers) == 1, let raw = OPENSSL_sk_value(signers, 0) else {
-                throw TrustError("verify", "the signature", "it has \(OPENSSL_sk_num(signers)) signers", advice: advice)
-            }
-            let signer = OpaquePointer(raw)
-            X509_up_ref(signer)
-            return try Certificate(owning: signer)
+            return try Self.onlySigner(of: cms)
         }
     }
 }

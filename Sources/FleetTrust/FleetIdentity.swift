@@ -5,7 +5,7 @@ package import FleetCore
 /// Source: the SPIFFE ID standard, section 2, narrowed to the names that the inventory allows.
 package struct FleetIdentity: Hashable, Sendable, CustomStringConvertible {
     package enum Role: String, CaseIterable, Sendable {
-        case agent, coordinator, `operator`
+        case agent, coordinator, relay, `operator`
     }
 
     package let role: Role
@@ -20,7 +20,7 @@ package struct FleetIdentity: Hashable, Sendable, CustomStringConvertible {
         self.fleet = fleet
     }
 
-    /// Parses `spiffe://<fleet>/agent/<host>` and its two siblings; nil for anything else, other roles included.
+    /// Parses `spiffe://<fleet>/agent/<host>` and its siblings; nil for anything else, other roles included.
     package init?(uri: String) {
         let scheme = "spiffe://"
         guard uri.hasPrefix(scheme) else { return nil }

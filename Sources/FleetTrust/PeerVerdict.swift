@@ -13,6 +13,8 @@ package enum TrustSlug: String, Sendable, CustomStringConvertible {
     case foreignCA = "foreign-ca"
     case wrongFleet = "wrong-fleet"
     case wrongRole = "wrong-role"
+    /// Of the right role, and not the one that was meant.
+    case wrongName = "wrong-name"
     case revoked
     /// The certificate names no identity of a fleet, or more than one.
     case badIdentity = "bad-identity"

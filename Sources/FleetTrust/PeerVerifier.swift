@@ -16,16 +16,19 @@ package final class PeerVerifier: @unchecked Sendable {
     /// `caPEM` may hold several authorities, `crlPEM` several lists.
     ///
     /// Throws when no list is signed by one of the authorities: with such a set every peer would be refused. A list
-    /// past its dates is taken.
-    package init(caPEM: [UInt8], crlPEM: [UInt8], fleet: FleetName) throws(TrustError) {
+    /// past its dates is taken. `crlPEM` nil: there is none; every peer is then accepted as unlisted, which leaves it next to
+    /// nothing (`SessionLimit.unlisted`).
+    package init(caPEM: [UInt8], crlPEM: [UInt8]?, fleet: FleetName) throws(TrustError) {
         let authorities = try Certificate.all(pem: caPEM, object: "the certificate authority's file")
-        let lists = try RevocationList.all(pem: crlPEM, object: "the revocation list's file")
-        let signed = lists.contains { list in
-            authorities.contains { authority in
-                guard let key = X509_get0_pubkey(authority.x509) else { return false }
-                return X509_CRL_verify(list.crl, key) == 1
+        let lists = try crlPEM.map { pem throws(TrustError) in try RevocationList.all(pem: pem, object: "the revocation list's file") } ?? []
+        let signed =
+            lists.isEmpty
+            || lists.contains { list in
+                authorities.contains { authority in
+                    guard let key = X509_get0_pubkey(authority.x509) else { return false }
+                    return X509_CRL_verify(list.crl, key) == 1
+                }
             }
-        }
         _ = LibCrypto.drainErrors()
         guard signed else {
             throw TrustError(
@@ -42,7 +45,7 @@ package final class PeerVerifier: @unchecked Sendable {
         for list in lists where X509_STORE_add_crl(store, list.crl) != 1 {
             throw .libcrypto("load", "a revocation list")
         }
-        X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL))
+        if !lists.isEmpty { X509_STORE_set_flags(store, UInt(X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL)) }
         X509_STORE_set_depth(store, CInt(Self.chainMax))
     }
 
@@ -85,8 +88,27 @@ package final class PeerVerifier: @unchecked Sendable {
         }
         return .accepted(
             VerifiedPeer(
-                identity: identity, restrictedBecause: faults.dates, notAfterUnix: notAfter, chainDER: chainDER,
-                fingerprint: leaf.fingerprint))
+                identity: identity, restrictedBecause: faults.dates + (lists.isEmpty ? [Self.noList] : []), notAfterUnix: notAfter, chainDER: chainDER,
+                fingerprint: leaf.fingerprint, isUnlisted: lists.isEmpty))
+    }
+
+    static let noList = "crl-missing: no revocation list was ever seen, so whether it was revoked can't be told"
+
+    /// Whether revocation can be looked at.
+    package var hasLists: Bool { !lists.isEmpty }
+
+    /// Who signed a statement, if an identity of the fleet with one of `roles` did, with nothing against it: chain,
+    /// revocation and dates as of now. Takes about 0.5 ms.
+    package func signer(of bytes: [UInt8], signature: String, roles: Set<FleetIdentity.Role>) -> Result<FleetIdentity, TrustError> {
+        guard let der = Base64.decode(signature) else { return .failure(TrustError("read", "the signature", "it is not base64")) }
+        let chain: [[UInt8]]
+        do { chain = try DetachedSignature(der: der).signerChain(over: bytes) } catch { return .failure(error) }
+        switch verify(chainDER: chain, roles: roles) {
+        case .refused(let slug, let text): return .failure(TrustError("believe", "the signature", "\(slug): \(text)"))
+        case .accepted(let peer) where peer.isRestricted:
+            return .failure(TrustError("believe", "the signature of \(peer.identity)", peer.restrictedBecause.joined(separator: "; ")))
+        case .accepted(let peer): return .success(peer.identity)
+        }
     }
 
     /// Whether this holds an older revocation list than `newer` would need: same issuer, smaller number.

@@ -24,7 +24,7 @@ package final class RevocationList: @unchecked Sendable {
         guard !found.isEmpty else {
             throw TrustError(
                 "read a revocation list from", object, words,
-                advice: "`trading certs init` makes an empty one, `trading certs revoke` a new one")
+                advice: "copy crl.pem from another host, or from where the authority is kept")
         }
         return found
     }
@@ -50,6 +50,14 @@ package final class RevocationList: @unchecked Sendable {
         defer { ASN1_INTEGER_free(integer) }
         var value: Int64 = 0
         return ASN1_INTEGER_get_int64(&value, integer) == 1 ? value : nil
+    }
+
+    /// When a certificate of this list's issuer was revoked, seconds since 1970; nil: it is not on the list.
+    func revocationUnix(of certificate: Certificate) -> Int64? {
+        guard X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_issuer_name(certificate.x509)) == 0 else { return nil }
+        var entry: OpaquePointer?
+        guard X509_CRL_get0_by_cert(crl, &entry, certificate.x509) == 1, let entry else { return nil }
+        return X509_REVOKED_get0_revocationDate(entry).flatMap(ASN1Time.unix) ?? 0
     }
 
     struct Entry {

@@ -13,13 +13,22 @@ extension WireLatch {
             releasedBy = release.by
             releaseReason = release.reason
             releasedUnixUs = release.unixMicroseconds
+            releaseSignature = release.signature
         }
+        signature = latch.signature
+        word = latch.word.description
     }
 
-    package var core: Latch {
-        Latch(
-            id: id, by: by, reason: reason, unixMicroseconds: unixUs, scope: scope.core,
-            release: released ? Latch.Release(by: releasedBy, reason: releaseReason, unixMicroseconds: releasedUnixUs) : nil)
+    /// As its bringer's word; what is longer than the bounds of a latch's texts is cut, and is then not what was signed.
+    package func core(word: LatchWord) -> Latch {
+        func kept(_ signature: String) -> String { signature.utf8.count <= LatchBounds.signatureBytesMax ? signature : "" }
+        return Latch(
+            id: id, by: LatchBounds.author(by), reason: LatchBounds.reason(reason), unixMicroseconds: unixUs, scope: scope.core,
+            release: released
+                ? Latch.Release(
+                    by: LatchBounds.author(releasedBy), reason: LatchBounds.reason(releaseReason), unixMicroseconds: releasedUnixUs,
+                    signature: kept(releaseSignature)) : nil,
+            signature: kept(signature), word: word)
     }
 }
 
@@ -40,8 +49,8 @@ extension WireScope {
 }
 
 extension WireLatchSet {
-    package init(_ book: LatchBook) {
+    package init(_ latches: [Latch]) {
         self.init()
-        latches = book.all.map { WireLatch($0) }
+        self.latches = latches.map { WireLatch($0) }
     }
 }

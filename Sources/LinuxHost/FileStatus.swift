@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// What stat(2) says of a file, symbolic links followed.
+/// What stat(2) says of a file.
 package struct FileStatus: Equatable, Sendable {
     package enum Kind: Equatable, Sendable { case file, directory, other }
 
@@ -24,10 +24,10 @@ package struct FileStatus: Equatable, Sendable {
     /// Without group execution the bit means mandatory locking (inode(7)).
     package var isSetGroup: Bool { mode & 0o2010 == 0o2010 }
 
-    /// nil where nothing is.
-    package static func read(_ path: String) throws(LinuxError) -> FileStatus? {
+    /// nil where nothing is. A symbolic link is followed, or with `followLinks` false is of the kind `other`.
+    package static func read(_ path: String, followLinks: Bool = true) throws(LinuxError) -> FileStatus? {
         var about = stat()
-        guard stat(path, &about) == 0 else {
+        guard (followLinks ? stat(path, &about) : lstat(path, &about)) == 0 else {
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw .last("look at", path)
         }

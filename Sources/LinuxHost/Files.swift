@@ -56,6 +56,19 @@ package enum Files {
         if sync { try syncDirectory(directory) }
     }
 
+    /// Writes a file that must not be there yet, synced: whole under its name, or absent. Throws EEXIST where there is one.
+    package static func writeNew(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(LinuxError) {
+        let (directory, name) = split(path)
+        let temporary = "\(directory)/.\(name).\(unique())"
+        try writeAtomically(temporary, bytes, mode: mode, sync: true)
+        // link(2) refuses a name that is taken, which rename(2) would replace.
+        let linked = Glibc.link(temporary, path) == 0
+        let failure = errno
+        try remove(temporary)
+        guard linked else { throw LinuxError("write", path, errno: failure) }
+        try syncDirectory(directory)
+    }
+
     package static func syncDirectory(_ path: String) throws(LinuxError) {
         let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .last("open", path) }

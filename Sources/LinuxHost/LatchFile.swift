@@ -46,10 +46,16 @@ package struct LatchFile: Equatable, Sendable {
     package var releasedBy: String
     package var releaseReason: String
     package var releasedUnixMicroseconds: UInt64
+    /// Base64; empty: not signed.
+    package var signature: String
+    package var releaseSignature: String
+    /// On whose word it is held, as `LatchWord` writes it; empty in files of older programs.
+    package var word: String
 
     package init(
         id: String, by: String, reason: String, unixMicroseconds: UInt64, scope: Scope = Scope(), released: Bool = false,
-        releasedBy: String = "", releaseReason: String = "", releasedUnixMicroseconds: UInt64 = 0
+        releasedBy: String = "", releaseReason: String = "", releasedUnixMicroseconds: UInt64 = 0, signature: String = "",
+        releaseSignature: String = "", word: String = ""
     ) {
         self.id = id
         self.by = by
@@ -60,13 +66,13 @@ package struct LatchFile: Equatable, Sendable {
         self.releasedBy = releasedBy
         self.releaseReason = releaseReason
         self.releasedUnixMicroseconds = releasedUnixMicroseconds
+        self.signature = signature
+        self.releaseSignature = releaseSignature
+        self.word = word
     }
 
-    /// Letters, digits, `-` and `_`, at most 64: it becomes a file's name and a word of the shim's protocol.
-    package static func isValid(id: String) -> Bool {
-        (1...64).contains(id.utf8.count)
-            && id.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || $0 == 45 || $0 == 95 }
-    }
+    /// It becomes a file's name and a word of the shim's protocol.
+    package static func isValid(id: String) -> Bool { LatchBounds.isValid(id: id) }
 
     // MARK: JSON
 
@@ -88,6 +94,9 @@ package struct LatchFile: Equatable, Sendable {
         add("released_by", releasedBy)
         add("release_reason", releaseReason)
         add("released_unix_us", releasedUnixMicroseconds)
+        add("signature", signature)
+        add("release_signature", releaseSignature)
+        add("word", word)
         return .object(members)
     }
 
@@ -104,7 +113,9 @@ package struct LatchFile: Equatable, Sendable {
                 everything: json["scope"]?["everything"]?.boolValue ?? false, tiers: list("tiers"), hosts: list("hosts"),
                 services: list("services")),
             released: json["released"]?.boolValue ?? false, releasedBy: json["released_by"]?.stringValue ?? "",
-            releaseReason: json["release_reason"]?.stringValue ?? "", releasedUnixMicroseconds: number("released_unix_us"))
+            releaseReason: json["release_reason"]?.stringValue ?? "", releasedUnixMicroseconds: number("released_unix_us"),
+            signature: json["signature"]?.stringValue ?? "", releaseSignature: json["release_signature"]?.stringValue ?? "",
+            word: json["word"]?.stringValue ?? "")
     }
 
     // MARK: Files

@@ -1,5 +1,6 @@
 internal import COpenSSL
 internal import FleetAgent
+internal import FleetWire
 internal import Glibc
 internal import LinuxHost
 internal import Logging
@@ -16,7 +17,8 @@ struct TradingAgent {
         let request: AgentSettings.Request
         do {
             request = try AgentSettings.parse(
-                Array(CommandLine.arguments.dropFirst()), executableDirectory: executableDirectory(), userID: geteuid(),
+                Array(CommandLine.arguments.dropFirst()), executableDirectory: executableDirectory(), workingDirectory: workingDirectory(),
+                userID: geteuid(),
                 judgeFile: { geteuid() == 0 ? AgentSettings.distrust($0) : nil },
                 readFile: { try Files.read($0, limit: 1 << 20) })
         } catch {
@@ -39,7 +41,7 @@ struct TradingAgent {
         // A reader that is gone is an error of a write, not the agent's end. Shims reset it for their workers.
         signal(SIGPIPE, SIG_IGN)
 
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        LoggingSystem.bootstrap { CleanLogHandler(label: $0) }
         var log = Logger(label: "trading-agent")
         log.logLevel = Logger.Level(rawValue: settings.logLevel) ?? .info
 
@@ -61,6 +63,12 @@ struct TradingAgent {
             agent.stop()
             exit(0)
         }
+    }
+
+    private static func workingDirectory() -> String {
+        guard let path = getcwd(nil, 0) else { return "/" }
+        defer { free(path) }
+        return String(cString: path)
     }
 
     private static func executableDirectory() -> String {

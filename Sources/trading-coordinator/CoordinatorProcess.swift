@@ -31,12 +31,21 @@ struct CoordinatorProcess {
                     : "\(name) has the role emergency in \(options.inventory). Start it with --relay")
         }
         let paths = TLSPaths(cert: options.cert, key: options.key, ca: options.ca, crl: options.crl)
-        let trust = try TLSTrust(paths: paths, fleet: inventory.fleet, log: log)
+        try Files.makeDirectory(options.stateDir, mode: 0o750)
+        let trust = try TLSTrust(
+            paths: paths, fleet: inventory.fleet, lists: .kept("\(options.stateDir)/crl-last-good.pem"), log: log)
         // Its fleet was looked at already. Under another name it would sign what it did not do.
-        guard let own = trust.ownIdentity, own.role == .coordinator, own.name == name.raw else {
+        let roles: Set<FleetIdentity.Role> = options.relay ? [.relay, .coordinator] : [.coordinator]
+        guard let own = trust.ownIdentity, roles.contains(own.role), own.name == name.raw else {
+            let role = options.relay ? "relay" : "coordinator"
             throw StartError(
-                "\(options.cert) is the certificate of \(trust.ownIdentity?.uri ?? "nobody"), this is the coordinator \(name). "
-                    + "Issue one: trading certs issue coordinator \(name)")
+                "\(options.cert) is the certificate of \(trust.ownIdentity?.uri ?? "nobody"), this is the \(role) \(name). "
+                    + "Issue one: trading certs issue \(role) \(name)")
+        }
+        if options.relay, own.role == .coordinator {
+            log.warning(
+                "a relay with a coordinator's certificate: whoever takes its key can do all that a coordinator can. The next version refuses it",
+                metadata: ["then": "trading certs issue relay \(name)"])
         }
         let (journal, fold) = try openJournal()
         // The loop that decides is shared with nothing: no handshake and no slow reader ever stands in its way.
@@ -45,7 +54,7 @@ struct CoordinatorProcess {
         let coordinator = try Coordinator(
             settings: Coordinator.Settings(
                 name: name, stateDirectory: options.stateDir, relay: options.relay, certificatePath: options.cert, keyPath: options.key),
-            inventory: inventory, journal: journal, fold: fold, home: deciding.next(), log: log)
+            inventory: inventory, journal: journal, fold: fold, trust: trust, home: deciding.next(), log: log)
         try await coordinator.begin(fold: fold)
         let agents = try address(spec.address)
         let listener = WireListener(
@@ -79,7 +88,6 @@ struct CoordinatorProcess {
 
     private func openJournal() throws -> (Journal?, CoordinatorFold) {
         guard !options.relay else { return (nil, CoordinatorFold([])) }
-        try Files.makeDirectory(options.stateDir, mode: 0o750)
         let opened = try Journal.open(path: "\(options.stateDir)/journal")
         if let repair = opened.repair { log.error("the audit's last line was torn", metadata: ["repair": "\(repair)"]) }
         if let warning = opened.warning { log.warning("audit", metadata: ["warning": "\(warning)"]) }
@@ -101,8 +109,12 @@ struct CoordinatorProcess {
         guard let plain = options.plainHTTP else { return nil }
         guard let file = options.tokenFile else { throw StartError("--plain-http needs --token-file: a bearer token of at least 16 bytes") }
         let at = try address(plain)
+        // Whoever can read it orders as the coordinator's own user.
+        if let about = try FileStatus.read(file), about.mode & 0o077 != 0 {
+            throw StartError("the token file \(file) is open to other users: chmod 0600 \(file), and make a new token if others could log in")
+        }
         let text = String(decoding: try Files.read(file, limit: 4096), as: UTF8.self)
-        let token = String(text.prefix { !$0.isNewline })
+        let token = String(text.prefix { !$0.isNewline }).trimmingBlanks
         return FleetServerSettings.Loopback(address: .init(host: at.host, port: at.port), token: token)
     }
 
@@ -150,5 +162,12 @@ private struct SignalSources {
 
     func cancel() {
         for source in sources { source.cancel() }
+    }
+}
+
+extension String {
+    fileprivate var trimmingBlanks: String {
+        let blank: (Character) -> Bool = { $0 == " " || $0 == "\t" }
+        return String(drop(while: blank).reversed().drop(while: blank).reversed())
     }
 }

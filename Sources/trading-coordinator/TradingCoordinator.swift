@@ -22,7 +22,7 @@ struct TradingCoordinator: AsyncParsableCommand {
         discussion: """
             SIGHUP reads certificates and the revocation list again; sessions of revoked peers end, others go on.
             SIGTERM ends it. No worker is touched by its end, restart or loss.
-            With --relay it keeps nothing and answers status, emergency stop and its release only.
+            With --relay it keeps no journal and answers status, emergency stop, its signed release and quiesce only.
             """,
         version: "trading-coordinator \(Version.number) (\(Version.libraries))")
 
@@ -56,7 +56,7 @@ struct TradingCoordinator: AsyncParsableCommand {
     @Option(help: "The bearer token of --plain-http, at least 16 bytes.")
     var tokenFile: String?
 
-    @Flag(help: "Be a relay: no state, emergency stop and status only.")
+    @Flag(help: "Be a relay: no journal; emergency stop, its signed release, quiesce and status only.")
     var relay = false
 
     @Option(help: "Log level: debug, info, notice, warning, error.")
@@ -72,7 +72,7 @@ struct TradingCoordinator: AsyncParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         let level = Logger.Level(rawValue: logLevel) ?? .notice
         LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
+            var handler = CleanLogHandler(label: label)
             handler.logLevel = level
             return handler
         }

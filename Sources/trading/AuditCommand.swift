@@ -70,8 +70,8 @@ struct AuditVerify: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Finds every changed, missing or reordered record of a journal, and says where.",
         discussion: """
-            Exit 0 intact, 5 not intact, 4 no record at all. What lies beyond the last anchor could have been rewritten whole: give the heads that others keep \
-            (status shows a host's; a certificate cites the coordinator's) with --anchor.
+            Exit 0 intact and anchored, 5 not intact, 4 unanchored or no record at all. What lies beyond the last anchor could have been rewritten whole: give \
+            a head that somebody else keeps (trading status HOST --json shows a host's, journal_head) with --anchor.
             """)
 
     @Argument(help: ArgumentHelp("The journal's file.", valueName: "file"))
@@ -98,6 +98,6 @@ struct AuditVerify: ParsableCommand {
         }
         Terminal.out([report.text])
         if !report.isIntact { throw Failure.quietly(.contradicted) }
-        if report.count == 0 { throw Failure.quietly(.unknown) }
+        if report.count == 0 || report.anchoredUpTo == 0 { throw Failure.quietly(.unknown) }
     }
 }

@@ -1,6 +1,10 @@
 import ArgumentParser
+import FleetClient
 import FleetCore
+import FleetInventory
 import FleetTrust
+import FleetWire
+import NIOCore
 
 struct CertsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,36 +21,66 @@ struct CertsInit: ParsableCommand {
     @Option(name: .customLong("crl-days"), help: ArgumentHelp("How long the revocation list is current.", valueName: "days"))
     var listDays: Int = CertificateAuthority.revocationListDays
     @Flag(help: "Replace what is there: every certificate it issued is then foreign.") var force = false
+    @OptionGroup var global: GlobalOptions
 
     func run() throws {
         let authority = try CertificateAuthority.create(
             directory: dir, fleet: FleetName(fleet), force: force, days: days, revocationListDays: listDays)
         Terminal.out([
-            "\(authority.certificatePath)  the authority of fleet \(fleet), for \(days) days",
-            "\(authority.revocationListPath)  its revocation list, empty, current for \(listDays) days",
-            "Next: trading certs issue coordinator NAME --dir \(dir)   then agent HOST for each host, operator NAME for each person",
+            "\(authority.certificatePath)  the authority of fleet \(fleet), for \(ScreenText.plural(days, "day"))",
+            "\(authority.revocationListPath)  its revocation list, empty, current for \(ScreenText.plural(listDays, "day"))",
+            "Next: trading certs issue coordinator NAME --dir \(dir)   then relay NAME, agent HOST for each host, operator NAME for each person",
         ])
     }
 }
 
 struct CertsIssue: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "issue", abstract: "Issues an identity: agent HOST, coordinator NAME or operator NAME.")
+    static let configuration = CommandConfiguration(
+        commandName: "issue", abstract: "Issues an identity: agent HOST, coordinator NAME, relay NAME or operator NAME.",
+        discussion:
+            "Our own programs go by role and name. curl, browsers and Prometheus verify DNS names and IP addresses: a coordinator's or relay's certificate gets those of --inventory and --san."
+    )
 
-    @Argument(help: ArgumentHelp("agent, coordinator or operator.", valueName: "role")) var role: String
-    @Argument(help: ArgumentHelp("The host's, coordinator's or person's name.", valueName: "name")) var name: String
+    @Argument(help: ArgumentHelp("agent, coordinator, relay or operator.", valueName: "role")) var role: String
+    @Argument(help: ArgumentHelp("The host's, coordinator's, relay's or person's name.", valueName: "name")) var name: String
     @Option(help: ArgumentHelp("The authority's directory.", valueName: "directory")) var dir: String = "certs"
     @Option(help: ArgumentHelp("How long it is valid.", valueName: "days")) var days: Int = CertificateAuthority.identityDays
+    @Option(help: ArgumentHelp("Take the addresses of that coordinator or relay from this inventory.", valueName: "file")) var inventory: String?
+    @Option(name: .customLong("san"), help: ArgumentHelp("A DNS name or IP address that it is also valid for; repeatable.", valueName: "name"))
+    var alternatives: [String] = []
     @Flag(help: "Replace the files that are there; what they held stays valid until it expires or is revoked.") var force = false
+    @OptionGroup var global: GlobalOptions
 
     func run() throws {
         guard let role = FleetIdentity.Role(rawValue: role) else {
-            throw Failure("certs issue \(role): no such role; write agent, coordinator or operator", .usage)
+            throw Failure("certs issue \(role): no such role; write agent, coordinator, relay or operator", .usage)
         }
-        let issued = try CertificateAuthority(directory: dir).issue(role, name: name, days: days, force: force)
+        var names: [AlternativeName] = []
+        for text in try addresses(of: role) + alternatives {
+            guard let name = AlternativeName(text) else {
+                throw Failure("certs issue: \(text) is no DNS name and no IP address; write for example ctl-1.example.net or 10.20.0.11", .usage)
+            }
+            if !names.contains(name) { names.append(name) }
+        }
+        let issued = try CertificateAuthority(directory: dir).issue(role, name: name, days: days, alternatives: names, force: force)
         Terminal.out([
-            "\(issued.certificatePath)  \(issued.identity.uri), for \(days) days",
+            "\(issued.certificatePath)  \(issued.identity.uri), for \(ScreenText.plural(days, "day"))\(names.isEmpty ? "" : ", \(names.map(\.description).joined(separator: " "))")",
             "\(issued.keyPath)  its key, mode 0600: it belongs on that one machine only",
         ])
+    }
+
+    /// Of the coordinator or relay in the inventory.
+    private func addresses(of role: FleetIdentity.Role) throws -> [String] {
+        guard let inventory else { return [] }
+        guard role == .coordinator || role == .relay else {
+            throw Failure("certs issue \(role.rawValue): --inventory gives addresses of coordinators and relays only", .usage)
+        }
+        let fleet = try InventoryCommand.load(inventory)
+        guard let spec = fleet.coordinators.first(where: { $0.name.raw == name }) else {
+            let known = fleet.coordinators.map(\.name.raw)
+            throw Failure("certs issue: \(inventory) has no coordinator \(name); \(choice(for: name, among: known))", .usage)
+        }
+        return try [spec.address, spec.api].compactMap { $0 }.compactMap { try WireAddress.parse($0).ipAddress }
     }
 }
 
@@ -57,6 +91,7 @@ struct CertsRevoke: ParsableCommand {
     @Option(help: ArgumentHelp("The authority's directory.", valueName: "directory")) var dir: String = "certs"
     @Option(name: .customLong("crl-days"), help: ArgumentHelp("How long the revocation list is current.", valueName: "days"))
     var listDays: Int = CertificateAuthority.revocationListDays
+    @OptionGroup var global: GlobalOptions
 
     func run() throws {
         let revoked = try CertificateAuthority(directory: dir).revoke(name, listDays: listDays)

@@ -8,6 +8,8 @@ struct ExplainCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The word; none: all of them.", valueName: "slug"))
     var slug: String?
 
+    @OptionGroup var global: GlobalOptions
+
     func run() throws {
         guard let slug else {
             Terminal.out(Explanations.all.map(\.slug))

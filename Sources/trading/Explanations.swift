@@ -183,6 +183,7 @@ enum Explanations {
         ("cpu-absent", "The host has no CPU of that number."),
         ("cpu-offline", "The CPU is there and offline."),
         ("digest-unknown", "The program could not be read to its end, so its digest is not known. Nothing was launched."),
+        ("unknown", "Something could not be looked at, so it is not taken for good. The line says what and why."),
         ("no-directory", "A directory that the worker needs is not there. Nothing was launched."),
         (
             "pid-file",
@@ -212,7 +213,10 @@ enum Explanations {
         ("unknown-command", "The agent does not know this command: it is of an older version. Upgrade it; healthy workers are not touched by that."),
         ("not-found", "There is no such path in the API. The paths are those of FleetAPI/Route.swift."),
         ("body-too-large", "The request's body is above the bound of 1 MiB. Every verb fits far below; name tiers or hosts instead of every worker."),
-        ("not-here", "A relay was asked for something that only a full coordinator does. A relay answers status, emergency stop and its release."),
+        (
+            "not-here",
+            "A relay was asked for something that only a full coordinator does. A relay carries status, an emergency stop, a release that an operator has signed, and quiesce. Ask a full coordinator: --via NAME."
+        ),
         (
             "internal",
             "A defect of ours, or a system that refused something that it never should. The log of the program that answered has the same line. What holds now: trading status."
@@ -234,7 +238,7 @@ enum Explanations {
         ("starting", "The coordinator is starting or shutting down. Ask again in a moment."),
         (
             "restricted",
-            "The only fault of this certificate, or of the revocation list, is its date. That is no outage: status and emergency stop work, the rest waits for a renewal. trading certs issue operator NAME --force, or a fresh revocation list."
+            "The only fault of this certificate, or of the revocation list, is its date. That is no outage: status, emergency stop, quiesce and stop go on, the rest waits for a renewal; never a release. Where no revocation list was ever seen, only status and emergency stop go on. trading certs issue operator NAME --force, or a fresh crl.pem."
         ),
         ("not-allowed", "This identity, or this user of the host, may not do that."),
         ("no-certificate", "The peer showed no certificate. Both sides of every connection need one of this fleet."),
@@ -253,7 +257,35 @@ enum Explanations {
         ("bad-certificate", "The certificate's chain has a fault other than its dates. The log says which."),
         (
             "crl-missing",
-            "No revocation list of the authority is loaded, so nobody can say whether a certificate was revoked, and nobody is let in. Install crl.pem from where the authority is kept."
+            "No revocation list of the authority can be read, so nobody can say whether a certificate was revoked. The last good one that was seen goes on counting; where none was ever seen, only status and emergency stop go on. Install crl.pem from where the authority is kept."
+        ),
+        (
+            "other-coordinator",
+            "This host takes orders, parts of the inventory and epochs from one coordinator's store alone: the one that it met first, or that it was told to follow. Another one asked. Status and emergency stop go through all the same. trading status HOST shows whom it follows. If the other one is to take over, once and for every host: trading coordinator succeed --reason, signed by an operator; on the host itself: trading --local coordinator accept STORE --reason. If nobody expected another one, somebody holds a coordinator's key who should not: revoke it."
+        ),
+        (
+            "stale-epoch",
+            "A coordinator says an older epoch of its store than this host has seen, or one that is further ahead than restarts can explain: it was put back from a backup, is a copy, or lies. Its orders are not taken. If the right one can't come back: trading coordinator succeed --reason."
+        ),
+        (
+            "stale-coordinator",
+            "Agents have seen a later epoch of this coordinator's store than it says itself: its state directory was put back from a backup, or is a copy. It gets no session. Start the right one, or have agents follow this one: trading coordinator succeed --reason."
+        ),
+        (
+            "wrong-host",
+            "An agent says that it is another host than its certificate names. It gets no session. Each host needs the certificate that was issued for its name."
+        ),
+        (
+            "wrong-name",
+            "The certificate is of this fleet and of the right kind, and names somebody else than the address was given for. Check who listens at that address."
+        ),
+        (
+            "not-signed",
+            "What was asked takes an operator's signature, and there is none, or it is of somebody else, or over something else. trading signs with the key in its settings; over a Unix socket no operator is known, so ask over TLS. A relay releases an emergency stop by an operator's signature alone."
+        ),
+        (
+            "out-of-bounds",
+            "A number, a text or a list from outside is longer, larger or of another kind than its field can be. It was not taken, nothing was changed, and its sender alone has lost a session or a request. The line names the field and its bound."
         ),
         ("tls-version", "The peer does not offer TLS 1.3, and nothing below it is spoken here."),
         (

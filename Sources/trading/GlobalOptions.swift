@@ -2,6 +2,8 @@ import ArgumentParser
 import FleetAPI
 import FleetClient
 import FleetCore
+import FleetWire
+import LinuxHost
 
 /// What every command that talks to a fleet takes.
 struct GlobalOptions: ParsableArguments {
@@ -23,9 +25,18 @@ struct GlobalOptions: ParsableArguments {
 struct Reach {
     let settings: FleetClientSettings
     let endpoints: [APIEndpoint]
+    /// This side's own identity and whom it accepts; nil: nothing is asked over TLS.
+    let trust: TLSTrust?
+    /// What could not be had of it; only an emergency stop and a look at the status go on without.
+    private(set) var unchecked: [String] = []
 
-    /// `relays`: also those that answer emergency stop and status only.
-    init(_ options: GlobalOptions, relays: Bool) throws {
+    /// `relays`: also those that answer next to nothing else.
+    ///
+    /// `isEmergency`: goes on with whatever can be had: without a revocation list, or without TLS where the authority or the
+    /// own certificate can't be read and a Unix socket is there.
+    ///
+    /// `deed`: what will be asked; where no revocation list can be read, some deeds go on (`SessionLimit.unlisted`).
+    init(_ options: GlobalOptions, relays: Bool, isEmergency: Bool = false, deed: Deed? = nil) throws {
         settings = try options.settings()
         if options.local {
             guard let socket = settings.agentSocket else {
@@ -34,6 +45,7 @@ struct Reach {
                 )
             }
             endpoints = [.unix(name: "agent", path: socket)]
+            trust = nil
             return
         }
         var nodes = settings.coordinators + (relays || options.via != nil ? settings.relays : [])
@@ -48,10 +60,27 @@ struct Reach {
         }
         var found: [APIEndpoint] = []
         if options.via == nil, let socket = settings.coordinatorSocket { found.append(.unix(name: "coordinator", path: socket)) }
+        var trust: TLSTrust?
         if !nodes.isEmpty {
-            let trust = try settings.loadTrust()
-            found += nodes.map { .tls(name: $0.name, host: $0.host, port: $0.port, trust: trust) }
+            do {
+                let goesOn = isEmergency || deed.map { SessionLimit.unlisted.allowed.contains($0) } ?? false
+                trust = try settings.loadTrust(lists: .optional)
+                if !goesOn, let problem = trust?.listProblem {
+                    throw Failure("\(problem). Copy crl.pem from another host, or from where the authority is kept", .failed)
+                }
+            } catch  where isEmergency && !found.isEmpty {
+                unchecked.append("nothing was sent to \(nodes.map(\.name).joined(separator: ", ")): \(error)")
+            }
         }
+        if let trust {
+            let relays = Set(settings.relays.map(\.name))
+            found += nodes.map { .tls(name: $0.name, isRelay: relays.contains($0.name), host: $0.host, port: $0.port, trust: trust) }
+            if let problem = trust.listProblem { unchecked.append("whether anybody was revoked: \(problem)") }
+            if trust.ownNotAfterUnix > 0, trust.ownNotAfterUnix < Int64(Clock.unixMicroseconds() / 1_000_000) {
+                unchecked.append("our own certificate is past its last day: others may hold it against us")
+            }
+        }
+        self.trust = trust
         guard !found.isEmpty else { throw FleetClientSettings.nothingConfigured }
         endpoints = found
     }

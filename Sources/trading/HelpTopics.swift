@@ -1,5 +1,12 @@
 /// What `trading help TOPIC` says beyond a command's own help.
 enum HelpTopics {
+    /// A command with commands below it and options of its own answers `release --help` with its own help: asked the other way
+    /// round, the one that is meant comes.
+    static func asked(_ arguments: [String]) -> [String] {
+        guard arguments.starts(with: ["emergency-stop", "release"]), arguments.contains(where: { ["-h", "--help"].contains($0) }) else { return arguments }
+        return ["help", "emergency-stop", "release"]
+    }
+
     static func lines(_ topic: String) -> [String] {
         switch topic {
         case "status":

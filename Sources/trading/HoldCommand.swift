@@ -44,16 +44,15 @@ struct HoldRelease: AsyncParsableCommand {
 
     @Argument(help: ArgumentHelp("SERVICE@HOST.", valueName: "worker")) var worker: String
     @Flag(help: "Kill it now: orders it has at a venue may stay live.") var kill = false
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        if reason.allSatisfy(\.isWhitespace) { throw Failure("hold release needs a reason, for the audit: --reason \"…\"", .usage) }
         var request = APIHoldRequest()
         request.worker = worker
         request.release = true
         request.kill = kill
-        request.reason = reason
+        request.reason = why.reason
         try await HoldCommand.send(request, global)
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FleetClient
 import FleetCore
 import FleetInventory
 import FleetTrust
@@ -17,13 +18,15 @@ struct InventoryCheck: ParsableCommand {
         discussion: "Exit 0 without a fault, else 2.")
 
     @Argument(help: ArgumentHelp("The inventory.", valueName: "file")) var file: String
+    @OptionGroup var global: GlobalOptions
 
     func run() throws {
         do {
             let inventory = try InventoryCommand.load(file)
             Terminal.out([
-                "\(file): good · fleet \(inventory.fleet) · \(inventory.hosts.count) hosts, \(inventory.services.count) services, "
-                    + "\(inventory.workers.count) workers, \(inventory.streams.count) streams · digest \(inventory.digest.prefix(12))"
+                "\(file): good · fleet \(inventory.fleet) · \(ScreenText.plural(inventory.hosts.count, "host")), "
+                    + "\(ScreenText.plural(inventory.services.count, "service")), \(ScreenText.plural(inventory.workers.count, "worker")), "
+                    + "\(ScreenText.plural(inventory.streams.count, "stream")) · digest \(inventory.digest.prefix(12))"
             ])
         } catch let errors as InventoryErrors {
             Terminal.out(errors.errors.map(\.description))
@@ -36,7 +39,8 @@ struct InventoryShow: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "show", abstract: "Prints one worker fully expanded.")
 
     @Argument(help: ArgumentHelp("SERVICE@HOST.", valueName: "worker")) var worker: String
-    @Option(help: ArgumentHelp("The inventory.", valueName: "file")) var file: String
+    @Option(name: [.customLong("inventory"), .customLong("file")], help: ArgumentHelp("The inventory.", valueName: "file")) var file: String
+    @OptionGroup var global: GlobalOptions
 
     func run() throws {
         guard let name = WorkerName(worker) else { throw Failure("\"\(worker)\" is not a worker: write SERVICE@HOST", .usage) }

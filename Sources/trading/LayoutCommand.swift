@@ -55,13 +55,12 @@ struct LayoutApply: AsyncParsableCommand {
         commandName: "apply", abstract: "Reserves hugepages and places interrupts as declared, and reads back what was granted.",
         discussion: "Touches nothing of a live worker unless that worker is named with --override.")
     @OptionGroup var options: LayoutOptions
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @Option(name: .customLong("override"), help: ArgumentHelp("A live worker that may be touched; repeatable.", valueName: "worker"))
     var overrides: [String] = []
 
     func run() async throws {
-        if reason.allSatisfy(\.isWhitespace) { throw Failure("layout apply needs a reason, for the audit: --reason \"…\"", .usage) }
-        try await LayoutCommand.run(.apply, options, overrides: overrides, reason: reason)
+        try await LayoutCommand.run(.apply, options, overrides: overrides, reason: why.reason)
     }
 }
 

@@ -38,7 +38,7 @@ struct LocalEmergency {
 
     private var latch: LatchFile {
         LatchFile(
-            id: request.latch, by: "local:\(Self.user)", reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(),
+            id: request.latch, by: LatchBounds.author("local:\(Self.user)"), reason: request.reason, unixMicroseconds: Clock.unixMicroseconds(),
             scope: LatchFile.Scope(
                 everything: request.scope.everything, tiers: request.scope.tiers, hosts: [LatchFile.Scope.thisHost],
                 services: request.scope.services))
@@ -124,10 +124,16 @@ struct LocalEmergency {
         if !agentSawAll { lines += report.problems.map { "NOT SEEN: \($0)" } }
         let open = gone.filter { !$0.value }.count
         lines.append("GONE \(gone.count - open) of \(gone.count) in \(took.words)\(open > 0 ? " · UNKNOWN \(open)" : "")")
+        let isNamed = !request.scope.services.isEmpty || !request.scope.tiers.isEmpty
+        if gone.isEmpty, isNamed { lines.append("! NOTHING OF THAT NAME ran here: look at the spelling, and at what is spared above") }
         let kept = report.latchWrites.contains { $0.error == nil } || agentSawAll
         if !kept { lines.append("THE LATCH IS NOT KEPT: an agent that hears nothing of it may launch again") }
-        lines.append("In force until: trading emergency-stop release --latch \(request.latch) --reason \"…\"")
-        Terminal.out(Terminal.style.apply(lines))
-        throw Failure.quietly(open == 0 && kept && (agentSawAll || report.problems.isEmpty) ? .done : .unknown)
+        if kept || agentSawAll {
+            lines.append("In force until: trading --local emergency-stop release --latch \(request.latch) --reason \"…\"")
+        } else {
+            lines.append("As root, or as a user whom the agent and the run directory admit, the same does more: sudo trading --local emergency-stop …")
+        }
+        Terminal.out(Terminal.style.apply(lines.flatMap { ScreenText.wrapped($0, width: Terminal.style.width, indent: "  ") }))
+        throw Failure.quietly(open == 0 && kept && !(gone.isEmpty && isNamed) && (agentSawAll || report.problems.isEmpty) ? .done : .unknown)
     }
 }

@@ -10,10 +10,10 @@ struct LockCommand: AsyncParsableCommand {
     )
 
     @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
-    @Option(help: ArgumentHelp("Why, for whoever meets the lock.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
-    func run() async throws { try await MarkVerb.send("lock", Route.lock, services, reason, global) }
+    func run() async throws { try await MarkVerb.send("lock", Route.lock, services, why.reason, global) }
 }
 
 struct UnlockCommand: AsyncParsableCommand {
@@ -24,10 +24,10 @@ struct UnlockCommand: AsyncParsableCommand {
     )
 
     @Argument(help: ArgumentHelp("Services, or workers as SERVICE@HOST.", valueName: "service")) var services: [String]
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
-    func run() async throws { try await MarkVerb.send("unlock", Route.unlock, services, reason, global) }
+    func run() async throws { try await MarkVerb.send("unlock", Route.unlock, services, why.reason, global) }
 }
 
 struct NoteCommand: AsyncParsableCommand {

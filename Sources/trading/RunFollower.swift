@@ -85,7 +85,7 @@ private struct PassingLine {
                 Terminal.out([text])
             case .passing(let text) where enabled:
                 clear()
-                Terminal.raw(text)
+                Terminal.raw(Terminal.shown(text))
                 isShown = true
             case .passing: break
             }

@@ -5,13 +5,13 @@ import FleetClient
 struct RunVerb {
     let name: String
     let path: String
-    let reasonNeeded: Bool
+    let reason: String
     let options: VerbOptions
     /// What a host's own stop does with locked workers that run.
     var locked: String?
 
     func run() async throws {
-        var request = try options.request(verb: name, reasonNeeded: reasonNeeded)
+        var request = try options.request(reason: reason)
         request.locked = locked ?? ""
         let (client, status) = try await Reach(options.global, relays: false).first()
         let accepted: APIRunAccepted = try await client.post(path, request)
@@ -21,7 +21,8 @@ struct RunVerb {
             } else {
                 Terminal.out(
                     PlanScreen.lines(
-                        accepted.plan, fleet: status.fleet, command: options.typed(verb: name) + (locked.map { " --locked \($0)" } ?? ""), style: Terminal.style
+                        accepted.plan, fleet: status.fleet, command: options.typed(verb: name, reason: reason) + (locked.map { " --locked \($0)" } ?? ""),
+                        style: Terminal.style
                     ))
             }
             return

@@ -10,10 +10,7 @@ struct Intervention {
     let verb: String
     let global: GlobalOptions
 
-    func send(_ request: APIOverride, reasonNeeded: Bool = true) async throws {
-        if reasonNeeded, request.reason.allSatisfy(\.isWhitespace) {
-            throw Failure("runs \(verb) needs a reason, for the audit: --reason \"…\"", .usage)
-        }
+    func send(_ request: APIOverride) async throws {
         let client = try await Reach(global, relays: false).first().client
         let done: APIDone = try await client.post("\(Route.run(run))/\(verb)", request)
         Terminal.out([done.text.isEmpty ? "run \(run): \(verb) accepted" : done.text])
@@ -26,12 +23,12 @@ struct RunsAbort: AsyncParsableCommand {
         discussion: "With --local, a run of this host: what it has ordered already goes on by itself, and nothing more is ordered.")
 
     @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
         var request = APIOverride()
-        request.reason = reason
+        request.reason = why.reason
         try await Intervention(run: id, verb: "abort", global: global).send(request)
     }
 }
@@ -46,7 +43,7 @@ struct RunsRetry: AsyncParsableCommand {
     func run() async throws {
         var request = APIOverride()
         request.reason = reason
-        try await Intervention(run: id, verb: "retry", global: global).send(request, reasonNeeded: false)
+        try await Intervention(run: id, verb: "retry", global: global).send(request)
     }
 }
 
@@ -57,7 +54,7 @@ struct RunsOverride: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
     @Option(help: ArgumentHelp("Without this gate.", valueName: "name")) var gate: String?
     @Option(help: ArgumentHelp("Without this stream's drain.", valueName: "name")) var stream: String?
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {
@@ -70,7 +67,7 @@ struct RunsOverride: AsyncParsableCommand {
         var request = APIOverride()
         request.gate = gate ?? ""
         request.stream = stream ?? ""
-        request.reason = reason
+        request.reason = why.reason
         try await Intervention(run: id, verb: "override", global: global).send(request)
     }
 }
@@ -82,7 +79,7 @@ struct RunsAttest: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The run's number.", valueName: "id")) var id: UInt64
     @Option(help: ArgumentHelp("The host you speak of.", valueName: "host")) var host: String
     @Flag(name: .customLong("powered-off"), help: "It has no power: nothing runs there.") var poweredOff = false
-    @Option(help: ArgumentHelp("How you know, for the audit.", valueName: "text")) var reason: String = ""
+    @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {
@@ -93,7 +90,7 @@ struct RunsAttest: AsyncParsableCommand {
         var request = APIOverride()
         request.host = host
         request.poweredOff = poweredOff
-        request.reason = reason
+        request.reason = why.reason
         try await Intervention(run: id, verb: "attest", global: global).send(request)
     }
 }

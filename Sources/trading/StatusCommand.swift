@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetAPI
 import FleetClient
+import FleetCore
 
 struct StatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -19,7 +20,8 @@ struct StatusCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let reach = try Reach(global, relays: true)
+        let reach = try Reach(global, relays: true, deed: .readStatus)
+        for text in reach.unchecked { Terminal.err(["NOT CHECKED: \(text)"]) }
         while true {
             let shown: (lines: [String], condition: StatusScreen.Condition)
             do {
@@ -41,7 +43,7 @@ struct StatusCommand: AsyncParsableCommand {
             }
             if Terminal.outIsTerminal {
                 // Each line is cleared as it is written over, what is left below it at the end: no flicker.
-                Terminal.raw("\u{1B}[H" + Self.fitting(shown.lines).map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
+                Terminal.raw("\u{1B}[H" + Self.fitting(shown.lines).map { Terminal.shown($0) + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
             } else {
                 Terminal.out(shown.lines)
             }

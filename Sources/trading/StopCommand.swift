@@ -6,6 +6,7 @@ struct StopCommand: AsyncParsableCommand {
         commandName: "stop", abstract: "Stops workers in order and proves what it did.",
         discussion: "Tier by tier: quiesce, gates on open orders, then each tier once the one ahead is proven stopped. Ends with a stop certificate.")
 
+    @OptionGroup var why: ReasonOption
     @OptionGroup var options: VerbOptions
 
     @Option(
@@ -21,6 +22,6 @@ struct StopCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        try await RunVerb(name: "stop", path: Route.stop, reasonNeeded: true, options: options, locked: locked).run()
+        try await RunVerb(name: "stop", path: Route.stop, reason: why.reason, options: options, locked: locked).run()
     }
 }

@@ -1,4 +1,5 @@
 import FleetClient
+import FleetCore
 import Glibc
 
 /// Standard output and error, unbuffered: a line that was printed is there, whatever happens next.
@@ -22,10 +23,14 @@ enum Terminal {
 
     private static let isColoured = outIsTerminal && variable("NO_COLOR") == nil && variable("TERM") != "dumb"
 
-    static func out(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 1) }
-    static func err(_ lines: [String]) { write(lines.map { $0 + "\n" }.joined(), to: 2) }
+    /// All text passes through here cleaned: escape sequences are this program's own.
+    static func out(_ lines: [String]) { write(lines.map { shown($0) + "\n" }.joined(), to: 1) }
+    static func err(_ lines: [String]) { write(lines.map { Cleaned.lines($0) + "\n" }.joined(), to: 2) }
 
-    /// Without a line's end: prompts, and lines that are rewritten.
+    /// A line of a screen as it goes to standard output: cleaned, in its colour.
+    static func shown(_ line: String) -> String { style.coloured(Cleaned.lines(line)) }
+
+    /// Without a line's end, as it is: prompts, and lines that are rewritten with this program's own escape sequences.
     static func raw(_ text: String) { write(text, to: 1) }
 
     static func out(bytes: [UInt8]) { write(bytes + [10], to: 1) }

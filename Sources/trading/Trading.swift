@@ -16,7 +16,7 @@ struct Trading: AsyncParsableCommand {
         subcommands: [
             StatusCommand.self, StopCommand.self, StartCommand.self, RestartCommand.self, QuiesceCommand.self, ResumeCommand.self,
             LockCommand.self, UnlockCommand.self, NoteCommand.self, RunsCommand.self, HoldCommand.self, LayoutCommand.self, EmergencyStopCommand.self,
-            LogsCommand.self, AuditCommand.self, CertsCommand.self,
+            LogsCommand.self, AuditCommand.self, CertificateCommand.self, CoordinatorCommand.self, CertsCommand.self,
             InventoryCommand.self, ExplainCommand.self,
         ])
 
@@ -31,7 +31,9 @@ struct Trading: AsyncParsableCommand {
             return
         }
         do {
-            var command = try parseAsRoot(LeadingOptions.moved(given))
+            let arguments = HelpTopics.asked(LeadingOptions.moved(given))
+            if let unknown = HabitWords.fault(in: arguments, commands: configuration.subcommands.map { $0._commandName }) { throw Failure(unknown, .usage) }
+            var command = try parseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -62,9 +64,19 @@ enum LeadingOptions {
                 break
             }
         }
-        guard !leading.isEmpty, !rest.isEmpty else { return arguments }
+        guard !leading.isEmpty else { return arguments }
+        // The help, and a group without a command of its own, take none: what is wrong with the rest is then what is said.
+        if rest.isEmpty || rest.first == "help" || isGroup(rest) { return Array(rest) }
         // Nothing behind `--` is an option.
         let end = rest.firstIndex(of: "--") ?? rest.endIndex
         return Array(rest[..<end]) + leading + Array(rest[end...])
+    }
+
+    private static func isGroup(_ arguments: ArraySlice<String>) -> Bool {
+        guard let command = Trading.configuration.subcommands.first(where: { $0._commandName == arguments.first }),
+            command != EmergencyStopCommand.self, command.configuration.defaultSubcommand == nil
+        else { return false }
+        let names = command.configuration.subcommands.map { $0._commandName }
+        return !names.isEmpty && !(arguments.dropFirst().first.map { names.contains($0) } ?? false)
     }
 }

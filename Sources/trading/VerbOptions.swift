@@ -15,9 +15,6 @@ struct VerbOptions: ParsableArguments {
     @Option(name: .customLong("host"), help: ArgumentHelp("A whole host; repeatable.", valueName: "host"))
     var hosts: [String] = []
 
-    @Option(help: ArgumentHelp("Why, for the audit.", valueName: "text"))
-    var reason: String?
-
     @Flag(name: .customLong("dry-run"), help: "Show the plan, do nothing.")
     var dryRun = false
 
@@ -49,12 +46,7 @@ struct VerbOptions: ParsableArguments {
         for option in [services, tiers, hosts, excludedHosts, excludedWorkers] where option.contains("") { throw ValidationError("A name is empty.") }
     }
 
-    /// `reasonNeeded`: nothing outside the audit asks for one when a fleet starts.
-    func request(verb: String, reasonNeeded: Bool) throws -> APIRunRequest {
-        let reason = reason ?? ""
-        if reasonNeeded, reason.allSatisfy(\.isWhitespace) {
-            throw Failure("\(verb) needs a reason, for the audit: --reason \"end of day\"", .usage)
-        }
+    func request(reason: String) throws -> APIRunRequest {
         if !excludedWorkers.isEmpty, reason.allSatisfy(\.isWhitespace) {
             throw Failure("--except needs a reason, for the audit: --reason \"…\"", .usage)
         }
@@ -73,7 +65,7 @@ struct VerbOptions: ParsableArguments {
     }
 
     /// The command as it would be typed again, without `--dry-run`.
-    func typed(verb: String) -> String {
+    func typed(verb: String, reason: String) -> String {
         var words = ["trading"]
         if global.local { words.append("--local") }
         if let via = global.via { words += ["--via", via] }
@@ -82,7 +74,7 @@ struct VerbOptions: ParsableArguments {
         if all { words.append("--all") }
         words += tiers.flatMap { ["--tier", $0] } + hosts.flatMap { ["--host", $0] } + services + excludedHosts.flatMap { ["--exclude-host", $0] }
         words += excludedWorkers.flatMap { ["--except", $0] }
-        if let reason { words += ["--reason", Self.quoted(reason)] }
+        if !reason.isEmpty { words += ["--reason", Self.quoted(reason)] }
         return words.joined(separator: " ")
     }
 

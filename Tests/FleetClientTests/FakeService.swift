@@ -1,5 +1,6 @@
 import FleetAPI
 import FleetCoordinator
+import FleetCore
 import FleetWire
 import Synchronization
 
@@ -20,6 +21,13 @@ final class FakeService: CoordinatorService {
     let events: [APIRunEvent]
 
     init(events: [APIRunEvent] = []) { self.events = events }
+
+    let limits: [SessionLimit] = []
+
+    func succeed(_ request: APISuccessionRequest, by caller: Caller) async throws -> APIDone {
+        note("succeed", caller, "")
+        return APIDone()
+    }
 
     var asked: [Asked] { state.withLock { $0.asked } }
     var eventsFrom: [UInt64] { state.withLock { $0.eventsFrom } }
@@ -78,6 +86,7 @@ final class FakeService: CoordinatorService {
         gone.gone = true
         result.workers = [gone]
         answer.hosts = [result]
+        answer.covered = 1
         return answer
     }
 

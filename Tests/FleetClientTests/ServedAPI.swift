@@ -24,7 +24,7 @@ struct ServedAPI {
     /// A client with the certificate `ROLE-NAME` of the directory.
     func tls(_ file: String) throws -> APIClient {
         let trust = try TLSTrust(paths: Self.paths(directory, file), fleet: "ld4", log: Self.quiet)
-        return APIClient(.tls(name: "ctl-1", host: "127.0.0.1", port: tlsPort, trust: trust))
+        return APIClient(.tls(name: "ctl-1", isRelay: false, host: "127.0.0.1", port: tlsPort, trust: trust))
     }
 
     static var quiet: Logger { Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }) }

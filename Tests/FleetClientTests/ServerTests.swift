@@ -144,7 +144,7 @@ struct ServerTests {
         }
     }
 
-    @Test("an operator whose certificate is out of date gets status and emergency stop, and nothing else")
+    @Test("an operator whose certificate is out of date may look, stop, quiesce and set an emergency stop, and nothing else")
     func restricted() async throws {
         try await ServedAPI.run(tls: true) { api in
             let authority = try CertificateAuthority(directory: api.directory)
@@ -152,7 +152,16 @@ struct ServerTests {
             let late = try api.tls("operator-late")
             let status: APIFleetStatus = try await late.get(Route.status)
             #expect(status.fleet == "ld4")
-            let refused = await problem { let _: APIRunAccepted = try await late.post(Route.stop, request("x")) }
+            // The one list: stop and quiesce go on, what starts, releases or decides waits for a renewal.
+            for path in [Route.stop, Route.quiesce] { let _: APIRunAccepted = try await late.post(path, request("x")) }
+            for path in [Route.start, Route.resume, Route.restart] {
+                let refused = await problem { let _: APIRunAccepted = try await late.post(path, request("x")) }
+                #expect(refused?.slug == "restricted", "\(path)")
+            }
+            var release = APILatchRelease()
+            release.reason = "over"
+            let kept = release
+            let refused = await problem { let _: APIDone = try await late.post(Route.emergencyRelease, kept) }
             #expect(refused?.slug == "restricted")
             var emergency = APIEmergencyRequest()
             emergency.reason = "runaway"

@@ -161,6 +161,41 @@ struct StatusDetailTests {
         #expect(lines.allSatisfy { $0.count <= 100 })
     }
 
+    @Test("a relay's word confirms no host that a coordinator has not seen done, and alone it is all there is")
+    func relaysWord() {
+        func answer(_ gone: Bool, silent: [String]) -> APIEmergencyAnswer {
+            var answer = APIEmergencyAnswer()
+            answer.covered = 1
+            answer.silentHosts = silent
+            guard silent.isEmpty else { return answer }
+            var worker = WireEmergencyResult.Gone()
+            worker.service = "strat-arb"
+            worker.gone = gone
+            worker.pid = 7
+            var host = WireEmergencyResult()
+            host.host = "st-1"
+            host.final = true
+            host.workers = [worker]
+            answer.hosts = [host]
+            return answer
+        }
+        var relay = EmergencyCall.Path(name: "ctl-2", answer: .success(answer(true, silent: [])))
+        relay.isRelay = true
+        for word in [answer(true, silent: ["st-1"]), answer(false, silent: [])] {
+            var outcome = EmergencyCall.Outcome(paths: [relay, EmergencyCall.Path(name: "ctl-1", answer: .success(word))])
+            EmergencyCall.merge(&outcome)
+            #expect(!outcome.allGone, "\(outcome)")
+        }
+        var alone = EmergencyCall.Outcome(paths: [relay])
+        EmergencyCall.merge(&alone)
+        #expect(alone.allGone && alone.confirmed == ["st-1"])
+        var unkept = answer(true, silent: [])
+        unkept.hosts[0].notKept = "no room"
+        var kills = EmergencyCall.Outcome(paths: [EmergencyCall.Path(name: "ctl-1", answer: .success(unkept))])
+        EmergencyCall.merge(&kills)
+        #expect(!kills.allGone && kills.notKept == ["st-1: no room"])
+    }
+
     @Test("after an emergency stop a silent host's workers have names")
     func emergencyNames() {
         var status = status()

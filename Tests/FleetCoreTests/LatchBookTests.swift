@@ -11,8 +11,8 @@ struct LatchBookTests {
     @Test("two books merge to the union, and what is new is told once")
     func union() {
         var a = LatchBook([latch("a")])
-        #expect(a.merge([latch("b", at: 2), latch("a")]).map(\.id) == ["b"])
-        #expect(a.merge([latch("b", at: 2)]).isEmpty)
+        #expect(a.merge([latch("b", at: 2), latch("a")]).changed.map(\.id) == ["b"])
+        #expect(a.merge([latch("b", at: 2)]).changed.isEmpty)
         #expect(a.inForce.map(\.id) == ["a", "b"])
     }
 
@@ -20,10 +20,10 @@ struct LatchBookTests {
     func releaseWins() {
         var a = LatchBook([latch("a")])
         #expect(a.release("a", release).map(\.id) == ["a"])
-        #expect(a.merge([latch("a")]).isEmpty)
+        #expect(a.merge([latch("a")]).changed.isEmpty)
         #expect(a.inForce.isEmpty && a.all.count == 1)
         var b = LatchBook([latch("a")])
-        #expect(b.merge(a.all).map(\.id) == ["a"])
+        #expect(b.merge(a.all).changed.map(\.id) == ["a"])
         #expect(b.inForce.isEmpty)
         #expect(b.release("a", release).isEmpty && b.release("unknown", release).isEmpty)
     }
@@ -53,7 +53,7 @@ struct LatchBookTests {
             _ = nested.merge(pair.all)
             #expect(nested == one, "\(howToRepeat(seed, "LatchBookTests"))")
             var again = one
-            #expect(again.merge(one.all).isEmpty && again == one, "\(howToRepeat(seed, "LatchBookTests"))")
+            #expect(again.merge(one.all).changed.isEmpty && again == one, "\(howToRepeat(seed, "LatchBookTests"))")
             for book in books {
                 for latch in book.all where latch.release != nil {
                     #expect(!one.inForce.contains { $0.id == latch.id }, "\(howToRepeat(seed, "LatchBookTests"))")
@@ -96,5 +96,87 @@ struct LatchBookTests {
         ])
         #expect(book.forbidding(service: "gateway", tier: "execution", host: "ex-1", emergencyKilled: true)?.id == "old")
         #expect(book.forbidding(service: "drop-copy", tier: "execution", host: "ex-1", emergencyKilled: false) == nil)
+    }
+
+    // MARK: Bounds
+
+    @Test("past the bound the release of the latch that was set first is forgotten, and that latch is not honoured again as state")
+    func forgets() {
+        var book = LatchBook(releasedMax: 4)
+        for number in 1...10 {
+            _ = book.order(latch("l\(number)", at: UInt64(number)))
+            _ = book.release("l\(number)", release)
+        }
+        #expect(book.all.map(\.id) == ["l7", "l8", "l9", "l10"] && book.forgottenThrough == 6)
+        // A host that was away brings what it still holds.
+        #expect(book.merge([latch("l3", at: 3), latch("l6", at: 6)]).changed.isEmpty && book.inForce.isEmpty)
+        // What is younger is news, and a fresh order is honoured however its author's clock stands.
+        #expect(book.merge([latch("new", at: 7)]).changed.map(\.id) == ["new"])
+        #expect(book.order(latch("slow-clock", at: 2)).changed.map(\.id) == ["slow-clock"])
+    }
+
+    @Test("each kind of word has room of its own: whoever fills one takes nothing of another's")
+    func room() {
+        var book = LatchBook()
+        func from(_ word: LatchWord, _ id: String) -> Latch {
+            var latch = latch(id)
+            latch.word = word
+            return latch
+        }
+        for number in 0..<100 {
+            let merge = book.order(from(.relay("r"), "relay-\(number)"))
+            #expect(merge.changed.isEmpty == (number >= LatchWord.relay("").inForceMax) && merge.unkept.isEmpty == !merge.changed.isEmpty)
+        }
+        #expect(book.inForce.count == LatchWord.relay("").inForceMax)
+        #expect(book.order(from(.signed, "operator")).changed.map(\.id) == ["operator"])
+        _ = book.release("relay-0", release)
+        #expect(book.order(from(.relay("r"), "relay-again")).changed.map(\.id) == ["relay-again"])
+    }
+
+    @Test("a latch out of bounds is not kept")
+    func outOfBounds() {
+        var long = latch("long")
+        long.reason = String(repeating: "x", count: LatchBounds.reasonBytesMax + 1)
+        var named = latch("named")
+        named.scope.services = (0...LatchBounds.namesMax).map { ServiceName("s\($0)") }
+        var odd = latch("odd")
+        odd.scope.hosts = ["ex-1\u{1b}[2J"]
+        for bad in [latch(""), latch("a b"), latch(String(repeating: "i", count: 65)), long, named, odd] {
+            var book = LatchBook()
+            #expect(LatchBounds.fault(in: bad) != nil && book.order(bad).unkept == [bad] && book.all.isEmpty)
+        }
+        #expect(LatchBounds.reason(long.reason).utf8.count <= LatchBounds.reasonBytesMax && LatchBounds.reason(long.reason).hasSuffix("…"))
+    }
+
+    @Test("what was judged is its word from then on, and a forgotten release is only one that was released")
+    func judged() {
+        var book = LatchBook([latch("a"), latch("b")])
+        book.judged("a", signature: "c2ln", word: .signed)
+        #expect(book.latches["a"]?.word == .signed && book.latches["a"]?.signature == "c2ln")
+        _ = book.release("a", release)
+        book.shorten(["a", "b"])
+        #expect(book.inForce.map(\.id) == ["b"] && book.latches["a"]?.reason == "" && book.latches["a"]?.signature == "")
+        // Whoever kept its words, and the signature that still holds, brings it again in vain.
+        var again = latch("a")
+        again.signature = "c2ln"
+        again.word = .signed
+        #expect(book.merge([again]).changed.isEmpty && book.order(again).changed.isEmpty && book.inForce.map(\.id) == ["b"])
+    }
+
+    @Test("an order sets and never releases; each relay has room of its own")
+    func orders() {
+        var book = LatchBook([latch("a")])
+        var released = latch("a")
+        released.release = release
+        #expect(book.order(released).changed.isEmpty && book.inForce.map(\.id) == ["a"])
+        released.id = "b"
+        #expect(book.order(released).changed.map(\.release) == [nil])
+        func ofRelay(_ name: String, _ number: Int) -> Latch {
+            var one = latch("\(name)-\(number)")
+            one.word = .relay(name)
+            return one
+        }
+        for number in 0..<20 { _ = book.order(ofRelay("stolen", number)) }
+        #expect(book.order(ofRelay("stolen", 20)).unkept.count == 1 && book.order(ofRelay("honest", 0)).unkept.isEmpty)
     }
 }

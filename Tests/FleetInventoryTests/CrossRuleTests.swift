@@ -76,6 +76,16 @@ struct CrossRuleTests {
         expectOne(Fleet(hosts: "  md-1: {like: md-1}\n  st-1: {}\n  ex-1: {}").text, at: "md-1}\n  st-1", "md-1 -> md-1", "write the values out")
     }
 
+    @Test("what talks to an exchange is started again by a person, unless something is declared for it")
+    func restartOfExecution() throws {
+        #expect(try Fleet().load().service("gateway")?.restart.policy == .never)
+        #expect(try Fleet(gateway: "    restart: {delay: 2s}").load().service("gateway")?.restart.policy == .never)
+        #expect(try Fleet(gateway: "    restart: {policy: on-failure}").load().service("gateway")?.restart.policy == .onFailure)
+        #expect(try Fleet(more: "defaults: {restart: {policy: always}}").load().service("gateway")?.restart.policy == .always)
+        #expect(try Fleet(more: "defaults: {tier: {strategies: {restart: {delay: 9s}}}}").load().service("gateway")?.restart.policy == .never)
+        #expect(try Fleet().load().service("feed")?.restart.policy == .onFailure)
+    }
+
     @Test("a host's overrides hold on that host alone")
     func on() throws {
         let feed = "    env: {A: a, B: b}\n    cpus: {exclusive: 4}\n    on: {st-1: {env: {B: st}, cpus: {exclusive: 5}}}"

@@ -42,6 +42,6 @@ struct AuditRecordTests {
             sequence: 20_118, unixMicroseconds: 1_795_367_100_412_345)
         #expect(
             AuditText.line(record)
-                == " 20118 2026-11-22 17:05:00.412345Z WORKER_STOP        feed@md-1 run 311 by ops-1 \"end of day\u{FFFD}[2J\" exit=0 took=\"1.2 s\"")
+                == " 20118 2026-11-22 17:05:00.412345Z WORKER_STOP        feed@md-1 run 311 by ops-1 \"end of day\\x1B[2J\" exit=0 took=\"1.2 s\"")
     }
 }

@@ -105,7 +105,7 @@ import Testing
             (try other.trust(.agent, "md-1", log: RecordingLog.logger(server.log)), FleetIdentity.Role.coordinator, "foreign-ca"),
             (try fleet.trust(.agent, "md-1", log: RecordingLog.logger(server.log)), .operator, "wrong-role"),
         ] {
-            let dialer = server.dialer(trust, host: "md-1", delegate: RecordingDelegate(), expectedRole: role)
+            let dialer = server.dialer(trust, host: "md-1", delegate: RecordingDelegate(), roles: [role])
             try await server.refused(slug)
             withExtendedLifetime(dialer) {}
         }

@@ -9,6 +9,7 @@ import SwiftProtobuf
 
 /// A fleet's certificates in a directory of its own, and the ends of a wire made from them.
 final class TestFleet: Sendable {
+    static let allocator = ByteBufferAllocator()
     static let group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
 
     let directory: String
@@ -82,13 +83,13 @@ final class TestListener: Sendable {
 
     func dialer(
         _ trust: TLSTrust, host: String, delegate: RecordingDelegate, timing: WireTiming = WireTiming(),
-        expectedRole: FleetIdentity.Role = .coordinator, log: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
+        roles: Set<FleetIdentity.Role> = [.coordinator, .relay], log: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
         hello: @escaping @Sendable (inout WireHello) -> Void = { _ in }
     ) -> TestDialer {
         let name = fleet.ca.fleet.raw
         return TestDialer(
             WireDialer(
-                group: TestFleet.group, address: address, trust: trust, expectedRole: expectedRole,
+                group: TestFleet.group, address: address, trust: trust, roles: roles,
                 hello: {
                     var message = WireHello.with {
                         $0.fleet = name

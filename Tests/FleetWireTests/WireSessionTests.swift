@@ -203,7 +203,7 @@ import Testing
                     $0.operation = "1"; $0.start = WireEmpty()
                 }
             })
-        // Past the session's own check, as a broadcast goes: the agent's side refuses it.
+        // Past the session's own check, as a broadcast goes: it is delivered, for the agent refuses it with an answer.
         session.send(
             encoded: try encodeFrame(
                 .with {
@@ -218,7 +218,8 @@ import Testing
                 }
             })
         try await agent.message("the stop") { $0.command.operation == "3" }
-        #expect(!agent.events.elements.contains { if case .received(let e, _) = $0 { e.command.operation < "3" } else { false } })
+        let heard = agent.events.elements.compactMap { if case .received(let e, _) = $0 { e.command.operation } else { nil } }
+        #expect(heard == ["2", "3"] && session.refusal(of: .with { $0.command.start = WireEmpty() })?.slug == "restricted")
         withExtendedLifetime(dialer) {}
     }
 

@@ -369,6 +369,12 @@ package nonisolated struct APIEmergencyRequest: Sendable {
   /// the caller's id, so that every path sets the same latch
   package var latch: String = String()
 
+  /// with the signature: when the caller set it
+  package var unixUs: UInt64 = 0
+
+  /// base64 CMS of the caller over the statement of its setting; empty: the coordinator's own word
+  package var signature: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -387,17 +393,82 @@ package nonisolated struct APIEmergencyAnswer: Sendable {
 
   package var silentHosts: [String] = []
 
+  /// workers of the inventory that its scope covers
+  package var covered: UInt32 = 0
+
+  /// why nothing keeps down what was killed; empty: the latch is in force
+  package var notKept: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
+/// POST /api/v1/emergency-stop/release
 package nonisolated struct APILatchRelease: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// empty: all in force
   package var latch: String = String()
+
+  package var reason: String = String()
+
+  /// with signatures: when the caller released them
+  package var unixUs: UInt64 = 0
+
+  /// a relay releases what is signed, and nothing else
+  package var signatures: [APISignedRelease] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct APISignedRelease: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var latch: String = String()
+
+  package var signature: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// POST /api/v1/coordinator/succession: agents are to follow this coordinator's store from now on.
+package nonisolated struct APISuccessionRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var statement: FleetWire.WireSignedStatement {
+    get {_statement ?? FleetWire.WireSignedStatement()}
+    set {_statement = newValue}
+  }
+  /// Returns true if `statement` has been explicitly set.
+  package var hasStatement: Bool {self._statement != nil}
+  /// Clears the value of `statement`. Subsequent reads from it will return its default value.
+  package mutating func clearStatement() {self._statement = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _statement: FleetWire.WireSignedStatement? = nil
+}
+
+/// POST /api/v1/coordinator/accept, on a host itself: its agent is to follow this store from now on.
+package nonisolated struct APIAcceptRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var store: String = String()
 
   package var reason: String = String()
 
@@ -980,6 +1051,13 @@ package nonisolated struct APIFleetStatus: Sendable {
   /// the last deliveries, newest last, at most 20
   package var alerts: [APIAlertStatus] = []
 
+  /// of the coordinator that answers
+  package var storeID: String = String()
+
+  package var epoch: UInt64 = 0
+
+  package var relay: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -991,7 +1069,7 @@ package nonisolated struct APIAlertStatus: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// failed, hold, unknown-host, unproven-stop, drift
+  /// failed, hold, unknown-host, unproven-stop, drift, unlocked
   package var event: String = String()
 
   /// a worker, a host, a run
@@ -1014,65 +1092,47 @@ package nonisolated struct APIAlertStatus: Sendable {
   package init() {}
 }
 
-package nonisolated struct APIHostStatus: @unchecked Sendable {
+package nonisolated struct APIHostStatus: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var host: String {
-    get {_storage._host}
-    set {_uniqueStorage()._host = newValue}
-  }
+  package var host: String = String()
 
   /// it has a live session and a report younger than the session's bound
-  package var known: Bool {
-    get {_storage._known}
-    set {_uniqueStorage()._known = newValue}
-  }
+  package var known: Bool = false
 
   /// it has reported at least once to this coordinator
-  package var ever: Bool {
-    get {_storage._ever}
-    set {_uniqueStorage()._ever = newValue}
-  }
+  package var ever: Bool = false
 
   /// of its last word
-  package var ageNs: UInt64 {
-    get {_storage._ageNs}
-    set {_uniqueStorage()._ageNs = newValue}
-  }
+  package var ageNs: UInt64 = 0
 
-  package var restricted: Bool {
-    get {_storage._restricted}
-    set {_uniqueStorage()._restricted = newValue}
-  }
+  package var restricted: Bool = false
 
-  package var whyUnknown: String {
-    get {_storage._whyUnknown}
-    set {_uniqueStorage()._whyUnknown = newValue}
-  }
+  package var whyUnknown: String = String()
 
   /// the last one, also when unknown: what it was
   package var report: FleetWire.WireHostReport {
-    get {_storage._report ?? FleetWire.WireHostReport()}
-    set {_uniqueStorage()._report = newValue}
+    get {_report ?? FleetWire.WireHostReport()}
+    set {_report = newValue}
   }
   /// Returns true if `report` has been explicitly set.
-  package var hasReport: Bool {_storage._report != nil}
+  package var hasReport: Bool {self._report != nil}
   /// Clears the value of `report`. Subsequent reads from it will return its default value.
-  package mutating func clearReport() {_uniqueStorage()._report = nil}
+  package mutating func clearReport() {self._report = nil}
 
   /// services that the inventory puts there
-  package var declared: [String] {
-    get {_storage._declared}
-    set {_uniqueStorage()._declared = newValue}
-  }
+  package var declared: [String] = []
+
+  /// why it takes no orders from the coordinator that answers; empty: it does
+  package var refuses: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _storage = _StorageClass.defaultInstance
+  fileprivate var _report: FleetWire.WireHostReport? = nil
 }
 
 package nonisolated struct APIDependencyStatus: Sendable {
@@ -1846,7 +1906,7 @@ nonisolated extension APIWorkerPage: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension APIEmergencyRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EmergencyRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}reason\0\u{1}latch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scope\0\u{1}reason\0\u{1}latch\0\u{3}unix_us\0\u{1}signature\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1857,6 +1917,8 @@ nonisolated extension APIEmergencyRequest: SwiftProtobuf.Message, SwiftProtobuf.
       case 1: try { try decoder.decodeSingularMessageField(value: &self._scope) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.latch) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.signature) }()
       default: break
       }
     }
@@ -1876,6 +1938,12 @@ nonisolated extension APIEmergencyRequest: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.latch.isEmpty {
       try visitor.visitSingularStringField(value: self.latch, fieldNumber: 3)
     }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 4)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularStringField(value: self.signature, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1883,6 +1951,8 @@ nonisolated extension APIEmergencyRequest: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs._scope != rhs._scope {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.latch != rhs.latch {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.signature != rhs.signature {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1890,7 +1960,7 @@ nonisolated extension APIEmergencyRequest: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EmergencyAnswer"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}hosts\0\u{3}silent_hosts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}hosts\0\u{3}silent_hosts\0\u{1}covered\0\u{3}not_kept\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1901,6 +1971,8 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularStringField(value: &self.latch) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.hosts) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.silentHosts) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.covered) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.notKept) }()
       default: break
       }
     }
@@ -1916,6 +1988,12 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.silentHosts.isEmpty {
       try visitor.visitRepeatedStringField(value: self.silentHosts, fieldNumber: 3)
     }
+    if self.covered != 0 {
+      try visitor.visitSingularUInt32Field(value: self.covered, fieldNumber: 4)
+    }
+    if !self.notKept.isEmpty {
+      try visitor.visitSingularStringField(value: self.notKept, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1923,6 +2001,8 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.latch != rhs.latch {return false}
     if lhs.hosts != rhs.hosts {return false}
     if lhs.silentHosts != rhs.silentHosts {return false}
+    if lhs.covered != rhs.covered {return false}
+    if lhs.notKept != rhs.notKept {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1930,7 +2010,7 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension APILatchRelease: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LatchRelease"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}reason\0\u{3}unix_us\0\u{1}signatures\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1940,6 +2020,8 @@ nonisolated extension APILatchRelease: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.latch) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.signatures) }()
       default: break
       }
     }
@@ -1952,11 +2034,123 @@ nonisolated extension APILatchRelease: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.reason.isEmpty {
       try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
     }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 3)
+    }
+    if !self.signatures.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.signatures, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: APILatchRelease, rhs: APILatchRelease) -> Bool {
     if lhs.latch != rhs.latch {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.signatures != rhs.signatures {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APISignedRelease: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignedRelease"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.latch) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.latch.isEmpty {
+      try visitor.visitSingularStringField(value: self.latch, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularStringField(value: self.signature, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APISignedRelease, rhs: APISignedRelease) -> Bool {
+    if lhs.latch != rhs.latch {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APISuccessionRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SuccessionRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}statement\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._statement) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._statement {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APISuccessionRequest, rhs: APISuccessionRequest) -> Bool {
+    if lhs._statement != rhs._statement {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APIAcceptRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AcceptRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}store\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.store) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.store.isEmpty {
+      try visitor.visitSingularStringField(value: self.store, fieldNumber: 1)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APIAcceptRequest, rhs: APIAcceptRequest) -> Bool {
+    if lhs.store != rhs.store {return false}
     if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2868,7 +3062,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FleetStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0\u{1}alerts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0\u{1}alerts\0\u{3}store_id\0\u{1}epoch\0\u{1}relay\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2889,6 +3083,9 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 11: try { try decoder.decodeRepeatedStringField(value: &self.tiers) }()
       case 12: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
       case 13: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
+      case 14: try { try decoder.decodeSingularStringField(value: &self.storeID) }()
+      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 16: try { try decoder.decodeSingularBoolField(value: &self.relay) }()
       default: break
       }
     }
@@ -2934,6 +3131,15 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.alerts.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.alerts, fieldNumber: 13)
     }
+    if !self.storeID.isEmpty {
+      try visitor.visitSingularStringField(value: self.storeID, fieldNumber: 14)
+    }
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 15)
+    }
+    if self.relay != false {
+      try visitor.visitSingularBoolField(value: self.relay, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2951,6 +3157,9 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.tiers != rhs.tiers {return false}
     if lhs.dependencies != rhs.dependencies {return false}
     if lhs.alerts != rhs.alerts {return false}
+    if lhs.storeID != rhs.storeID {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.relay != rhs.relay {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3018,118 +3227,73 @@ nonisolated extension APIAlertStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}known\0\u{1}ever\0\u{3}age_ns\0\u{1}restricted\0\u{3}why_unknown\0\u{1}report\0\u{1}declared\0")
-
-  fileprivate class _StorageClass {
-    var _host: String = String()
-    var _known: Bool = false
-    var _ever: Bool = false
-    var _ageNs: UInt64 = 0
-    var _restricted: Bool = false
-    var _whyUnknown: String = String()
-    var _report: FleetWire.WireHostReport? = nil
-    var _declared: [String] = []
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _host = source._host
-      _known = source._known
-      _ever = source._ever
-      _ageNs = source._ageNs
-      _restricted = source._restricted
-      _whyUnknown = source._whyUnknown
-      _report = source._report
-      _declared = source._declared
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}known\0\u{1}ever\0\u{3}age_ns\0\u{1}restricted\0\u{3}why_unknown\0\u{1}report\0\u{1}declared\0\u{1}refuses\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
-        case 2: try { try decoder.decodeSingularBoolField(value: &_storage._known) }()
-        case 3: try { try decoder.decodeSingularBoolField(value: &_storage._ever) }()
-        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._ageNs) }()
-        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._restricted) }()
-        case 6: try { try decoder.decodeSingularStringField(value: &_storage._whyUnknown) }()
-        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._report) }()
-        case 8: try { try decoder.decodeRepeatedStringField(value: &_storage._declared) }()
-        default: break
-        }
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.ever) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.ageNs) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.restricted) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.whyUnknown) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._report) }()
+      case 8: try { try decoder.decodeRepeatedStringField(value: &self.declared) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.refuses) }()
+      default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if !_storage._host.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 1)
-      }
-      if _storage._known != false {
-        try visitor.visitSingularBoolField(value: _storage._known, fieldNumber: 2)
-      }
-      if _storage._ever != false {
-        try visitor.visitSingularBoolField(value: _storage._ever, fieldNumber: 3)
-      }
-      if _storage._ageNs != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._ageNs, fieldNumber: 4)
-      }
-      if _storage._restricted != false {
-        try visitor.visitSingularBoolField(value: _storage._restricted, fieldNumber: 5)
-      }
-      if !_storage._whyUnknown.isEmpty {
-        try visitor.visitSingularStringField(value: _storage._whyUnknown, fieldNumber: 6)
-      }
-      try { if let v = _storage._report {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-      } }()
-      if !_storage._declared.isEmpty {
-        try visitor.visitRepeatedStringField(value: _storage._declared, fieldNumber: 8)
-      }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.host.isEmpty {
+      try visitor.visitSingularStringField(value: self.host, fieldNumber: 1)
+    }
+    if self.known != false {
+      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 2)
+    }
+    if self.ever != false {
+      try visitor.visitSingularBoolField(value: self.ever, fieldNumber: 3)
+    }
+    if self.ageNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ageNs, fieldNumber: 4)
+    }
+    if self.restricted != false {
+      try visitor.visitSingularBoolField(value: self.restricted, fieldNumber: 5)
+    }
+    if !self.whyUnknown.isEmpty {
+      try visitor.visitSingularStringField(value: self.whyUnknown, fieldNumber: 6)
+    }
+    try { if let v = self._report {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    if !self.declared.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.declared, fieldNumber: 8)
+    }
+    if !self.refuses.isEmpty {
+      try visitor.visitSingularStringField(value: self.refuses, fieldNumber: 9)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: APIHostStatus, rhs: APIHostStatus) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._host != rhs_storage._host {return false}
-        if _storage._known != rhs_storage._known {return false}
-        if _storage._ever != rhs_storage._ever {return false}
-        if _storage._ageNs != rhs_storage._ageNs {return false}
-        if _storage._restricted != rhs_storage._restricted {return false}
-        if _storage._whyUnknown != rhs_storage._whyUnknown {return false}
-        if _storage._report != rhs_storage._report {return false}
-        if _storage._declared != rhs_storage._declared {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
+    if lhs.host != rhs.host {return false}
+    if lhs.known != rhs.known {return false}
+    if lhs.ever != rhs.ever {return false}
+    if lhs.ageNs != rhs.ageNs {return false}
+    if lhs.restricted != rhs.restricted {return false}
+    if lhs.whyUnknown != rhs.whyUnknown {return false}
+    if lhs._report != rhs._report {return false}
+    if lhs.declared != rhs.declared {return false}
+    if lhs.refuses != rhs.refuses {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,6 +1,8 @@
+import FleetCore
+
 /// What a run waits for, in the shape of every block: what and [slug], then why and what to type, a sentence a line.
 enum BlockText {
-    /// `text` is the coordinator's: sentences, perhaps with the slug in brackets at the end, perhaps broken into lines already.
+    /// `text` is the coordinator's: sentences, perhaps with the slug in brackets at the end. It may carry words of others.
     static func lines(_ text: String, run: UInt64, width: Int) -> [String] {
         var text = text
         var slug = ""
@@ -8,7 +10,7 @@ enum BlockText {
             slug = String(text[open...])
             text = String(text[..<open])
         }
-        let sentences = text.split(separator: "\n").flatMap { Self.sentences($0) }
+        let sentences = Self.sentences(Cleaned.text(text))
         guard let first = sentences.first else { return [] }
         let isShaped = first.hasPrefix("BLOCKED") || first.hasPrefix("HOLD")
         var head = ScreenText.wrapped(isShaped ? first : "BLOCKED  run \(run), \(first)", width: width, indent: "  ")
@@ -22,7 +24,7 @@ enum BlockText {
         return head + sentences.dropFirst().flatMap { ScreenText.wrapped("  \($0)", width: width, indent: "    ") }
     }
 
-    private static func sentences(_ text: Substring) -> [String] {
+    private static func sentences(_ text: String) -> [String] {
         var found: [String] = []
         var sentence = ""
         for word in text.split(separator: " ") {

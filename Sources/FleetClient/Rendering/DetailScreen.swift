@@ -38,13 +38,19 @@ package enum DetailScreen {
         let facts = host.report.facts
         var lines = ["\(host.host)  \(host.known ? "reporting" : "UNKNOWN"), last word \(host.ever ? ScreenText.age(host.ageNs) : "never")"]
         if !host.whyUnknown.isEmpty { lines.append("  why        \(host.whyUnknown)") }
+        if !host.refuses.isEmpty { lines.append("  ORDERS     not taken from here: \(host.refuses)") }
+        if host.report.hasPin {
+            let pin = host.report.pin
+            lines.append(
+                "  follows    coordinator \(pin.coordinator), store \(pin.storeID), epoch \(pin.epoch) (\(pin.how)\(pin.by.isEmpty ? "" : " by \(pin.by)"))")
+        }
         if host.restricted { lines.append("  session    RESTRICTED: its certificate or the revocation list is out of date") }
         guard host.ever else { return lines }
         lines.append("  agent      \(host.report.agentVersion), journal at \(ScreenText.number(host.report.journalHead.sequence))")
         lines.append("  kernel     \(facts.kernel), \(facts.cpusOnline) CPUs, up \(ScreenText.uptime(facts.upNs))")
         if !facts.kernelCmdline.isEmpty { lines.append("  cmdline    \(facts.kernelCmdline)") }
         lines.append("  memory     \(ScreenText.bytes(facts.memoryAvailable)) free of \(ScreenText.bytes(facts.memoryTotal))")
-        if !facts.load.isEmpty { lines.append("  load       \(facts.load.map { "\(Double(Int($0 * 100)) / 100)" }.joined(separator: " "))") }
+        if !facts.load.isEmpty { lines.append("  load       \(facts.load.map { ScreenText.fraction($0) }.joined(separator: " "))") }
         for pool in facts.hugepages where pool.total > 0 {
             let place = pool.node < 0 ? "host" : "node \(pool.node)"
             lines.append(

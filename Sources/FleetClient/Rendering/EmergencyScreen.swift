@@ -62,7 +62,11 @@ package enum EmergencyScreen {
     // MARK: After
 
     /// `status`: what was known before, so that a silent host's workers can be named; nil: nobody had said.
-    package static func lines(_ outcome: EmergencyCall.Outcome, latch: String, scope: WireScope, status: APIFleetStatus?, style: ScreenStyle) -> [String] {
+    ///
+    /// `unchecked`: what this side itself could not look at.
+    package static func lines(
+        _ outcome: EmergencyCall.Outcome, latch: String, scope: WireScope, status: APIFleetStatus?, unchecked: [String] = [], style: ScreenStyle
+    ) -> [String] {
         let unheard = unheard(outcome, scope, status)
         var lines: [String] = []
         for path in outcome.paths {
@@ -71,6 +75,12 @@ package enum EmergencyScreen {
             case .failure(let problem): lines += ScreenText.wrapped("NOT BY \(path.name): \(problem.what)", width: style.width, indent: "  ")
             case nil: lines.append("NOT YET by \(path.name): no answer so far")
             }
+            for text in path.unchecked { lines += ScreenText.wrapped("NOT CHECKED: \(path.name): \(text)", width: style.width, indent: "  ") }
+        }
+        for text in unchecked { lines += ScreenText.wrapped("NOT CHECKED: \(text)", width: style.width, indent: "  ") }
+        for text in outcome.notKept { lines += ScreenText.wrapped("! NOT KEPT: \(text)", width: style.width, indent: "  ") }
+        if outcome.isAnswered, outcome.covered == 0 {
+            lines.append("! COVERS NOTHING: no worker of the inventory falls under this scope. It is no stop")
         }
         for host in (outcome.confirmed + outcome.unconfirmed).sorted() {
             let workers = outcome.workers.filter { $0.host == host }
@@ -88,8 +98,16 @@ package enum EmergencyScreen {
                         + (worker.gone ? "gone" : "not confirmed") + (worker.text.isEmpty || worker.gone ? "" : ": \(worker.text)"))
             }
         }
+        for host in outcome.onRelaysWord {
+            lines += ScreenText.wrapped(
+                "? \(ScreenText.left(host, 12)) a relay says that it is done there; no coordinator has seen it", width: style.width, indent: "               ")
+        }
         lines += ScreenText.wrapped(summary(outcome, unheard), width: style.width, indent: "  ")
-        lines.append("In force until: trading emergency-stop release --latch \(latch) --reason \"…\"")
+        if outcome.isAnswered {
+            lines.append("In force until: trading emergency-stop release --latch \(latch) --reason \"…\"")
+        } else {
+            lines += ScreenText.wrapped("On each host itself: trading --local emergency-stop --reason \"…\"", width: style.width, indent: "  ")
+        }
         return style.apply(lines)
     }
 

@@ -1,4 +1,5 @@
 package import FleetAPI
+import FleetCore
 
 /// Runs as lists and as one page.
 package enum RunScreen {
@@ -45,7 +46,7 @@ package enum RunScreen {
     /// A certificate has said it all before; its run's end is one word more.
     package static func ending(_ run: APIRun, style: ScreenStyle) -> [String] {
         var line = "run \(run.id) \(run.kind) \(word(run.state)) in \(took(run))"
-        if run.state != .completed, !run.blocked.isEmpty { line += " · \(run.blocked.split(separator: "\n").first.map(String.init) ?? "")" }
+        if run.state != .completed, !run.blocked.isEmpty { line += " · \(Cleaned.text(run.blocked))" }
         return style.apply(ScreenText.wrapped(line, width: style.width, indent: "  "))
     }
 

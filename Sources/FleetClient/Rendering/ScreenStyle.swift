@@ -1,3 +1,5 @@
+import FleetCore
+
 /// How a screen may look: the words are always the same.
 package struct ScreenStyle: Equatable, Sendable {
     /// Columns of the terminal; screens use at most 100.
@@ -14,12 +16,13 @@ package struct ScreenStyle: Equatable, Sendable {
         self.colour = colour
     }
 
-    /// Works the style into finished lines: cut to the width, plain ASCII where nothing else is understood.
+    /// Works the style into finished lines: cleaned of what is not text, cut to the width, plain ASCII where nothing else is
+    /// understood. Colour comes last, with ``coloured(_:)``, so that no escape sequence from outside survives.
     package func apply(_ lines: [String]) -> [String] {
         lines.map { line in
-            let cut = line.count <= width ? line : String(line.prefix(width))
-            let text = unicode ? cut : Self.ascii(cut)
-            return colour ? Self.coloured(text) : text
+            let clean = Cleaned.text(line)
+            let cut = clean.count <= width ? clean : String(clean.prefix(width))
+            return unicode ? cut : Self.ascii(cut)
         }.map { line in
             var line = line
             while line.last == " " { line.removeLast() }
@@ -43,7 +46,9 @@ package struct ScreenStyle: Equatable, Sendable {
         return plain
     }
 
-    /// Colour repeats what the first character or the verdict already says.
+    /// The line in its colour, which repeats what the first character or the verdict already says; as it is without colour.
+    package func coloured(_ text: String) -> String { colour ? Self.coloured(text) : text }
+
     private static func coloured(_ text: String) -> String {
         let code: String?
         if text.hasPrefix("✓ ") || text.hasPrefix("+ ") || text.hasSuffix("verdict: proven") {

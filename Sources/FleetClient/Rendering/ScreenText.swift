@@ -17,6 +17,13 @@ package enum ScreenText {
     /// A figure, or `?`: unknown is never shown as zero.
     package static func figure(_ figure: WireFigure) -> String { figure.known ? number(figure.value) : "?" }
 
+    /// A load or the like with at most two decimals; `?` for what is no number of that kind.
+    package static func fraction(_ value: Double) -> String {
+        guard value.isFinite, value.magnitude < 1e9 else { return "?" }
+        let hundredths = Int((value * 100).rounded())
+        return "\(hundredths < 0 ? "-" : "")\(hundredths.magnitude / 100).\(two(hundredths.magnitude % 100))"
+    }
+
     /// How old a word is: `0.4s`, `14s`, `3min`, `2h`, `5d`.
     package static func age(_ nanoseconds: UInt64) -> String {
         let tenths = nanoseconds / 100_000_000

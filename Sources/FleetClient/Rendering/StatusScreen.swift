@@ -60,12 +60,11 @@ package enum StatusScreen {
 
     private static func needs(_ status: APIFleetStatus, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
         var lines: [String] = []
+        // One entry is one statement: a line break inside it is somebody's words, which must not begin a line of ours.
         func add(_ text: String) {
-            for (index, part) in text.split(separator: "\n").enumerated() {
-                // Two spaces in front: a person should know of it, and nothing waits for them.
-                let marked = part.hasPrefix("! ") || part.hasPrefix("  ")
-                lines += ScreenText.wrapped((index > 0 && !marked ? "  " : marked ? "" : "! ") + part, width: style.width, indent: "    ")
-            }
+            // Two spaces in front: a person should know of it, and nothing waits for them.
+            let isMarked = text.hasPrefix("! ") || text.hasPrefix("  ")
+            lines += ScreenText.wrapped((isMarked ? "" : "! ") + Cleaned.text(text), width: style.width, indent: "    ")
         }
         for latch in status.latches where !status.needsAPerson.contains(where: { $0.contains(latch.id) }) {
             add("emergency stop \(latch.id) in force since \(zone.time(latch.unixUs)), by \(latch.by): \"\(latch.reason)\"")

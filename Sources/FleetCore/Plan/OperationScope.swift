@@ -128,6 +128,8 @@ package struct ObservedFleet: Equatable, Sendable {
     package var silence: [HostName: String]
     /// Reporting hosts whose agents don't go by the present inventory: what they hold instead, for people.
     package var otherPart: [HostName: String]
+    /// Reporting hosts whose agents take no orders from this coordinator: why, for people.
+    package var refusing: [HostName: String] = [:]
 
     package init(
         workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:], otherPart: [HostName: String] = [:]

@@ -26,6 +26,12 @@ package struct Planner: Sendable {
                     + (silent.count > 1 ? " Also silent: \(silent.dropFirst().map(\.raw).joined(separator: ", "))" : ""),
                 then: "When it is back, order again; without it: add --exclude-host \(host) (its workers are then not covered)")
         }
+        if let host = covered.map(\.host).first(where: { fleet.refusing[$0] != nil }) {
+            throw PlanRefusal(
+                slug: "other-coordinator", what: "REFUSED  \(kind.rawValue): \(host) takes no orders from here",
+                why: "\(fleet.refusing[host] ?? ""). Nothing was done.",
+                then: "trading status \(host) shows whom it follows; without it: add --exclude-host \(host)")
+        }
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }

@@ -120,30 +120,30 @@ package struct RunEvidence: Equatable, Sendable {
     /// did not say.
     package func producedFinally(_ stream: StreamSpec, _ inventory: Inventory) -> Int64? {
         guard let counter = stream.produced else { return nil }
-        var sum: Int64 = 0
+        var counts: [Int64] = []
         for producer in stream.from {
             guard let service = inventory.service(producer), let spec = service.counters.first(where: { $0.name == counter }) else { return nil }
             for host in service.hosts {
                 guard let exit = stops[WorkerName(producer, on: host)]?.exit, exit.isClean, case .notify(let key) = spec.how,
-                    let value = exit.notified[key].flatMap({ Int64($0) })
+                    case .success(let value)? = exit.notified[key].map({ Bounded.count($0) })
                 else { return nil }
-                sum += value
+                counts.append(value)
             }
         }
-        return sum
+        return Bounded.sum(counts)
     }
 
     /// A counter of a service over its hosts: from its last words, else as last read while it lived.
     package func counter(_ name: String, of service: ServiceName, _ inventory: Inventory) -> Int64? {
         guard let spec = inventory.service(service), let counter = spec.counters.first(where: { $0.name == name }) else { return nil }
-        var sum: Int64 = 0
+        var counts: [Int64] = []
         for host in spec.hosts {
             let worker = WorkerName(service, on: host)
             var value: Int64?
-            if case .notify(let key) = counter.how { value = stops[worker]?.exit?.notified[key].flatMap { Int64($0) } }
+            if case .notify(let key) = counter.how, case .success(let last)? = stops[worker]?.exit?.notified[key].map({ Bounded.count($0) }) { value = last }
             guard let found = value ?? snapshots[worker]?[name] else { return nil }
-            sum += found
+            counts.append(found)
         }
-        return sum
+        return Bounded.sum(counts)
     }
 }

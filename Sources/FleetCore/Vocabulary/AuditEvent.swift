@@ -23,9 +23,11 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case alertFailed = "ALERT_FAILED"
     case coordinatorStart = "COORDINATOR_START"
     case inventoryLoaded = "INVENTORY_LOADED"
+    case coordinatorSucceeded = "COORDINATOR_SUCCEEDED"
 
     // Effects on workers, written by the agent; the coordinator's records of them cite the agent's.
     case agentStart = "AGENT_START"
+    case coordinatorPinned = "COORDINATOR_PINNED"
     case partAccepted = "PART_ACCEPTED"
     case workerStart = "WORKER_START"
     case workerLaunched = "WORKER_LAUNCHED"

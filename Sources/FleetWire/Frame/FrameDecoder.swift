@@ -68,6 +68,10 @@ package struct FrameDecoder: Sendable {
     }
 
     private static func envelope(_ bytes: UnsafeRawBufferPointer) throws(FrameError) -> WireEnvelope {
+        if bytes.count > FieldCount.bytesWorthALook {
+            let fields = FieldCount.lengthDelimited(in: bytes)
+            guard fields <= FieldCount.lengthDelimitedMax else { throw .tooManyFields(fields) }
+        }
         do {
             return try WireEnvelope(serializedBytes: bytes.bytes)
         } catch {

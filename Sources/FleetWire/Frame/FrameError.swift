@@ -4,6 +4,8 @@ package enum FrameError: Error, Equatable, Sendable, CustomStringConvertible {
     case badLength(UInt32)
     /// The bytes aren't an envelope.
     case garbage
+    /// It would take many times its own size in memory.
+    case tooManyFields(Int)
     /// A message to be sent is larger than a frame may be.
     case tooLarge(Int)
 
@@ -14,6 +16,7 @@ package enum FrameError: Error, Equatable, Sendable, CustomStringConvertible {
         switch self {
         case .badLength(let length): "a frame announces \(length) bytes; 1 to \(FrameDecoder.payloadMax) are allowed"
         case .garbage: "a frame doesn't hold a message of this protocol"
+        case .tooManyFields(let count): "a frame holds \(count) texts and messages; at most \(FieldCount.lengthDelimitedMax) are read"
         case .tooLarge(let count): "the message takes \(count) bytes; at most \(FrameDecoder.payloadMax) fit a frame"
         }
     }

@@ -303,6 +303,15 @@ package nonisolated struct WireEnvelope: Sendable {
     set {body = .pong(newValue)}
   }
 
+  /// coordinator -> agent: an operator's word on which store to follow
+  package var succession: WireSignedStatement {
+    get {
+      if case .succession(let v)? = body {return v}
+      return WireSignedStatement()
+    }
+    set {body = .succession(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -339,64 +348,147 @@ package nonisolated struct WireEnvelope: Sendable {
     /// benchmarks: broadcast
     case ping(WirePing)
     case pong(WirePong)
+    /// coordinator -> agent: an operator's word on which store to follow
+    case succession(WireSignedStatement)
 
   }
 
   package init() {}
 }
 
-package nonisolated struct WireHello: Sendable {
+package nonisolated struct WireHello: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var protocolMin: UInt32 = 0
+  package var protocolMin: UInt32 {
+    get {_storage._protocolMin}
+    set {_uniqueStorage()._protocolMin = newValue}
+  }
 
-  package var protocolMax: UInt32 = 0
+  package var protocolMax: UInt32 {
+    get {_storage._protocolMax}
+    set {_uniqueStorage()._protocolMax = newValue}
+  }
 
-  package var fleet: String = String()
+  package var fleet: String {
+    get {_storage._fleet}
+    set {_uniqueStorage()._fleet = newValue}
+  }
 
-  package var host: String = String()
+  package var host: String {
+    get {_storage._host}
+    set {_uniqueStorage()._host = newValue}
+  }
 
-  package var agentVersion: String = String()
+  package var agentVersion: String {
+    get {_storage._agentVersion}
+    set {_uniqueStorage()._agentVersion = newValue}
+  }
 
-  package var bootID: String = String()
+  package var bootID: String {
+    get {_storage._bootID}
+    set {_uniqueStorage()._bootID = newValue}
+  }
 
   /// random, one per agent process
-  package var agentInstance: String = String()
+  package var agentInstance: String {
+    get {_storage._agentInstance}
+    set {_uniqueStorage()._agentInstance = newValue}
+  }
 
-  package var boottimeNs: UInt64 = 0
+  package var boottimeNs: UInt64 {
+    get {_storage._boottimeNs}
+    set {_uniqueStorage()._boottimeNs = newValue}
+  }
 
   package var journalHead: WireJournalHead {
-    get {_journalHead ?? WireJournalHead()}
-    set {_journalHead = newValue}
+    get {_storage._journalHead ?? WireJournalHead()}
+    set {_uniqueStorage()._journalHead = newValue}
   }
   /// Returns true if `journalHead` has been explicitly set.
-  package var hasJournalHead: Bool {self._journalHead != nil}
+  package var hasJournalHead: Bool {_storage._journalHead != nil}
   /// Clears the value of `journalHead`. Subsequent reads from it will return its default value.
-  package mutating func clearJournalHead() {self._journalHead = nil}
+  package mutating func clearJournalHead() {_uniqueStorage()._journalHead = nil}
 
   /// of the HostPart it holds; empty: none
-  package var partDigest: String = String()
+  package var partDigest: String {
+    get {_storage._partDigest}
+    set {_uniqueStorage()._partDigest = newValue}
+  }
 
-  /// highest seen, by store id
-  package var coordinatorEpochs: Dictionary<String,UInt64> = [:]
+  /// the pinned store's highest epoch; older agents: of every store seen
+  package var coordinatorEpochs: Dictionary<String,UInt64> {
+    get {_storage._coordinatorEpochs}
+    set {_uniqueStorage()._coordinatorEpochs = newValue}
+  }
 
+  /// those in force here, whole: what is not among them does not hold on this host
   package var latches: WireLatchSet {
-    get {_latches ?? WireLatchSet()}
-    set {_latches = newValue}
+    get {_storage._latches ?? WireLatchSet()}
+    set {_uniqueStorage()._latches = newValue}
   }
   /// Returns true if `latches` has been explicitly set.
-  package var hasLatches: Bool {self._latches != nil}
+  package var hasLatches: Bool {_storage._latches != nil}
   /// Clears the value of `latches`. Subsequent reads from it will return its default value.
-  package mutating func clearLatches() {self._latches = nil}
+  package mutating func clearLatches() {_uniqueStorage()._latches = nil}
+
+  /// whose orders it takes; not set: nobody's yet
+  package var pin: WireCoordinatorPin {
+    get {_storage._pin ?? WireCoordinatorPin()}
+    set {_uniqueStorage()._pin = newValue}
+  }
+  /// Returns true if `pin` has been explicitly set.
+  package var hasPin: Bool {_storage._pin != nil}
+  /// Clears the value of `pin`. Subsequent reads from it will return its default value.
+  package mutating func clearPin() {_uniqueStorage()._pin = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _journalHead: WireJournalHead? = nil
-  fileprivate var _latches: WireLatchSet? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Whose orders, parts and epochs an agent takes (DESIGN: "Wire and trust").
+package nonisolated struct WireCoordinatorPin: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the name in its certificate
+  package var coordinator: String = String()
+
+  package var storeID: String = String()
+
+  /// the highest seen
+  package var epoch: UInt64 = 0
+
+  /// first-contact, part, succession, person
+  package var how: String = String()
+
+  /// the operator or local user who decided; empty: nobody did
+  package var by: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A document and an operator's detached CMS signature over its exact bytes, in base64.
+package nonisolated struct WireSignedStatement: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// JSON
+  package var document: String = String()
+
+  package var signature: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireWelcome: Sendable {
@@ -416,9 +508,10 @@ package nonisolated struct WireWelcome: Sendable {
 
   package var session: String = String()
 
+  /// a coordinator's certificate that serves as a relay; one of role relay is one whatever it says
   package var relay: Bool = false
 
-  /// a peer whose only fault is a date: status and emergency stop only
+  /// a peer whose only fault is a date
   package var restricted: Bool = false
 
   /// the coordinator sends one at least this often
@@ -427,6 +520,7 @@ package nonisolated struct WireWelcome: Sendable {
   /// its silence longer than this ends the session
   package var timeoutNs: UInt64 = 0
 
+  /// those in force, and the releases of those that the hello has in force
   package var latches: WireLatchSet {
     get {_latches ?? WireLatchSet()}
     set {_latches = newValue}
@@ -1557,67 +1651,101 @@ package nonisolated struct WireFigure: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireHostReport: Sendable {
+package nonisolated struct WireHostReport: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var host: String = String()
+  package var host: String {
+    get {_storage._host}
+    set {_uniqueStorage()._host = newValue}
+  }
 
   /// when this report was made
-  package var boottimeNs: UInt64 = 0
+  package var boottimeNs: UInt64 {
+    get {_storage._boottimeNs}
+    set {_uniqueStorage()._boottimeNs = newValue}
+  }
 
-  package var partDigest: String = String()
+  package var partDigest: String {
+    get {_storage._partDigest}
+    set {_uniqueStorage()._partDigest = newValue}
+  }
 
-  package var workers: [WireWorkerReport] = []
+  package var workers: [WireWorkerReport] {
+    get {_storage._workers}
+    set {_uniqueStorage()._workers = newValue}
+  }
 
-  package var dependencies: [WireDependencyReport] = []
+  package var dependencies: [WireDependencyReport] {
+    get {_storage._dependencies}
+    set {_uniqueStorage()._dependencies = newValue}
+  }
 
-  package var streams: [WireStreamReading] = []
+  package var streams: [WireStreamReading] {
+    get {_storage._streams}
+    set {_uniqueStorage()._streams = newValue}
+  }
 
   package var facts: WireHostFacts {
-    get {_facts ?? WireHostFacts()}
-    set {_facts = newValue}
+    get {_storage._facts ?? WireHostFacts()}
+    set {_uniqueStorage()._facts = newValue}
   }
   /// Returns true if `facts` has been explicitly set.
-  package var hasFacts: Bool {self._facts != nil}
+  package var hasFacts: Bool {_storage._facts != nil}
   /// Clears the value of `facts`. Subsequent reads from it will return its default value.
-  package mutating func clearFacts() {self._facts = nil}
-
-  package var latches: WireLatchSet {
-    get {_latches ?? WireLatchSet()}
-    set {_latches = newValue}
-  }
-  /// Returns true if `latches` has been explicitly set.
-  package var hasLatches: Bool {self._latches != nil}
-  /// Clears the value of `latches`. Subsequent reads from it will return its default value.
-  package mutating func clearLatches() {self._latches = nil}
+  package mutating func clearFacts() {_uniqueStorage()._facts = nil}
 
   package var journalHead: WireJournalHead {
-    get {_journalHead ?? WireJournalHead()}
-    set {_journalHead = newValue}
+    get {_storage._journalHead ?? WireJournalHead()}
+    set {_uniqueStorage()._journalHead = newValue}
   }
   /// Returns true if `journalHead` has been explicitly set.
-  package var hasJournalHead: Bool {self._journalHead != nil}
+  package var hasJournalHead: Bool {_storage._journalHead != nil}
   /// Clears the value of `journalHead`. Subsequent reads from it will return its default value.
-  package mutating func clearJournalHead() {self._journalHead = nil}
+  package mutating func clearJournalHead() {_uniqueStorage()._journalHead = nil}
 
-  package var agentVersion: String = String()
+  package var agentVersion: String {
+    get {_storage._agentVersion}
+    set {_uniqueStorage()._agentVersion = newValue}
+  }
 
   /// what this agent can't do here, one sentence each
-  package var warnings: [String] = []
+  package var warnings: [String] {
+    get {_storage._warnings}
+    set {_uniqueStorage()._warnings = newValue}
+  }
 
-  package var sequence: UInt64 = 0
+  package var sequence: UInt64 {
+    get {_storage._sequence}
+    set {_uniqueStorage()._sequence = newValue}
+  }
 
-  package var drift: [WireLayoutDrift] = []
+  package var drift: [WireLayoutDrift] {
+    get {_storage._drift}
+    set {_uniqueStorage()._drift = newValue}
+  }
+
+  /// every id, so that its absence is an acknowledgement of its release
+  package var latchesInForce: [String] {
+    get {_storage._latchesInForce}
+    set {_uniqueStorage()._latchesInForce = newValue}
+  }
+
+  package var pin: WireCoordinatorPin {
+    get {_storage._pin ?? WireCoordinatorPin()}
+    set {_uniqueStorage()._pin = newValue}
+  }
+  /// Returns true if `pin` has been explicitly set.
+  package var hasPin: Bool {_storage._pin != nil}
+  /// Clears the value of `pin`. Subsequent reads from it will return its default value.
+  package mutating func clearPin() {_uniqueStorage()._pin = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _facts: WireHostFacts? = nil
-  fileprivate var _latches: WireLatchSet? = nil
-  fileprivate var _journalHead: WireJournalHead? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct WireWorkerReport: @unchecked Sendable {
@@ -3015,6 +3143,15 @@ package nonisolated struct WireLatch: Sendable {
 
   package var releasedUnixUs: UInt64 = 0
 
+  /// base64 CMS over the statement of its setting (LatchStatement); empty: the sender's own word
+  package var signature: String = String()
+
+  /// the same of its release
+  package var releaseSignature: String = String()
+
+  /// whose word it is, for people: operator/alice, relay/ctl-2, host/ex-1; never believed from the wire
+  package var word: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3088,6 +3225,9 @@ package nonisolated struct WireEmergencyResult: Sendable {
 
   /// every worker in scope is gone, or the bound is past
   package var final: Bool = false
+
+  /// why nothing keeps down what was killed; empty: the latch is in force here
+  package var notKept: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3233,7 +3373,7 @@ nonisolated extension WireWorkerState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Envelope"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}welcome\0\u{1}refusal\0\u{1}heartbeat\0\u{1}part\0\u{1}report\0\u{1}command\0\u{1}result\0\u{1}latches\0\u{3}emergency_stop\0\u{3}emergency_result\0\u{3}log_request\0\u{3}log_chunk\0\u{3}audit_request\0\u{3}audit_chunk\0\u{1}ping\0\u{1}pong\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}welcome\0\u{1}refusal\0\u{1}heartbeat\0\u{1}part\0\u{1}report\0\u{1}command\0\u{1}result\0\u{1}latches\0\u{3}emergency_stop\0\u{3}emergency_result\0\u{3}log_request\0\u{3}log_chunk\0\u{3}audit_request\0\u{3}audit_chunk\0\u{1}ping\0\u{1}pong\0\u{1}succession\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3462,6 +3602,19 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
           self.body = .pong(v)
         }
       }()
+      case 18: try {
+        var v: WireSignedStatement?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .succession(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .succession(v)
+        }
+      }()
       default: break
       }
     }
@@ -3541,6 +3694,10 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
       guard case .pong(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
+    case .succession?: try {
+      guard case .succession(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -3555,7 +3712,161 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0")
+
+  fileprivate class _StorageClass {
+    var _protocolMin: UInt32 = 0
+    var _protocolMax: UInt32 = 0
+    var _fleet: String = String()
+    var _host: String = String()
+    var _agentVersion: String = String()
+    var _bootID: String = String()
+    var _agentInstance: String = String()
+    var _boottimeNs: UInt64 = 0
+    var _journalHead: WireJournalHead? = nil
+    var _partDigest: String = String()
+    var _coordinatorEpochs: Dictionary<String,UInt64> = [:]
+    var _latches: WireLatchSet? = nil
+    var _pin: WireCoordinatorPin? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _protocolMin = source._protocolMin
+      _protocolMax = source._protocolMax
+      _fleet = source._fleet
+      _host = source._host
+      _agentVersion = source._agentVersion
+      _bootID = source._bootID
+      _agentInstance = source._agentInstance
+      _boottimeNs = source._boottimeNs
+      _journalHead = source._journalHead
+      _partDigest = source._partDigest
+      _coordinatorEpochs = source._coordinatorEpochs
+      _latches = source._latches
+      _pin = source._pin
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolMin) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolMax) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._fleet) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._agentVersion) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._bootID) }()
+        case 7: try { try decoder.decodeSingularStringField(value: &_storage._agentInstance) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._boottimeNs) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._journalHead) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._partDigest) }()
+        case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._coordinatorEpochs) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._latches) }()
+        case 13: try { try decoder.decodeSingularMessageField(value: &_storage._pin) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._protocolMin != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolMin, fieldNumber: 1)
+      }
+      if _storage._protocolMax != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolMax, fieldNumber: 2)
+      }
+      if !_storage._fleet.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._fleet, fieldNumber: 3)
+      }
+      if !_storage._host.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 4)
+      }
+      if !_storage._agentVersion.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._agentVersion, fieldNumber: 5)
+      }
+      if !_storage._bootID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._bootID, fieldNumber: 6)
+      }
+      if !_storage._agentInstance.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._agentInstance, fieldNumber: 7)
+      }
+      if _storage._boottimeNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._boottimeNs, fieldNumber: 8)
+      }
+      try { if let v = _storage._journalHead {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      if !_storage._partDigest.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._partDigest, fieldNumber: 10)
+      }
+      if !_storage._coordinatorEpochs.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: _storage._coordinatorEpochs, fieldNumber: 11)
+      }
+      try { if let v = _storage._latches {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._pin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHello, rhs: WireHello) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._protocolMin != rhs_storage._protocolMin {return false}
+        if _storage._protocolMax != rhs_storage._protocolMax {return false}
+        if _storage._fleet != rhs_storage._fleet {return false}
+        if _storage._host != rhs_storage._host {return false}
+        if _storage._agentVersion != rhs_storage._agentVersion {return false}
+        if _storage._bootID != rhs_storage._bootID {return false}
+        if _storage._agentInstance != rhs_storage._agentInstance {return false}
+        if _storage._boottimeNs != rhs_storage._boottimeNs {return false}
+        if _storage._journalHead != rhs_storage._journalHead {return false}
+        if _storage._partDigest != rhs_storage._partDigest {return false}
+        if _storage._coordinatorEpochs != rhs_storage._coordinatorEpochs {return false}
+        if _storage._latches != rhs_storage._latches {return false}
+        if _storage._pin != rhs_storage._pin {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCoordinatorPin: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CoordinatorPin"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}coordinator\0\u{3}store_id\0\u{1}epoch\0\u{1}how\0\u{1}by\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3563,80 +3874,76 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.protocolMin) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.protocolMax) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.fleet) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.agentVersion) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.bootID) }()
-      case 7: try { try decoder.decodeSingularStringField(value: &self.agentInstance) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.boottimeNs) }()
-      case 9: try { try decoder.decodeSingularMessageField(value: &self._journalHead) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.partDigest) }()
-      case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &self.coordinatorEpochs) }()
-      case 12: try { try decoder.decodeSingularMessageField(value: &self._latches) }()
+      case 1: try { try decoder.decodeSingularStringField(value: &self.coordinator) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.storeID) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.how) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.by) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.protocolMin != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolMin, fieldNumber: 1)
+    if !self.coordinator.isEmpty {
+      try visitor.visitSingularStringField(value: self.coordinator, fieldNumber: 1)
     }
-    if self.protocolMax != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolMax, fieldNumber: 2)
+    if !self.storeID.isEmpty {
+      try visitor.visitSingularStringField(value: self.storeID, fieldNumber: 2)
     }
-    if !self.fleet.isEmpty {
-      try visitor.visitSingularStringField(value: self.fleet, fieldNumber: 3)
+    if self.epoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 3)
     }
-    if !self.host.isEmpty {
-      try visitor.visitSingularStringField(value: self.host, fieldNumber: 4)
+    if !self.how.isEmpty {
+      try visitor.visitSingularStringField(value: self.how, fieldNumber: 4)
     }
-    if !self.agentVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.agentVersion, fieldNumber: 5)
+    if !self.by.isEmpty {
+      try visitor.visitSingularStringField(value: self.by, fieldNumber: 5)
     }
-    if !self.bootID.isEmpty {
-      try visitor.visitSingularStringField(value: self.bootID, fieldNumber: 6)
-    }
-    if !self.agentInstance.isEmpty {
-      try visitor.visitSingularStringField(value: self.agentInstance, fieldNumber: 7)
-    }
-    if self.boottimeNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.boottimeNs, fieldNumber: 8)
-    }
-    try { if let v = self._journalHead {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    } }()
-    if !self.partDigest.isEmpty {
-      try visitor.visitSingularStringField(value: self.partDigest, fieldNumber: 10)
-    }
-    if !self.coordinatorEpochs.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: self.coordinatorEpochs, fieldNumber: 11)
-    }
-    try { if let v = self._latches {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireHello, rhs: WireHello) -> Bool {
-    if lhs.protocolMin != rhs.protocolMin {return false}
-    if lhs.protocolMax != rhs.protocolMax {return false}
-    if lhs.fleet != rhs.fleet {return false}
-    if lhs.host != rhs.host {return false}
-    if lhs.agentVersion != rhs.agentVersion {return false}
-    if lhs.bootID != rhs.bootID {return false}
-    if lhs.agentInstance != rhs.agentInstance {return false}
-    if lhs.boottimeNs != rhs.boottimeNs {return false}
-    if lhs._journalHead != rhs._journalHead {return false}
-    if lhs.partDigest != rhs.partDigest {return false}
-    if lhs.coordinatorEpochs != rhs.coordinatorEpochs {return false}
-    if lhs._latches != rhs._latches {return false}
+  package static func ==(lhs: WireCoordinatorPin, rhs: WireCoordinatorPin) -> Bool {
+    if lhs.coordinator != rhs.coordinator {return false}
+    if lhs.storeID != rhs.storeID {return false}
+    if lhs.epoch != rhs.epoch {return false}
+    if lhs.how != rhs.how {return false}
+    if lhs.by != rhs.by {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSignedStatement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignedStatement"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}document\0\u{1}signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.document) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.document.isEmpty {
+      try visitor.visitSingularStringField(value: self.document, fieldNumber: 1)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularStringField(value: self.signature, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireSignedStatement, rhs: WireSignedStatement) -> Bool {
+    if lhs.document != rhs.document {return false}
+    if lhs.signature != rhs.signature {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -5591,93 +5898,160 @@ nonisolated extension WireFigure: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{3}boottime_ns\0\u{3}part_digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{1}facts\0\u{1}latches\0\u{3}journal_head\0\u{3}agent_version\0\u{1}warnings\0\u{1}sequence\0\u{1}drift\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{3}boottime_ns\0\u{3}part_digest\0\u{1}workers\0\u{1}dependencies\0\u{1}streams\0\u{1}facts\0\u{4}\u{2}journal_head\0\u{3}agent_version\0\u{1}warnings\0\u{1}sequence\0\u{1}drift\0\u{3}latches_in_force\0\u{1}pin\0\u{c}\u{8}\u{1}")
+
+  fileprivate class _StorageClass {
+    var _host: String = String()
+    var _boottimeNs: UInt64 = 0
+    var _partDigest: String = String()
+    var _workers: [WireWorkerReport] = []
+    var _dependencies: [WireDependencyReport] = []
+    var _streams: [WireStreamReading] = []
+    var _facts: WireHostFacts? = nil
+    var _journalHead: WireJournalHead? = nil
+    var _agentVersion: String = String()
+    var _warnings: [String] = []
+    var _sequence: UInt64 = 0
+    var _drift: [WireLayoutDrift] = []
+    var _latchesInForce: [String] = []
+    var _pin: WireCoordinatorPin? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _host = source._host
+      _boottimeNs = source._boottimeNs
+      _partDigest = source._partDigest
+      _workers = source._workers
+      _dependencies = source._dependencies
+      _streams = source._streams
+      _facts = source._facts
+      _journalHead = source._journalHead
+      _agentVersion = source._agentVersion
+      _warnings = source._warnings
+      _sequence = source._sequence
+      _drift = source._drift
+      _latchesInForce = source._latchesInForce
+      _pin = source._pin
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.boottimeNs) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.partDigest) }()
-      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
-      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.streams) }()
-      case 7: try { try decoder.decodeSingularMessageField(value: &self._facts) }()
-      case 8: try { try decoder.decodeSingularMessageField(value: &self._latches) }()
-      case 9: try { try decoder.decodeSingularMessageField(value: &self._journalHead) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.agentVersion) }()
-      case 11: try { try decoder.decodeRepeatedStringField(value: &self.warnings) }()
-      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.sequence) }()
-      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.drift) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._boottimeNs) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._partDigest) }()
+        case 4: try { try decoder.decodeRepeatedMessageField(value: &_storage._workers) }()
+        case 5: try { try decoder.decodeRepeatedMessageField(value: &_storage._dependencies) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._streams) }()
+        case 7: try { try decoder.decodeSingularMessageField(value: &_storage._facts) }()
+        case 9: try { try decoder.decodeSingularMessageField(value: &_storage._journalHead) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._agentVersion) }()
+        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._warnings) }()
+        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._sequence) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._drift) }()
+        case 14: try { try decoder.decodeRepeatedStringField(value: &_storage._latchesInForce) }()
+        case 15: try { try decoder.decodeSingularMessageField(value: &_storage._pin) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.host.isEmpty {
-      try visitor.visitSingularStringField(value: self.host, fieldNumber: 1)
-    }
-    if self.boottimeNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.boottimeNs, fieldNumber: 2)
-    }
-    if !self.partDigest.isEmpty {
-      try visitor.visitSingularStringField(value: self.partDigest, fieldNumber: 3)
-    }
-    if !self.workers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.workers, fieldNumber: 4)
-    }
-    if !self.dependencies.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.dependencies, fieldNumber: 5)
-    }
-    if !self.streams.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.streams, fieldNumber: 6)
-    }
-    try { if let v = self._facts {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
-    } }()
-    try { if let v = self._latches {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
-    } }()
-    try { if let v = self._journalHead {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
-    } }()
-    if !self.agentVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.agentVersion, fieldNumber: 10)
-    }
-    if !self.warnings.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.warnings, fieldNumber: 11)
-    }
-    if self.sequence != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sequence, fieldNumber: 12)
-    }
-    if !self.drift.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.drift, fieldNumber: 13)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._host.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._host, fieldNumber: 1)
+      }
+      if _storage._boottimeNs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._boottimeNs, fieldNumber: 2)
+      }
+      if !_storage._partDigest.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._partDigest, fieldNumber: 3)
+      }
+      if !_storage._workers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._workers, fieldNumber: 4)
+      }
+      if !_storage._dependencies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._dependencies, fieldNumber: 5)
+      }
+      if !_storage._streams.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._streams, fieldNumber: 6)
+      }
+      try { if let v = _storage._facts {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._journalHead {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+      } }()
+      if !_storage._agentVersion.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._agentVersion, fieldNumber: 10)
+      }
+      if !_storage._warnings.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._warnings, fieldNumber: 11)
+      }
+      if _storage._sequence != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._sequence, fieldNumber: 12)
+      }
+      if !_storage._drift.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._drift, fieldNumber: 13)
+      }
+      if !_storage._latchesInForce.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._latchesInForce, fieldNumber: 14)
+      }
+      try { if let v = _storage._pin {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireHostReport, rhs: WireHostReport) -> Bool {
-    if lhs.host != rhs.host {return false}
-    if lhs.boottimeNs != rhs.boottimeNs {return false}
-    if lhs.partDigest != rhs.partDigest {return false}
-    if lhs.workers != rhs.workers {return false}
-    if lhs.dependencies != rhs.dependencies {return false}
-    if lhs.streams != rhs.streams {return false}
-    if lhs._facts != rhs._facts {return false}
-    if lhs._latches != rhs._latches {return false}
-    if lhs._journalHead != rhs._journalHead {return false}
-    if lhs.agentVersion != rhs.agentVersion {return false}
-    if lhs.warnings != rhs.warnings {return false}
-    if lhs.sequence != rhs.sequence {return false}
-    if lhs.drift != rhs.drift {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._host != rhs_storage._host {return false}
+        if _storage._boottimeNs != rhs_storage._boottimeNs {return false}
+        if _storage._partDigest != rhs_storage._partDigest {return false}
+        if _storage._workers != rhs_storage._workers {return false}
+        if _storage._dependencies != rhs_storage._dependencies {return false}
+        if _storage._streams != rhs_storage._streams {return false}
+        if _storage._facts != rhs_storage._facts {return false}
+        if _storage._journalHead != rhs_storage._journalHead {return false}
+        if _storage._agentVersion != rhs_storage._agentVersion {return false}
+        if _storage._warnings != rhs_storage._warnings {return false}
+        if _storage._sequence != rhs_storage._sequence {return false}
+        if _storage._drift != rhs_storage._drift {return false}
+        if _storage._latchesInForce != rhs_storage._latchesInForce {return false}
+        if _storage._pin != rhs_storage._pin {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -8038,7 +8412,7 @@ nonisolated extension WireWorkerSnapshot: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension WireLatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Latch"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}by\0\u{1}reason\0\u{3}unix_us\0\u{1}scope\0\u{1}released\0\u{3}released_by\0\u{3}release_reason\0\u{3}released_unix_us\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}by\0\u{1}reason\0\u{3}unix_us\0\u{1}scope\0\u{1}released\0\u{3}released_by\0\u{3}release_reason\0\u{3}released_unix_us\0\u{1}signature\0\u{3}release_signature\0\u{1}word\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -8055,6 +8429,9 @@ nonisolated extension WireLatch: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       case 7: try { try decoder.decodeSingularStringField(value: &self.releasedBy) }()
       case 8: try { try decoder.decodeSingularStringField(value: &self.releaseReason) }()
       case 9: try { try decoder.decodeSingularUInt64Field(value: &self.releasedUnixUs) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.signature) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.releaseSignature) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.word) }()
       default: break
       }
     }
@@ -8092,6 +8469,15 @@ nonisolated extension WireLatch: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if self.releasedUnixUs != 0 {
       try visitor.visitSingularUInt64Field(value: self.releasedUnixUs, fieldNumber: 9)
     }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularStringField(value: self.signature, fieldNumber: 10)
+    }
+    if !self.releaseSignature.isEmpty {
+      try visitor.visitSingularStringField(value: self.releaseSignature, fieldNumber: 11)
+    }
+    if !self.word.isEmpty {
+      try visitor.visitSingularStringField(value: self.word, fieldNumber: 12)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -8105,6 +8491,9 @@ nonisolated extension WireLatch: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     if lhs.releasedBy != rhs.releasedBy {return false}
     if lhs.releaseReason != rhs.releaseReason {return false}
     if lhs.releasedUnixUs != rhs.releasedUnixUs {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.releaseSignature != rhs.releaseSignature {return false}
+    if lhs.word != rhs.word {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -8221,7 +8610,7 @@ nonisolated extension WireEmergencyStop: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireEmergencyResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EmergencyResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}host\0\u{1}workers\0\u{1}final\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}latch\0\u{1}host\0\u{1}workers\0\u{1}final\0\u{3}not_kept\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -8233,6 +8622,7 @@ nonisolated extension WireEmergencyResult: SwiftProtobuf.Message, SwiftProtobuf.
       case 2: try { try decoder.decodeSingularStringField(value: &self.host) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.workers) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.final) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.notKept) }()
       default: break
       }
     }
@@ -8251,6 +8641,9 @@ nonisolated extension WireEmergencyResult: SwiftProtobuf.Message, SwiftProtobuf.
     if self.final != false {
       try visitor.visitSingularBoolField(value: self.final, fieldNumber: 4)
     }
+    if !self.notKept.isEmpty {
+      try visitor.visitSingularStringField(value: self.notKept, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -8259,6 +8652,7 @@ nonisolated extension WireEmergencyResult: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.host != rhs.host {return false}
     if lhs.workers != rhs.workers {return false}
     if lhs.final != rhs.final {return false}
+    if lhs.notKept != rhs.notKept {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -28,7 +28,7 @@ package final class WireDialer: Sendable {
     package let address: SocketAddress
     private let eventLoop: any EventLoop
     private let trust: TLSTrust
-    private let expectedRole: FleetIdentity.Role
+    private let roles: Set<FleetIdentity.Role>
     private let hello: @Sendable () -> WireHello
     private let heartbeat: @Sendable () -> WireHeartbeat
     private let timing: WireTiming
@@ -50,7 +50,7 @@ package final class WireDialer: Sendable {
     ///
     /// The delegate is held weakly. Without `looksItself` there is no timer here, and the owner calls `look` once a second.
     package init(
-        group: any EventLoopGroup, address: SocketAddress, trust: TLSTrust, expectedRole: FleetIdentity.Role = .coordinator,
+        group: any EventLoopGroup, address: SocketAddress, trust: TLSTrust, roles: Set<FleetIdentity.Role> = [.coordinator, .relay],
         hello: @escaping @Sendable () -> WireHello,
         heartbeat: @escaping @Sendable () -> WireHeartbeat = { WireHeartbeat() }, timing: WireTiming = WireTiming(),
         looksItself: Bool = true, delegate: any WireSessionDelegate, log: Logger = Logger(label: "wire")
@@ -58,7 +58,7 @@ package final class WireDialer: Sendable {
         eventLoop = group.next()
         self.address = address
         self.trust = trust
-        self.expectedRole = expectedRole
+        self.roles = roles
         self.hello = hello
         self.heartbeat = heartbeat
         self.timing = timing
@@ -141,7 +141,7 @@ package final class WireDialer: Sendable {
         let bound = NIOLoopBound(sessions, eventLoop: channel.eventLoop)
         state.withLockedValue { $0.sessions = bound }
         let pipeline = channel.pipeline.syncOperations
-        try pipeline.addHandlers(trust.clientHandlers(roles: [expectedRole], alpn: TLSTrust.wireALPN))
+        try pipeline.addHandlers(trust.clientHandlers(roles: roles, alpn: TLSTrust.wireALPN))
         try pipeline.addHandler(
             WireSessionHandler(
                 role: .client(hello: { self.makeHello() }), timing: timing, group: sessions,

@@ -5,6 +5,9 @@ import FleetTrust
 package enum WireProtocol {
     package static let version: UInt32 = 1
 
+    /// A silent peer that is missed later is no peer.
+    private static let periodMaxNs: UInt64 = 3_600_000_000_000
+
     /// What is wrong with an agent's hello; nil: nothing.
     static func fault(in hello: WireHello, of peer: VerifiedPeer) -> (slug: String, text: String)? {
         guard hello.protocolMin <= version, hello.protocolMax >= version else {
@@ -24,11 +27,14 @@ package enum WireProtocol {
 
     /// What is wrong with a coordinator's welcome; nil: nothing.
     static func fault(in welcome: WireWelcome, to hello: WireHello) -> (slug: String, text: String)? {
-        guard (hello.protocolMin...hello.protocolMax).contains(welcome.protocol) else {
+        guard hello.protocolMin <= welcome.protocol, welcome.protocol <= hello.protocolMax else {
             return ("protocol-version", "it welcomes with version \(welcome.protocol), which wasn't offered")
         }
+        guard welcome.heartbeatNs <= periodMaxNs, welcome.timeoutNs <= periodMaxNs else {
+            return ("bad-welcome", "its heartbeat of \(welcome.heartbeatNs) ns or its time-out of \(welcome.timeoutNs) ns is longer than an hour")
+        }
         // A time-out shorter than two heartbeats, or of zero, would end every session at once.
-        guard welcome.heartbeatNs > 0, welcome.timeoutNs >= 2 * welcome.heartbeatNs else {
+        guard welcome.heartbeatNs > 0, welcome.timeoutNs / 2 >= welcome.heartbeatNs else {
             return ("bad-welcome", "its time-out of \(welcome.timeoutNs) ns is shorter than two heartbeats")
         }
         guard !welcome.session.isEmpty else { return ("bad-welcome", "it names no session") }

@@ -46,8 +46,19 @@ package final class WireSession: Sendable {
     /// As last verified: a reload may restrict it, or lift that.
     package var peer: VerifiedPeer { state.withLockedValue { $0.peer } }
 
-    /// Either side holds something against the other's dates: see ``WireRestriction``.
-    package var isRestricted: Bool { welcome.restricted || state.withLockedValue { $0.peer.isRestricted } }
+    /// Either side holds something against the other's dates.
+    package var isRestricted: Bool { !limits.isEmpty }
+
+    /// What is left of the session for reasons of trust, on either side's word.
+    package var limits: [SessionLimit] {
+        let own = peer.limits
+        return own.isEmpty && welcome.restricted ? [.restricted] : own
+    }
+
+    /// Why this session does not carry `envelope`; nil: it does.
+    package func refusal(of envelope: WireEnvelope) -> (slug: String, text: String)? {
+        envelope.deed.flatMap { SessionRights.refusal(of: $0, under: limits) }
+    }
 
     /// This host's CLOCK_BOOTTIME when the last message came in.
     package var receivedAt: BootTime { state.withLockedValue { $0.heardAt } }
@@ -64,12 +75,11 @@ package final class WireSession: Sendable {
 
     /// Sends a message; dropped when the session is closed (the delegate is told of that by `closed`).
     ///
-    /// One that a restricted session doesn't carry, or that is too large for a frame, is dropped and logged as an
-    /// error.
+    /// One that this session doesn't carry (ask `refusal` first), or that is too large for a frame, is dropped and logged as
+    /// an error.
     package func send(_ envelope: WireEnvelope) {
-        if isRestricted, let what = WireRestriction.refusal(of: envelope) {
-            log.error(
-                "message not sent: the session is restricted", metadata: ["session": "\(id)", "what": "\(what)"])
+        if let refusal = refusal(of: envelope) {
+            log.error("message not sent", metadata: ["session": "\(id)", "peer": "\(peer.identity)", "why": "\(refusal.text)"])
             return
         }
         do {

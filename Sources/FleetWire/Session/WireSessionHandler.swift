@@ -154,6 +154,9 @@ final class WireSessionHandler: ChannelInboundHandler {
     // MARK: messages
 
     private func received(_ envelope: WireEnvelope, at now: BootTime) {
+        if let fault = MessageBounds.wire.fault(in: envelope) {
+            return end(slug: MessageBounds.slug, text: "its message is out of bounds: \(fault)", tell: true)
+        }
         switch machine.received(Self.kind(envelope), at: now) {
         case .answerHello: answer(envelope.hello, at: now)
         case .open: open(envelope.welcome, at: now)
@@ -164,12 +167,7 @@ final class WireSessionHandler: ChannelInboundHandler {
         case .deliver:
             guard let session else { return }
             session.heard(at: now)
-            if session.isRestricted, let what = WireRestriction.refusal(of: envelope) {
-                log.warning(
-                    "message ignored: the session is restricted",
-                    metadata: ["session": "\(session.id)", "what": "\(what)"])
-                return
-            }
+            // What a limited session does not carry the delegate refuses with an answer: silence would hang who waits for it.
             delegate?.received(envelope, on: session)
         case .ignore: break
         case .close(let slug, let text): end(slug: slug, text: text, tell: true)

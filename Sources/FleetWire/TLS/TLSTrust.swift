@@ -16,8 +16,19 @@ package final class TLSTrust: Sendable {
 
     package let paths: TLSPaths
     package let fleet: FleetName
+    private let lists: ListPolicy
     private let log: Logger
     private let state: NIOLockedValueBox<State>
+
+    /// What happens where the revocation list can't be used: missing, unreadable, signed by nobody, older than the last.
+    package enum ListPolicy: Equatable, Sendable {
+        /// It is an error: a command that is no emergency.
+        case required
+        /// A daemon's: the last good list is kept in this file and used instead; where there never was one, peers are unlisted.
+        case kept(String)
+        /// Of an emergency stop: without it peers are unlisted.
+        case optional
+    }
 
     /// Everything that a reload replaces, whole.
     private struct Material: Sendable {
@@ -25,6 +36,8 @@ package final class TLSTrust: Sendable {
         let certificates: [NIOSSLCertificateSource]
         let key: NIOSSLPrivateKeySource
         let verifier: PeerVerifier
+        /// Why the list in `paths` is not the one in use; nil: it is.
+        let listProblem: String?
         let generation: UInt64
     }
 
@@ -49,11 +62,13 @@ package final class TLSTrust: Sendable {
     /// Reads the four files.
     ///
     /// Blocks: not for an event loop.
-    package init(paths: TLSPaths, fleet: FleetName, log: Logger = Logger(label: "tls")) throws {
+    package init(paths: TLSPaths, fleet: FleetName, lists: ListPolicy = .required, log: Logger = Logger(label: "tls")) throws {
         self.paths = paths
         self.fleet = fleet
+        self.lists = lists
         self.log = log
-        let material = try Self.load(paths, fleet, generation: 0)
+        let material = try Self.load(paths, fleet, lists, generation: 0)
+        if let problem = material.listProblem { log.error("the revocation list is not the one in use", metadata: ["why": "\(problem)"]) }
         // No reason to keep a fleet down, but one to say.
         if CredentialFile.isOpenToOthers(paths.key) {
             log.warning("the private key is open to other users: chmod 0600, and issue a new one if others could log in", metadata: ["key": "\(paths.key)"])
@@ -61,6 +76,8 @@ package final class TLSTrust: Sendable {
         var contexts: [[String]: Contexts] = [:]
         for alpn in [Self.wireALPN, Self.httpALPN] { contexts[alpn] = try Self.makeContexts(material, alpn) }
         state = NIOLockedValueBox(State(material: material, contexts: contexts))
+        // What is in use, and nothing that was refused just now.
+        if case .kept(let path) = lists, material.listProblem == nil { keep(paths.crl, as: path) }
     }
 
     /// Who this side is.
@@ -68,6 +85,12 @@ package final class TLSTrust: Sendable {
 
     /// The last second of this side's own certificate, since 1970; zero when it can't be read.
     package var ownNotAfterUnix: Int64 { state.withLockedValue { $0.material.own.notAfterUnix } ?? 0 }
+
+    /// What could not be used of the revocation list, in a sentence; nil: nothing.
+    package var listProblem: String? { state.withLockedValue { $0.material.listProblem } }
+
+    /// Judges signatures and chains with the present authorities and lists. Any thread; blocks for half a millisecond at most.
+    package var verifier: PeerVerifier { state.withLockedValue { $0.material.verifier } }
 
     /// When the loaded revocation list is due to be replaced, seconds since 1970.
     package var listDueUnix: Int64? { state.withLockedValue { $0.material.verifier.listsDueUnix } }
@@ -78,7 +101,8 @@ package final class TLSTrust: Sendable {
     /// Blocks: not for an event loop. After an error everything is as it was. Tickets die with the old contexts.
     package func reload() throws {
         let before = state.withLockedValue { (material: $0.material, alpns: Array($0.contexts.keys)) }
-        let material = try Self.load(paths, fleet, generation: before.material.generation + 1)
+        // A list that can't be used never takes the place of one that is in use.
+        let material = try Self.load(paths, fleet, .required, generation: before.material.generation + 1)
         guard !material.verifier.isRolledBack(from: before.material.verifier) else {
             throw TrustError(
                 "reload", paths.crl, "the list is older than the one in use",
@@ -99,6 +123,7 @@ package final class TLSTrust: Sendable {
             let verdict = material.verifier.verify(chainDER: connection.peer.chainDER, roles: connection.roles)
             connection.eventLoop.execute { connection.gate.value.reverified(verdict) }
         }
+        if case .kept(let path) = lists { keep(paths.crl, as: path) }
         log.notice("certificates reloaded", metadata: ["connections": "\(live.count)"])
     }
 
@@ -171,7 +196,7 @@ package final class TLSTrust: Sendable {
         return configuration
     }
 
-    private static func load(_ paths: TLSPaths, _ fleet: FleetName, generation: UInt64) throws -> Material {
+    private static func load(_ paths: TLSPaths, _ fleet: FleetName, _ lists: ListPolicy, generation: UInt64) throws -> Material {
         let certPEM = try CredentialFile.read(paths.cert)
         let own = try Certificate.all(pem: certPEM, object: paths.cert)[0]
         guard own.identity?.fleet == fleet else {
@@ -193,11 +218,44 @@ package final class TLSTrust: Sendable {
         } catch {
             throw TrustError("use", paths.key, "\(error)", advice: "it must be an unencrypted private key in PEM")
         }
-        let verifier = try PeerVerifier(
-            caPEM: try CredentialFile.read(paths.ca), crlPEM: try CredentialFile.read(paths.crl), fleet: fleet)
+        let (verifier, listProblem) = try loadLists(paths, fleet, lists)
         return Material(
-            own: own, certificates: certificates.map { .certificate($0) }, key: .privateKey(key), verifier: verifier,
+            own: own, certificates: certificates.map { .certificate($0) }, key: .privateKey(key), verifier: verifier, listProblem: listProblem,
             generation: generation)
+    }
+
+    private static func loadLists(_ paths: TLSPaths, _ fleet: FleetName, _ policy: ListPolicy) throws -> (PeerVerifier, problem: String?) {
+        let caPEM = try CredentialFile.read(paths.ca)
+        let given = Result { try PeerVerifier(caPEM: caPEM, crlPEM: CredentialFile.read(paths.crl), fleet: fleet) }
+        switch policy {
+        case .required: return (try given.get(), nil)
+        case .optional:
+            if case .success(let verifier) = given { return (verifier, nil) }
+            let problem = given.failure.map { "\($0)" }
+            return (try PeerVerifier(caPEM: caPEM, crlPEM: nil, fleet: fleet), problem)
+        case .kept(let path):
+            let kept = CredentialFile.exists(path) ? Result { try PeerVerifier(caPEM: caPEM, crlPEM: CredentialFile.read(path), fleet: fleet) } : nil
+            switch (given, kept) {
+            case (.success(let verifier), .success(let last)?) where verifier.isRolledBack(from: last):
+                return (last, "\(paths.crl) is older than the list that was in use before: that one stays. Install the newest list")
+            case (.success(let verifier), _): return (verifier, nil)
+            case (.failure(let error), .success(let last)?): return (last, "\(error); the last good list, in \(path), is used instead")
+            case (.failure(let error), _):
+                // Another authority's files are no lack of a list.
+                return (try PeerVerifier(caPEM: caPEM, crlPEM: nil, fleet: fleet), "\(error); \(SessionLimit.unlisted.words)")
+            }
+        }
+    }
+
+    /// For the next start. Where it can't be kept the list in use is good all the same, which is no reason to keep a fleet down.
+    private func keep(_ list: String, as path: String) {
+        do {
+            let bytes = try CredentialFile.read(list)
+            if CredentialFile.exists(path), try CredentialFile.read(path) == bytes { return }
+            try CredentialFile.replace(path, bytes, mode: 0o644)
+        } catch {
+            log.error("the revocation list is not kept for the next start", metadata: ["why": "\(error)"])
+        }
     }
 
     private static func makeContexts(_ material: Material, _ alpn: [String]) throws -> Contexts {
@@ -238,4 +296,8 @@ package final class TLSTrust: Sendable {
         }
         return made
     }
+}
+
+extension Result {
+    fileprivate var failure: Failure? { if case .failure(let error) = self { error } else { nil } }
 }

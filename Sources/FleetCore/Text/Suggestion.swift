@@ -1,5 +1,5 @@
 /// The name in `known` that `text` was probably meant to be: at most a third of its letters differ.
-func nearest(to text: String, in known: some Sequence<String>) -> String? {
+package func nearest(to text: String, in known: some Sequence<String>) -> String? {
     let limit = Swift.max(1, (text.count + 1) / 3)
     var best: (name: String, distance: Int)?
     for name in known {
@@ -10,14 +10,14 @@ func nearest(to text: String, in known: some Sequence<String>) -> String? {
 }
 
 /// `write a, b or c`, or the one that was probably meant.
-func choice(for text: String, among known: [String]) -> String {
+package func choice(for text: String, among known: [String]) -> String {
     if let near = nearest(to: text, in: known) { return "write \(near)" }
     if known.isEmpty { return "declare it first" }
     return "write \(oneOf(known))"
 }
 
 /// Such as `a, b or c`.
-func oneOf(_ names: [String]) -> String {
+package func oneOf(_ names: [String]) -> String {
     names.count < 2 ? names.joined() : names.dropLast().joined(separator: ", ") + " or " + names[names.count - 1]
 }
 

@@ -1,0 +1,13 @@
+internal import FleetCore
+internal import FleetWire
+
+extension WireCoordinatorPin {
+    init(_ pin: CoordinatorBook.Pin) {
+        self.init()
+        coordinator = pin.coordinator.raw
+        storeID = pin.store
+        epoch = pin.epoch
+        how = pin.how.rawValue
+        by = pin.by
+    }
+}

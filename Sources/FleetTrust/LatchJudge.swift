@@ -1,0 +1,30 @@
+package import FleetCore
+
+/// Tells whether a latch, or its release, carries the signature of one who may set or release it. Each answer takes about
+/// half a millisecond.
+package struct LatchJudge: Sendable {
+    private let verifier: PeerVerifier
+    private let fleet: FleetName
+    /// Coordinators whose own signature counts, by name: full ones of the inventory, or the one that an agent has pinned.
+    private let coordinators: Set<String>
+
+    package init(verifier: PeerVerifier, fleet: FleetName, coordinators: Set<String>) {
+        self.verifier = verifier
+        self.fleet = fleet
+        self.coordinators = coordinators
+    }
+
+    package func isSet(_ latch: Latch) -> Bool { counts(LatchStatement.set(latch, fleet: fleet), latch.signature, by: latch.by) }
+
+    package func isReleased(_ id: String, _ release: Latch.Release) -> Bool {
+        counts(LatchStatement.release(id, release, fleet: fleet), release.signature, by: release.by)
+    }
+
+    /// An operator signs in its own name; a coordinator in that of whoever asked it.
+    private func counts(_ statement: [UInt8], _ signature: String, by author: String) -> Bool {
+        guard !signature.isEmpty, case .success(let signer) = verifier.signer(of: statement, signature: signature, roles: [.operator, .coordinator]) else {
+            return false
+        }
+        return signer.role == .operator ? author == "operator/\(signer.name)" : coordinators.contains(signer.name)
+    }
+}

@@ -1,0 +1,157 @@
+import ArgumentParser
+import FleetAPI
+import FleetClient
+import FleetCore
+import FleetJournal
+import FleetTrust
+import LinuxHost
+
+struct CertificateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "certificate", abstract: "Shows a stop certificate, and verifies who signed it and when.",
+        subcommands: [CertificateShow.self, CertificateVerify.self])
+}
+
+/// A certificate's file as it was signed.
+private struct CertificateDocument {
+    let bytes: [UInt8]
+    let certificate: APICertificate
+
+    /// A thousand workers take some hundred kilobytes.
+    private static let bytesMax = 64 << 20
+
+    init(_ path: String) throws {
+        do {
+            bytes = try Files.read(path, limit: Self.bytesMax)
+            certificate = try APIJSON.decode(APICertificate.self, from: bytes)
+        } catch let error as LinuxError {
+            throw Failure(error.description, .failed)
+        } catch {
+            throw Failure("\(path) is no stop certificate: \(error)", .usage)
+        }
+        guard !certificate.fleet.isEmpty, certificate.endedUnixUs > 0 else {
+            throw Failure("\(path) is no stop certificate: it names no fleet, or no end", .usage)
+        }
+    }
+}
+
+struct CertificateShow: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Prints a certificate; says nothing about its signature.")
+
+    @Argument(help: ArgumentHelp("stop-N.json, as the coordinator keeps it.", valueName: "file")) var file: String
+    @Option(name: .customLong("zone"), help: ArgumentHelp("The zone of its times.", valueName: "zone")) var zone: String = "UTC"
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        Terminal.out(CertificateScreen.lines(try CertificateDocument(file).certificate, zone: FleetZone(named: zone), style: Terminal.style))
+    }
+}
+
+struct CertificateVerify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Verifies that a coordinator of the fleet signed exactly this, when its certificate was valid.",
+        discussion: """
+            The signature is looked for beside the file, as stop-N.p7s. Exit 0: genuine. 5: not. 4: genuine as far as could be looked, and something could \
+            not be: no revocation list, or a signer revoked since. A stolen key can set any date; the coordinator's journal (--journal) shows that the \
+            certificate was recorded, by which key, before it was revoked.
+            """)
+
+    @Argument(help: ArgumentHelp("stop-N.json.", valueName: "file")) var file: String
+    @Option(help: ArgumentHelp("The signature; without it the .p7s beside the file.", valueName: "file")) var signature: String?
+    @Option(help: ArgumentHelp("The fleet's authority; without it that of the settings.", valueName: "file")) var ca: String?
+    @Option(help: ArgumentHelp("Its revocation list; without it that of the settings.", valueName: "file")) var crl: String?
+    @Option(help: ArgumentHelp("The fleet's name; without it that of the settings.", valueName: "name")) var fleet: String?
+    @Option(help: ArgumentHelp("The coordinator's journal, to look the certificate up in.", valueName: "file")) var journal: String?
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        let document = try CertificateDocument(file)
+        let certificate = document.certificate
+        let settings = try settings()
+        guard let fleet = fleet.map({ FleetName($0) }) ?? settings.fleet, let ca = ca ?? settings.ca else {
+            throw Failure("certificate verify needs the fleet's name and its authority: --fleet NAME --ca FILE, or `fleet` and `ca` in the settings", .usage)
+        }
+        guard certificate.fleet == fleet.raw else {
+            throw Failure("NOT GENUINE: \(file) is of the fleet \(certificate.fleet), not \(fleet)", .contradicted)
+        }
+        let signed: SignedDocument
+        var crl = crl ?? settings.crl
+        var listProblem: String?
+        if let path = crl {
+            do { _ = try RevocationList.all(pem: CredentialFile.read(path), object: path) } catch {
+                listProblem = "\(error)"
+                crl = nil
+            }
+        }
+        do {
+            signed = try SignedDocument.verify(
+                document.bytes, signatureDER: CredentialFile.read(signature ?? Self.besides(file)), caPEM: CredentialFile.read(ca),
+                crlPEM: crl.map { try CredentialFile.read($0) }, fleet: fleet, role: .coordinator,
+                signedAtUnix: Int64(clamping: certificate.endedUnixUs / 1_000_000))
+        } catch let error as TrustError where error.operation == "read" && error.object != "the signature" {
+            throw Failure(error.description, .failed)
+        } catch {
+            throw Failure("NOT GENUINE: \(file): \(error)", .contradicted)
+        }
+        guard certificate.signedBy == "coordinator/\(signed.signer.name)" else {
+            throw Failure("NOT GENUINE: \(file) says that \(certificate.signedBy) signed it; \(signed.signer.uri) did", .contradicted)
+        }
+        let recorded = try journal.map { try record(of: document, signed, in: $0) }
+        var lines = [
+            "GENUINE: run \(certificate.run) of \(certificate.fleet), verdict \(certificate.verdict)",
+            "  signed by    \(signed.signer.uri), serial \(signed.serialHex)",
+            "  content      sha256 \(Digest.sha256Hex(document.bytes))",
+        ]
+        if let recorded {
+            lines.append("  recorded     record \(recorded.sequence) of \(journal ?? ""), \(Clock.rfc3339(unixMicroseconds: recorded.unixMicroseconds))")
+        }
+        var status = ExitStatus.done
+        if let revoked = signed.revokedUnix {
+            let ended = Int64(clamping: certificate.endedUnixUs / 1_000_000)
+            // A record that is no older than the revocation shows nothing: by then the key was in other hands.
+            guard revoked >= ended, recorded.map({ Int64(clamping: $0.unixMicroseconds / 1_000_000) <= revoked }) ?? true else {
+                throw Failure("NOT GENUINE: \(file): its signer was revoked before it was made", .contradicted)
+            }
+            if recorded == nil {
+                lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): its signer was revoked later, and a stolen key can set any date"
+                lines.append("  then         show that it was recorded before: --journal FILE")
+                status = .unknown
+            }
+        } else if crl == nil {
+            lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): signed by a coordinator; whether its key was revoked can't be told"
+            lines.append("  NOT CHECKED  \(listProblem ?? "no revocation list (--crl FILE)")")
+            status = .unknown
+        }
+        Terminal.out(lines)
+        throw Failure.quietly(status)
+    }
+
+    /// Without any settings the options alone must do.
+    private func settings() throws -> FleetClientSettings { try global.settings() }
+
+    private static func besides(_ file: String) -> String { (file.hasSuffix(".json") ? String(file.dropLast(5)) : file) + ".p7s" }
+
+    /// The record of the verdict that binds this certificate's digest and its signer's serial.
+    private func record(of document: CertificateDocument, _ signed: SignedDocument, in path: String) throws -> AuditRecord {
+        let report: VerifyReport
+        let lines: [[UInt8].SubSequence]
+        do {
+            report = try JournalVerifier.verify(path)
+            lines = try Files.read(path, limit: 1 << 30).split(separator: 10)
+        } catch {
+            throw Failure(String(describing: error), .failed)
+        }
+        guard report.isIntact else { throw Failure("NOT GENUINE: the journal \(path) is not intact:\n\(report.text)", .contradicted) }
+        let digest = Digest.sha256Hex(document.bytes)
+        for line in lines.reversed() {
+            guard case .success(let record) = Result(catching: { () throws(AuditRecord.FormatError) in try AuditRecord(json: line.dropFirst(65)) }),
+                record.known == .verdict, record.run == document.certificate.run, record["certificate_sha256"] == digest
+            else { continue }
+            if let serial = record["signer_serial"], serial != signed.serialHex {
+                throw Failure("NOT GENUINE: record \(record.sequence) of \(path) says that the key of serial \(serial) signed it", .contradicted)
+            }
+            return record
+        }
+        throw Failure("NOT GENUINE: \(path) has no record of this certificate (sha256 \(digest.prefix(16))…)", .contradicted)
+    }
+}

@@ -1,0 +1,160 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+import WireImpostors
+
+/// The emergency stop goes out with whatever trust can be had, and says what it could not check (law 7; REVIEW S14, S15).
+@Suite(.serialized) struct EmergencyAdversityTests {
+    private func started() throws -> TestFleet {
+        let fleet = try TestFleet.ofTwo()
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        return fleet
+    }
+
+    /// A client's settings with some lines replaced.
+    private func settings(_ fleet: TestFleet, _ change: (String) -> String) throws -> String {
+        let path = "\(fleet.directory)/client-\(UUID().uuidString.prefix(6)).conf"
+        try change(String(contentsOfFile: fleet.config, encoding: .utf8)).write(toFile: path, atomically: true, encoding: .utf8)
+        return path
+    }
+
+    private func again(_ fleet: TestFleet) throws {
+        #expect(try fleet.trading("--via", "ctl-1", "emergency-stop", "release", "--reason", "test").status == 0, "\(fleet.logs)")
+        #expect(try eventually(within: 20) { try fleet.trading("start", "--all", "--reason", "test").status == 0 }, "\(fleet.logs)")
+    }
+
+    @Test(
+        "with a missing, garbled, unreadable or stale revocation list, or a directory in its place, everything is gone, and the words say what was not checked")
+    func revocationList() throws {
+        let fleet = try started()
+        defer { fleet.end() }
+        let pki = fleet.directory + "/pki"
+        let list = fleet.directory + "/list.pem"
+        let cases: [(name: String, uid: UInt32, prepare: () throws -> Void)] = [
+            ("missing", 0, {}),
+            ("garbage", 0, { try "garbage".write(toFile: list, atomically: true, encoding: .utf8) }),
+            ("directory", 0, { try FileManager.default.createDirectory(atPath: list, withIntermediateDirectories: false) }),
+            (
+                "mode-0", geteuid() == 0 ? 65534 : 0,
+                {
+                    try FileManager.default.copyItem(atPath: pki + "/crl.pem", toPath: list)
+                    try FileManager.default.setAttributes([.posixPermissions: 0], ofItemAtPath: list)
+                    // Another user's, for whom mode 0 means something; the identity is that user's own.
+                    #expect(chmod(fleet.directory, 0o755) == 0 && chmod(pki, 0o755) == 0)
+                    for name in ["operator-alice.key", "operator-alice.pem"] { #expect(geteuid() != 0 || chown("\(pki)/\(name)", 65534, 65534) == 0) }
+                }
+            ),
+            ("stale", 0, { try fleet.keys.staleList(at: list) }),
+        ]
+        for one in cases {
+            try one.prepare()
+            let config = try settings(fleet) { $0.replacingOccurrences(of: "crl = \(pki)/crl.pem", with: "crl = \(list)") }
+            let command = [TestFleet.bin + "/trading", "--config", config, "emergency-stop", "--yes", "--reason", "runaway"]
+            let stop =
+                one.uid == 0
+                ? try Program.run(command[0], Array(command.dropFirst()))
+                : try Program.run("/usr/bin/setpriv", ["--reuid", "65534", "--clear-groups"] + command)
+            #expect(stop.status == 0 && stop.text.contains("GONE 2 of 2"), "\(one.name): \(stop.text)")
+            #expect(stop.text.contains("NOT CHECKED: "), "\(one.name): \(stop.text)")
+            if one.uid == 0 {
+                let status = try Program.run(command[0], ["--config", config, "status"])
+                #expect(status.text.contains("hosts 2 of 2") && status.text.contains("NOT CHECKED: ") == (one.name != "stale"), "\(one.name): \(status.text)")
+                let start = try Program.run(command[0], ["--config", config, "start", "--all", "--reason", "test"])
+                #expect(start.status != 0, "\(one.name): no order goes on without a list: \(start.text)")
+            }
+            _ = try? FileManager.default.removeItem(atPath: list)
+            try again(fleet)
+        }
+    }
+
+    @Test("an expired operator stops everything, and releases nothing; an expired coordinator takes the stop, and both are said")
+    func expired() throws {
+        let fleet = try started()
+        defer { fleet.end() }
+        try fleet.keys.issueExpired("operator", "late")
+        let late = try settings(fleet) { $0.replacingOccurrences(of: "operator-alice", with: "operator-late") }
+        func trading(_ arguments: String...) throws -> TestFleet.Output {
+            try Program.run(TestFleet.bin + "/trading", ["--config", late, "--via", "ctl-1"] + arguments)
+        }
+        let stop = try trading("emergency-stop", "--yes", "--reason", "runaway")
+        #expect(stop.status == 0 && stop.text.contains("GONE 2 of 2") && flat(stop.text).contains("our own certificate is past its last day"), "\(stop.text)")
+        let release = try trading("emergency-stop", "release", "--reason", "fixed")
+        #expect(release.status == 3 && release.text.contains("[restricted]"), "\(release.text)")
+        #expect(try fleet.latches.count == 1)
+        try again(fleet)
+
+        fleet.coordinator?.killNow()
+        try fleet.keys.issueExpired("coordinator", "ctl-1")
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let gateway = try fleet.pid("order-gateway")
+        let taken = try fleet.trading("--via", "ctl-1", "emergency-stop", "--yes", "--reason", "runaway")
+        #expect(taken.status == 0 && taken.text.contains("GONE 2 of 2") && !isAlive(gateway), "\(taken.text)")
+        #expect(flat(taken.text).contains("NOT CHECKED: ctl-1") && taken.text.contains("expired"), "\(taken.text)")
+    }
+
+    @Test("with no authority file to be had it goes out over the Unix socket; with nothing it says what it could not send")
+    func noAuthority() throws {
+        let fleet = try started()
+        defer { fleet.end() }
+        let pki = fleet.directory + "/pki"
+        let config = try settings(fleet) {
+            "socket = \(fleet.directory)/run/ctl-1.sock\n" + $0.replacingOccurrences(of: "ca = \(pki)/ca.pem", with: "ca = /nowhere/ca.pem")
+        }
+        let stop = try Program.run(TestFleet.bin + "/trading", ["--config", config, "emergency-stop", "--yes", "--reason", "runaway"])
+        #expect(stop.status == 0 && stop.text.contains("GONE 2 of 2"), "\(stop.text)")
+        #expect(flat(stop.text).contains("NOT CHECKED: nothing was sent to ctl-1, ctl-2") && stop.text.contains("/nowhere/ca.pem"), "\(stop.text)")
+        let nothing = try settings(fleet) { $0.replacingOccurrences(of: "ca = \(pki)/ca.pem", with: "ca = /nowhere/ca.pem") }
+        let unsent = try Program.run(TestFleet.bin + "/trading", ["--config", nothing, "emergency-stop", "--yes", "--reason", "runaway"])
+        #expect(unsent.status != 0 && unsent.text.contains("/nowhere/ca.pem"), "\(unsent.text)")
+    }
+
+    @Test(
+        "a coordinator whose revocation list is gone starts all the same, with its last good one; where none was ever seen status and an emergency stop go on")
+    func coordinatorsList() throws {
+        let fleet = try started()
+        defer { fleet.end() }
+        let pki = fleet.directory + "/pki"
+        fleet.coordinator?.killNow()
+        try FileManager.default.moveItem(atPath: pki + "/crl.pem", toPath: pki + "/crl.away")
+        try fleet.startCoordinator()
+        #expect(eventually(within: 10) { fleet.coordinator?.log.contains("the last good list") == true }, "\(fleet.logs)")
+        try FileManager.default.copyItem(atPath: pki + "/crl.away", toPath: pki + "/crl.pem")
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        #expect(try fleet.trading("restart", "strategy", "--reason", "test").status == 0, "\(fleet.logs)")
+
+        fleet.coordinator?.killNow()
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ctl-1/crl-last-good.pem")
+        try FileManager.default.removeItem(atPath: pki + "/crl.pem")
+        try fleet.startCoordinator()
+        #expect(eventually(within: 10) { fleet.coordinator?.log.contains("no revocation list was ever seen") == true }, "\(fleet.logs)")
+        try FileManager.default.copyItem(atPath: pki + "/crl.away", toPath: pki + "/crl.pem")
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let stop = try fleet.trading("stop", "--all", "--reason", "test")
+        #expect(stop.status == 3 && stop.text.contains("[restricted]"), "\(stop.text)")
+        let emergency = try fleet.trading("--via", "ctl-1", "emergency-stop", "--yes", "--reason", "runaway")
+        #expect(emergency.status == 0 && emergency.text.contains("GONE 2 of 2"), "\(emergency.text)")
+    }
+
+    @Test(
+        "a name that nobody knows is refused with the nearest one before anything is sent; on a host itself any name goes, and nothing of that name is no success"
+    )
+    func misspelt() throws {
+        let fleet = try started()
+        defer { fleet.end() }
+        for (option, name, near) in [("--service", "order-gatway", "order-gateway"), ("--tier", "strategy", "strategies"), ("--host", "ex-2", "ex-1")] {
+            let stop = try fleet.trading("--via", "ctl-1", "emergency-stop", "--yes", option, name, "--reason", "runaway")
+            #expect(stop.status == 2 && stop.text.contains("NOTHING WAS SENT") && stop.text.contains("Did you mean \(near)?"), "\(stop.text)")
+        }
+        #expect(try fleet.state("order-gateway") == "RUNNING" && fleet.latches.isEmpty)
+        #expect(try fleet.audit().allSatisfy { $0["event"] as? String != "LATCH_SET" })
+        // What is known and covers nobody is no stop either: the gateway's tier on the other host.
+        let nobody = try fleet.trading("--via", "ctl-1", "emergency-stop", "--yes", "--tier", "execution", "--host", "st-1", "--reason", "runaway")
+        #expect(nobody.status == 3 && nobody.text.contains("COVERS NOTHING"), "\(nobody.text)")
+        let onHost = try fleet.local("ex-1", "emergency-stop", "--yes", "--service", "order-gatway", "--reason", "runaway")
+        #expect(onHost.status == 4 && onHost.text.contains("NOTHING OF THAT NAME"), "\(onHost.text)")
+        #expect(try fleet.state("order-gateway") == "RUNNING")
+    }
+}

@@ -1,0 +1,167 @@
+import FleetWire
+import Foundation
+import Glibc
+import SwiftProtobuf
+import TestSupport
+import Testing
+import WireImpostors
+
+/// What the holder of a relay's key, or of another coordinator's, can do to agents (REVIEW S4, S5, S6, S8).
+@Suite(.serialized) struct StolenCoordinatorTests {
+    /// A part that would run a program of the attacker's choice.
+    private func part(_ bin: String, for host: String, in fleet: TestFleet) throws -> WireHostPart {
+        // As the agent keeps its own: with another program, and the digest left wrong or made anew.
+        var part = try WireHostPart(serializedBytes: Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/state/\(host)/part.pb")))
+        for index in part.workers.indices { part.workers[index].run = [bin + "/torture-worker", "exit", "7"] }
+        part.digest = ""
+        var options = BinaryEncodingOptions()
+        options.useDeterministicOrdering = true
+        let bytes: [UInt8] = try part.serializedBytes(options: options)
+        part.digest = StolenKeys.sha256(bytes)
+        return part
+    }
+
+    private func attack(certificate: String, role: String, limit: String, prepare: (TestFleet) throws -> Void) async throws {
+        let fleet = try TestFleet.ofTwo()
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        try prepare(fleet)
+        let gateway = try fleet.pid("order-gateway")
+        let thief = try await Pretender(fleet.keys, certificate: certificate, port: fleet.ports.relay) { welcome in
+            welcome.relay = false
+            welcome.storeID = "feedfeedfeedfeed"
+            welcome.epoch = .max >> 2
+        }
+        defer { thief.stop() }
+        let before = try Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/state/ex-1/part.pb"))
+        let forged = try part(TestFleet.bin, for: "ex-1", in: fleet)
+        try thief.say(to: "ex-1") { $0.part = forged }
+        for what in [
+            WireCommand.OneOf_What.stop(WireStopWorker()), .start(WireEmpty()), .resume(WireEmpty()), .unlock(WireEmpty()), .lock(WireEmpty()),
+            .holdRelease(.with { $0.kill = true }), .layout(.with { $0.what = .apply }), .remark(.with { $0.text = "x" }),
+        ] {
+            let answer = try #require(try thief.order("ex-1", "order-gateway", what), "no answer to \(what): \(fleet.logs)")
+            #expect(answer.outcome == .refused && answer.slug == limit, "\(what): \(answer)")
+        }
+        #expect(isAlive(gateway))
+        #expect(try Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/state/ex-1/part.pb")) == before)
+        #expect(
+            fleet.agents["ex-1"]?.log.contains("refused") == true
+                && fleet.agents["ex-1"]?.log.contains(certificate.replacing("\(role)-", with: "\(role)/")) == true)
+        // An emergency stop it may set; a release of its own making counts for nothing.
+        try thief.say(to: "ex-1") { envelope in
+            envelope.emergencyStop.latch = .with {
+                $0.id = "thiefs"; $0.by = "operator/alice"; $0.reason = "a thief may stop"; $0.unixUs = 1; $0.scope.services = ["order-gateway"]
+            }
+        }
+        #expect(eventually(within: 5) { !isAlive(gateway) })
+        // Nor one that is dressed up as an order to stop.
+        try thief.say(to: "ex-1") { envelope in
+            envelope.emergencyStop.latch = .with {
+                $0.id = "thiefs"; $0.released = true; $0.releasedBy = "operator/alice"; $0.releaseReason = "forged"; $0.scope.hosts = ["nobody"]
+            }
+        }
+        // One from the end of time is kept from today, so that it can be told and released.
+        try thief.say(to: "ex-1") { envelope in
+            envelope.emergencyStop.latch = .with {
+                $0.id = "late"; $0.by = "x"; $0.unixUs = .max; $0.scope.services = ["nothing-of-that-name"]
+            }
+        }
+        try thief.say(to: "ex-1") { envelope in
+            envelope.latches.latches = [
+                .with {
+                    $0.id = "thiefs"; $0.released = true; $0.releasedBy = "operator/alice"; $0.releaseReason = "forged"; $0.releaseSignature = "MIIB"
+                }
+            ]
+        }
+        #expect(eventually(within: 5) { fleet.agents["ex-1"]?.log.contains("nobody who may has signed it") == true }, "\(fleet.logs)")
+        #expect(try fleet.trading("start", "order-gateway", "--reason", "too early").status != 0)
+        // The true coordinator is followed as before, through its restart too, and an operator's release is taken.
+        fleet.coordinator?.killNow()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        #expect(try eventually(within: 10) { try !fleet.latches.isEmpty }, "what holds on a host is shown: \(fleet.logs)")
+        #expect(try fleet.trading("--via", "ctl-1", "emergency-stop", "release", "--reason", "a thief set it").status == 0, "\(fleet.logs)")
+        #expect(try eventually(within: 20) { try fleet.trading("start", "order-gateway", "--reason", "again").status == 0 }, "\(fleet.logs)")
+        #expect(try fleet.hostStatuses().allSatisfy { ($0["refuses"] as? String ?? "").isEmpty })
+    }
+
+    @Test("a relay's key that plays a full coordinator with an absurd epoch gives no part, no order and no release, and locks nobody out")
+    func relay() async throws {
+        try await attack(certificate: "relay-ctl-2", role: "relay", limit: "not-here") { _ in }
+    }
+
+    @Test("a second full coordinator with another store is refused by name; hosts go on following theirs")
+    func secondCoordinator() async throws {
+        try await attack(certificate: "coordinator-ctl-9", role: "coordinator", limit: "other-coordinator") { try $0.issue("coordinator", "ctl-9") }
+    }
+
+    @Test("a coordinator that lost its disk is a stranger until an operator's signed succession, which hosts take once, or a person on the host decides")
+    func succession() throws {
+        let fleet = try TestFleet.ofTwo()
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        let old = try #require(try fleet.status()["store_id"] as? String)
+        fleet.coordinator?.killNow()
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ctl-1")
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let new = try #require(try fleet.status()["store_id"] as? String)
+        #expect(new != old)
+        let refused = try fleet.trading("stop", "--all", "--reason", "too early")
+        #expect(refused.status == 3 && refused.text.contains("[other-coordinator]") && refused.text.contains("succeed"), "\(refused.text)")
+        let status = try fleet.trading("status", "ex-1")
+        #expect(status.text.contains("follows    coordinator ctl-1, store \(old)"), "\(status.text)")
+        // Whoever can't sign can't: on the Unix socket nobody has a key.
+        let succeeded = try fleet.trading("coordinator", "succeed", "--yes", "--reason", "the disk was lost")
+        #expect(succeeded.status == 0, "\(succeeded.text)")
+        #expect(
+            try eventually(within: 20) { try fleet.hostStatuses().allSatisfy { ($0["refuses"] as? String ?? "").isEmpty && $0["known"] as? Bool == true } },
+            "\(fleet.logs)")
+        let pinned = try fleet.audit("ex-1").filter { $0["event"] as? String == "COORDINATOR_PINNED" }
+        #expect(pinned.contains { $0["by"] as? String == "operator/alice" && ($0["fields"] as? [String: Any])?["how"] as? String == "succession" }, "\(pinned)")
+        #expect(try fleet.trading("restart", "order-gateway", "--reason", "test").status == 0, "\(fleet.logs)")
+        #expect(try fleet.state("order-gateway") == "RUNNING")
+
+        // Lost again; on one host a person decides, the other goes on following.
+        fleet.coordinator?.killNow()
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ctl-1")
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let third = try #require(try fleet.status()["store_id"] as? String)
+        let wrong = try fleet.local("ex-1", "coordinator", "accept", "not a store", "--reason", "x")
+        #expect(wrong.status == 2, "\(wrong.text)")
+        #expect(try fleet.local("ex-1", "coordinator", "accept", third, "--reason", "the disk was lost again").status == 0)
+        func refuses(_ host: String) throws -> Bool {
+            let found = try fleet.hostStatuses().first { $0["host"] as? String == host && $0["known"] as? Bool == true }
+            return !(found?["refuses"] as? String ?? "").isEmpty || found == nil
+        }
+        #expect(try eventually(within: 20) { try !refuses("ex-1") }, "\(fleet.logs)")
+        #expect(try refuses("st-1"))
+        // It outlives the agent.
+        fleet.agents["ex-1"]?.killNow()
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try !refuses("ex-1") }, "\(fleet.logs)")
+    }
+
+    @Test("a start for a host in a restricted session is refused at once with the reason, and a stop goes on")
+    func restricted() throws {
+        let fleet = try TestFleet.ofTwo()
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        fleet.agents["ex-1"]?.killNow()
+        try fleet.keys.issueExpired("agent", "ex-1")
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        #expect(try fleet.trading("stop", "order-gateway", "--reason", "test").status == 0, "\(fleet.logs)")
+        let began = ContinuousClock.now
+        let start = try fleet.trading("start", "order-gateway", "--reason", "test")
+        #expect(start.status == 1 && start.text.contains("out of date"), "\(start.text)")
+        #expect(began.duration(to: .now) < .seconds(15))
+        let lock = try fleet.trading("lock", "order-gateway", "--reason", "test")
+        #expect(lock.status == 3 && lock.text.contains("[restricted]"), "\(lock.text)")
+    }
+}

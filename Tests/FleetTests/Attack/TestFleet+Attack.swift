@@ -1,0 +1,28 @@
+import Foundation
+import TestSupport
+import Testing
+import WireImpostors
+
+extension TestFleet {
+    /// Everybody's keys: an attack holds one of them.
+    var keys: StolenKeys { StolenKeys(directory + "/pki") }
+
+    /// A session with this fleet's coordinator by an agent's key.
+    func liar(as host: String) throws -> Liar { try Liar(keys, as: host, port: ports.coordinator) }
+
+    /// Two hosts, one worker each that does what it is told and never ends by TERM alone within a minute.
+    static func ofTwo(hold: Bool = false) throws -> TestFleet {
+        try TestFleet(hosts: ["ex-1", "st-1"], tiers: ["strategies", "execution"]) { directory in
+            """
+              strategy: {tier: strategies, run: [\(Self.bin)/torture-worker, obey, \(directory)/strategy.fifo], hosts: [st-1]}
+              order-gateway:
+                tier: execution
+                run: [\(Self.bin)/torture-worker, \(hold ? "ignore-term" : "obey"), \(directory)/gateway.fifo]
+                hosts: [ex-1]
+                stop: {signal: TERM, grace: 300ms, extend_to: 300ms, then: \(hold ? "hold" : "kill")}
+            """
+        }
+    }
+
+    var latches: [[String: Any]] { get throws { try status()["latches"] as? [[String: Any]] ?? [] } }
+}
