@@ -100,7 +100,8 @@ final class SystemdMachine {
         let pki = "\(directory)/etc/pki"
         try certs("init", "--dir", pki, "--fleet", "demo")
         try certs("issue", "agent", "h-1", "--dir", pki)
-        for name in ["ctl-1", "ctl-2"] { try certs("issue", "coordinator", name, "--dir", pki) }
+        try certs("issue", "coordinator", "ctl-1", "--dir", pki)
+        try certs("issue", "relay", "ctl-2", "--dir", pki)
         try certs("issue", "operator", "alice", "--dir", pki)
         try write(Self.inventory, to: "etc/fleet.yaml")
         try write("NAME=ctl-1\n", to: "etc/coordinator.env")
