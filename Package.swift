@@ -180,6 +180,14 @@ let package = Package(
                 protobuf,
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "FleetAPI", "FleetAgent", "FleetClient", "FleetCoordinator", "FleetCore", "FleetInventory", "FleetJournal", "FleetProbes", "FleetTrust",
+                "FleetWire",
+                "LinuxHost", "TestSupport", "trading-shim", "torture-worker", protobuf, log,
+            ] + nio,
+            swiftSettings: strict),
         .executableTarget(
             name: "torture-worker", path: "Tests/TortureWorker",
             linkerSettings: [.unsafeFlags(["-nostartfiles", "-static-executable"])]),

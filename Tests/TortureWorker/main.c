@@ -292,6 +292,31 @@ static void obey(const char *path) {
     }
 }
 
+/// Every datagram of a FIFO (two bytes of length, little-endian, then so many) to $NOTIFY_SOCKET as it is; ends with the FIFO.
+static void datagrams(const char *path) {
+    static char bytes[1 << 16];
+    unlink(path);
+    if (mkfifo(path, 0666) != 0) exit(8);
+    notify("READY=1");
+    FILE *fifo = fopen(path, "re");
+    if (fifo == NULL) exit(8);
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t size = name == NULL ? 0 : strlen(name);
+    if (size == 0 || size >= sizeof address.sun_path) exit(8);
+    memcpy(address.sun_path, name, size);
+    if (address.sun_path[0] == '@') address.sun_path[0] = '\0';
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)) != 0) exit(8);
+    unsigned char head[2];
+    while (fread(head, 1, 2, fifo) == 2) {
+        size_t length = head[0] | (size_t)head[1] << 8;
+        if (fread(bytes, 1, length, fifo) != length) break;
+        (void)!send(fd, bytes, length, MSG_NOSIGNAL);
+    }
+    exit(0);
+}
+
 /// A line with its time on standard output every `milliseconds`, numbered; the first `at_once` without a pause.
 static void write_lines(const char *name, long milliseconds, long at_once) {
     static char rest[200];
@@ -328,6 +353,7 @@ int main(int count, char **arguments) {
     if (strcmp(habit, "core") == 0) dump_core(number);
     if (strcmp(habit, "fill") == 0 && count > 2) fill(arguments[2]);
     if (strcmp(habit, "obey") == 0 && count > 2) obey(arguments[2]);
+    if (strcmp(habit, "datagrams") == 0 && count > 2) datagrams(arguments[2]);
     if (strcmp(habit, "lines") == 0 && count > 4) write_lines(arguments[3], number, atol(arguments[4]));
     if (strcmp(habit, "watched") == 0) {  // feeds its watchdog until a file of that name is there, which it takes away
         notify("READY=1");
