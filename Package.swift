@@ -145,7 +145,7 @@ let package = Package(
         .target(
             name: "WireImpostors", dependencies: ["FleetCore", "FleetTrust", "FleetWire", "LinuxHost", protobuf, log] + nio,
             path: "Tests/WireImpostors", swiftSettings: strict),
-        .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore"], swiftSettings: strict),
+        .testTarget(name: "FleetCoreTests", dependencies: ["FleetCore", "TestSupport"], swiftSettings: strict),
         .testTarget(name: "FleetInventoryTests", dependencies: ["FleetInventory", "FleetCore"], swiftSettings: strict),
         .testTarget(name: "FleetJournalTests", dependencies: ["FleetJournal", "FleetCore", "LinuxHost", "TestSupport"], swiftSettings: strict),
         .testTarget(

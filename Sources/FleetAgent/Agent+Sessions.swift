@@ -74,7 +74,7 @@ extension Agent: WireSessionDelegate {
         let accepted = housework.submit(lane: "signatures") { [self] in
             let signer = trust.verifier.signer(of: Array(signed.document.utf8), signature: signed.signature, roles: [.operator])
             loop.execute { [self] in
-                guard case .success(let identity) = signer, statement.by == "operator/\(identity.name)" else {
+                guard case .success(let identity) = signer, statement.by == identity.author else {
                     return log.error(
                         "a succession is not signed by the operator that it names", metadata: ["coordinator": "\(session.origin)", "by": "\(statement.by)"])
                 }
@@ -141,7 +141,7 @@ extension Agent: WireSessionDelegate {
         var latch = stop.latch.core(word: word)
         latch.release = nil
         let now = Clock.unixMicroseconds()
-        if latch.unixMicroseconds > now + 86_400_000_000 {
+        if LatchBounds.isAhead(latch, of: now) {
             latch.unixMicroseconds = now
             latch.signature = ""
         }

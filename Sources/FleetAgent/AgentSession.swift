@@ -26,7 +26,7 @@ final class AgentSession: @unchecked Sendable {
     var name: String { wire.peer.identity.name }
 
     /// As it stands in the journal: `coordinator/ctl-1`.
-    var origin: String { "\(wire.peer.identity.role.rawValue)/\(name)" }
+    var origin: String { wire.peer.identity.author }
 
     /// What is left of it for reasons of trust.
     var limits: [SessionLimit] { wire.limits + (isRelay ? [.relay] : []) + (strange == nil ? [] : [.stranger]) }

@@ -41,10 +41,9 @@ final class LatchKeeper: @unchecked Sendable {
     /// Any side may set: a kill asks for no proof. Only a followed coordinator releases on its own word; from everybody else a
     /// release counts once the signature of an operator, or of the followed coordinator, was looked at.
     func hear(_ wire: [WireLatch], on session: AgentSession) {
-        let tomorrow = Clock.unixMicroseconds() + 86_400_000_000
-        // One from a day that has not come would make whatever is older look forgotten.
+        let now = Clock.unixMicroseconds()
         let latches = wire.prefix(Self.heardMax).map { $0.core(word: session.word) }.filter {
-            LatchBounds.fault(in: $0) == nil && $0.unixMicroseconds <= tomorrow
+            LatchBounds.fault(in: $0) == nil && !LatchBounds.isAhead($0, of: now)
         }
         let releasesByWord = session.refusal(of: .releaseLatch) == nil
         let known = book

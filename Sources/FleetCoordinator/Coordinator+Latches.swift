@@ -15,9 +15,6 @@ extension Coordinator {
     package func emergencyStop(_ request: APIEmergencyRequest, by caller: Caller, bound: Duration) async throws -> APIEmergencyAnswer {
         let scope = request.scope.core
         try demandKnown(scope, request.latch)
-        let covered = inventory.services.reduce(0) { sum, service in
-            sum + service.hosts.count { scope.covers(service: service.name, tier: service.tier, host: $0, emergencyKilled: inventory.emergencyKills(service)) }
-        }
         let moment = now()
         // A latch in force keeps the scope that it was set with: another scope is another latch, whatever id it came with.
         let isOther = table.book.latches[request.latch].map { $0.release == nil && $0.scope != scope } ?? false
@@ -52,19 +49,15 @@ extension Coordinator {
         var answer = APIEmergencyAnswer()
         answer.latch = latch.id
         answer.hosts = results
-        answer.covered = UInt32(clamping: covered)
+        // Where each worker runs that it covers: a host comes once for each.
+        let covered = inventory.services.flatMap { service in service.hosts.filter { covers(scope, service, on: $0) } }
+        answer.covered = UInt32(clamping: covered.count)
         if !setting.isKept {
             answer.notKept =
                 "as many emergency stops are in force here as can be kept (\(word.inForceMax)): what was killed may be started again. Release some: trading emergency-stop release --reason …"
         }
         let answered = Set(results.map(\.host))
-        let inScope = inventory.hosts.map(\.name).filter { host in
-            inventory.services.contains { service in
-                service.hosts.contains(host)
-                    && scope.covers(service: service.name, tier: service.tier, host: host, emergencyKilled: inventory.emergencyKills(service))
-            }
-        }
-        answer.silentHosts = Set(silent + inScope.map(\.raw).filter { !answered.contains($0) }).sorted()
+        answer.silentHosts = Set(silent + covered.map(\.raw).filter { !answered.contains($0) }).sorted()
         return answer
     }
 
@@ -132,7 +125,7 @@ extension Coordinator {
 
     /// Runs `body` on a thread of the pool, with what judges signatures now, and `then` on home.
     private func signing<Answer: Sendable>(_ body: @escaping @Sendable (LatchJudge?) -> Answer, then: @escaping @Sendable (Answer) -> Void) {
-        let judge = trust.map { LatchJudge(verifier: $0.verifier, fleet: inventory.fleet, coordinators: fullCoordinators) }
+        let judge = judge
         NIOThreadPool.singleton.runIfActive(eventLoop: home) { body(judge) }.whenComplete { [log] result in
             switch result {
             case .success(let answer): then(answer)
@@ -141,8 +134,13 @@ extension Coordinator {
         }
     }
 
-    /// Whose signature counts beside operators'.
-    private var fullCoordinators: Set<String> { Set(inventory.coordinators.filter { $0.role == .full }.map(\.name.raw)) }
+    /// With the present lists. Full coordinators' signatures count beside operators'.
+    private var judge: LatchJudge? {
+        trust.map {
+            LatchJudge(
+                verifier: $0.verifier, fleet: inventory.fleet, coordinators: Set(inventory.coordinators.filter { $0.role == .full }.map(\.name.raw)))
+        }
+    }
 
     /// Blocks: reads the key. Nil where it can't be read, which is no reason to do without the latch.
     private func ownSignature(_ statement: [UInt8]) -> String? {
@@ -172,8 +170,7 @@ extension Coordinator {
                 then: "trading status shows those in force")
         }
         let given = Dictionary(request.signatures.prefix(1_024).map { ($0.latch, $0.signature) }, uniquingKeysWith: { first, _ in first })
-        let judge = trust.map { LatchJudge(verifier: $0.verifier, fleet: inventory.fleet, coordinators: fullCoordinators) }
-        let (isRelay, fleet) = (settings.relay, inventory.fleet)
+        let (judge, isRelay, fleet) = (judge, settings.relay, inventory.fleet)
         let releases = try await NIOThreadPool.singleton.runIfActive(eventLoop: home) { [self] in
             wanted.reduce(into: [String: Latch.Release]()) { releases, id in
                 var signed = release
@@ -333,12 +330,15 @@ extension Coordinator {
             ])
     }
 
+    func covers(_ scope: LatchScope, _ service: ServiceSpec, on host: HostName) -> Bool {
+        scope.covers(service: service.name, tier: service.tier, host: host, emergencyKilled: inventory.emergencyKills(service))
+    }
+
     func endRuns(under latch: Latch) {
         eachActiveRun { machine in
             let covered = machine.plan.workers.contains { worker in
                 guard let service = self.inventory.service(worker.service) else { return false }
-                return latch.scope.covers(
-                    service: service.name, tier: service.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills(service))
+                return self.covers(latch.scope, service, on: worker.host)
             }
             return covered ? .latched(latch.id) : nil
         }

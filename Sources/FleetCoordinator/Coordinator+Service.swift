@@ -60,10 +60,7 @@ extension Coordinator: CoordinatorService {
         let inForce = table.inForce
         return workers.lazy.compactMap { worker in
             self.inventory.service(worker.service).flatMap { service in
-                inForce.first {
-                    $0.scope.covers(
-                        service: service.name, tier: service.tier, host: worker.host, emergencyKilled: self.inventory.emergencyKills(service))
-                }
+                inForce.first { self.covers($0.scope, service, on: worker.host) }
             }
         }.first
     }

@@ -114,7 +114,8 @@ extension Coordinator: WireSessionDelegate {
     // MARK: On home
 
     private func reported(_ host: HostName, _ whole: WireHostReport) {
-        let report = declared(whole, of: host)
+        let names = declared[host] ?? []
+        let report = bounded(whole, of: host, declaring: names)
         let time = now().boot
         let wasKnown = hosts[host]?.isKnown(now: time, bound: settings.reportBound) ?? false
         hosts[host]?.lastWordAt = time
@@ -122,8 +123,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.reportAt = time
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         alerts?.reported(host, report)
-        let declared = Set(parts[host]?.workers.map(\.service) ?? [])
-        for worker in report.workers where declared.contains(worker.service) && !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
+        for worker in report.workers where names.contains(worker.service) && !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
             let name = WorkerName(ServiceName(worker.service), on: host)
             if let known = launchSinceBaseline[name], known != worker.launch { relaunched.insert(name) }
             if worker.restarts > 0 { relaunched.insert(name) }
@@ -139,9 +139,8 @@ extension Coordinator: WireSessionDelegate {
 
     /// The report with each declared worker once, and of the others `undeclaredMax`: what a host reports is bounded by what the
     /// inventory puts there.
-    private func declared(_ report: WireHostReport, of host: HostName) -> WireHostReport {
+    private func bounded(_ report: WireHostReport, of host: HostName, declaring names: Set<String>) -> WireHostReport {
         var report = report
-        let names = Set(parts[host]?.workers.map(\.service) ?? [])
         var seen: Set<String> = []
         var others = 0
         report.workers = report.workers.filter { worker in

@@ -23,7 +23,7 @@ extension Coordinator {
         let signer = try await NIOThreadPool.singleton.runIfActive(eventLoop: home) {
             trust.verifier.signer(of: Array(signed.document.utf8), signature: signed.signature, roles: [.operator])
         }.get()
-        guard case .success(let identity) = signer, statement.by == "operator/\(identity.name)" else {
+        guard case .success(let identity) = signer, statement.by == identity.author else {
             throw APIProblem(
                 slug: "not-signed", what: "REFUSED  the statement is not signed by the operator that it names",
                 why: { if case .failure(let error) = signer { "\(error)" } else { "" } }(), then: "Order it with an operator's certificate, over TLS")

@@ -51,6 +51,8 @@ package final class Coordinator: @unchecked Sendable {
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
+    /// The services of each host's part, by name.
+    let declared: [HostName: Set<String>]
     /// Judges signatures of latches; nil: none can be (a test's).
     let trust: TLSTrust?
     /// In which people's times are said.
@@ -128,6 +130,7 @@ package final class Coordinator: @unchecked Sendable {
         baseline = fold.baseline
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
+        declared = parts.mapValues { Set($0.workers.map(\.service)) }
         hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0)) })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)

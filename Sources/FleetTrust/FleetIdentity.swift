@@ -31,6 +31,9 @@ package struct FleetIdentity: Hashable, Sendable, CustomStringConvertible {
 
     package var uri: String { "spiffe://\(fleet)/\(role.rawValue)/\(name)" }
 
+    /// `operator/alice`: as it stands in a record, a statement or a certificate.
+    package var author: String { "\(role.rawValue)/\(name)" }
+
     /// `operator-alice`: the name of its files and how people refer to it.
     package var fileName: String { "\(role.rawValue)-\(name)" }
 

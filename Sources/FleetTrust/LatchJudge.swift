@@ -25,6 +25,6 @@ package struct LatchJudge: Sendable {
         guard !signature.isEmpty, case .success(let signer) = verifier.signer(of: statement, signature: signature, roles: [.operator, .coordinator]) else {
             return false
         }
-        return signer.role == .operator ? author == "operator/\(signer.name)" : coordinators.contains(signer.name)
+        return signer.role == .operator ? author == signer.author : coordinators.contains(signer.name)
     }
 }

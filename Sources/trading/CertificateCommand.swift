@@ -75,25 +75,18 @@ struct CertificateVerify: ParsableCommand {
             throw Failure("NOT GENUINE: \(file) is of the fleet \(certificate.fleet), not \(fleet)", .contradicted)
         }
         let signed: SignedDocument
-        var crl = crl ?? settings.crl
-        var listProblem: String?
-        if let path = crl {
-            do { _ = try RevocationList.all(pem: CredentialFile.read(path), object: path) } catch {
-                listProblem = "\(error)"
-                crl = nil
-            }
-        }
+        let (list, listProblem) = Self.list(crl ?? settings.crl)
         do {
             signed = try SignedDocument.verify(
                 document.bytes, signatureDER: CredentialFile.read(signature ?? Self.besides(file)), caPEM: CredentialFile.read(ca),
-                crlPEM: crl.map { try CredentialFile.read($0) }, fleet: fleet, role: .coordinator,
+                crlPEM: list, fleet: fleet, role: .coordinator,
                 signedAtUnix: Int64(clamping: certificate.endedUnixUs / 1_000_000))
-        } catch let error as TrustError where error.operation == "read" && error.object != "the signature" {
+        } catch  where error.operation == "read" && error.object != "the signature" {
             throw Failure(error.description, .failed)
         } catch {
             throw Failure("NOT GENUINE: \(file): \(error)", .contradicted)
         }
-        guard certificate.signedBy == "coordinator/\(signed.signer.name)" else {
+        guard certificate.signedBy == signed.signer.author else {
             throw Failure("NOT GENUINE: \(file) says that \(certificate.signedBy) signed it; \(signed.signer.uri) did", .contradicted)
         }
         let recorded = try journal.map { try record(of: document, signed, in: $0) }
@@ -117,13 +110,25 @@ struct CertificateVerify: ParsableCommand {
                 lines.append("  then         show that it was recorded before: --journal FILE")
                 status = .unknown
             }
-        } else if crl == nil {
+        } else if let listProblem {
             lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): signed by a coordinator; whether its key was revoked can't be told"
-            lines.append("  NOT CHECKED  \(listProblem ?? "no revocation list (--crl FILE)")")
+            lines.append("  NOT CHECKED  \(listProblem)")
             status = .unknown
         }
         Terminal.out(lines)
         throw Failure.quietly(status)
+    }
+
+    /// The bytes of a revocation list, or why there are none.
+    private static func list(_ path: String?) -> (bytes: [UInt8]?, problem: String?) {
+        guard let path else { return (nil, "no revocation list (--crl FILE)") }
+        do {
+            let bytes = try CredentialFile.read(path)
+            _ = try RevocationList.all(pem: bytes, object: path)
+            return (bytes, nil)
+        } catch {
+            return (nil, "\(error)")
+        }
     }
 
     /// Without any settings the options alone must do.

@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 import Testing
 
 /// Random machines, random layouts, and a judge that knows nothing of the planner.

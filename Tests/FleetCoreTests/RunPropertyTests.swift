@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 import Testing
 
 /// Random fleets, random faults, random operators: first everything breaks, then the fleet heals and every run must end.

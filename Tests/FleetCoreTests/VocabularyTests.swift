@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 import Testing
 
 struct VocabularyTests {

@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 import Testing
 
 /// Any events in any order: what must never be.

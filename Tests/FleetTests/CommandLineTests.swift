@@ -93,10 +93,8 @@ import Testing
 
     @Test("a host where a person has released an emergency stop that the fleet still holds is named")
     func disagreement() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let stop = try fleet.trading("emergency-stop", "--yes", "--service", "strategy", "--reason", "set")
         #expect(stop.status == 0, "\(stop.text)")
         #expect(try fleet.local("st-1", "emergency-stop", "release", "--reason", "not yours").status == 3)

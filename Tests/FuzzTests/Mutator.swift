@@ -1,24 +1,18 @@
+import TestSupport
+
 /// Inputs that a peer might send: valid ones, changed. The same seed gives the same inputs.
 struct Mutator {
-    private var state: UInt64
+    private var random: SplitMix64
     private let corpus: [[UInt8]]
 
     init(seed: UInt64, corpus: [[UInt8]]) {
-        state = seed
+        random = SplitMix64(seed: seed)
         self.corpus = corpus
     }
 
-    /// SplitMix64 (Steele, Lea, Flood, 2014).
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(max(bound, 1))) }
-    mutating func chance(_ percent: Int) -> Bool { below(100) < percent }
+    mutating func next() -> UInt64 { random.next() }
+    mutating func below(_ bound: Int) -> Int { random.below(bound) }
+    mutating func chance(_ percent: Int) -> Bool { random.chance(percent) }
 
     mutating func seed() -> [UInt8] { corpus.isEmpty ? [] : corpus[below(corpus.count)] }
 

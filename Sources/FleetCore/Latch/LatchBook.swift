@@ -40,11 +40,13 @@ package struct LatchBook: Equatable, Sendable {
         for latch in latches { _ = merge([latch]) }
     }
 
-    package var all: [Latch] {
-        latches.values.sorted { $0.unixMicroseconds == $1.unixMicroseconds ? $0.id < $1.id : $0.unixMicroseconds < $1.unixMicroseconds }
-    }
+    package var all: [Latch] { Self.inOrder(latches.values) }
 
-    package var inForce: [Latch] { all.filter { $0.release == nil } }
+    package var inForce: [Latch] { Self.inOrder(latches.values.filter { $0.release == nil }) }
+
+    private static func inOrder(_ latches: some Sequence<Latch>) -> [Latch] {
+        latches.sorted { $0.unixMicroseconds == $1.unixMicroseconds ? $0.id < $1.id : $0.unixMicroseconds < $1.unixMicroseconds }
+    }
 
     /// Takes in what another side keeps (`merge`), or what somebody orders now (`order`).
     package mutating func merge(_ others: [Latch]) -> Merge { take(others, isOrder: false) }

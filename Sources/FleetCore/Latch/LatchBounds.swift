@@ -12,6 +12,10 @@ package enum LatchBounds {
     /// Base64: a signer's certificate with two intermediate ones.
     package static let signatureBytesMax = 6 << 10
 
+    /// Whether it is from a day that has not come, by the clock of this side (microseconds since 1970): kept as it is it would make
+    /// whatever is older look forgotten.
+    package static func isAhead(_ latch: Latch, of now: UInt64) -> Bool { latch.unixMicroseconds > now + 86_400_000_000 }
+
     /// What of `latch` is out of bounds; nil: nothing.
     package static func fault(in latch: Latch) -> String? {
         if !isValid(id: latch.id) { return "a latch's id is 1 to \(idBytesMax) letters, digits, - or _" }

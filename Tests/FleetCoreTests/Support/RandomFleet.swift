@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 
 /// A random inventory that keeps the rules the loader enforces: no cycles, stream policies that agree with the tiers.
 struct RandomFleet {

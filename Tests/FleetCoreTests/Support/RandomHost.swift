@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 
 /// A random machine with a random layout on it: mostly sound, so that one fault at a time is seen as well as many.
 struct RandomHost {

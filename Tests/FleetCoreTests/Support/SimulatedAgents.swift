@@ -1,4 +1,5 @@
 import FleetCore
+import TestSupport
 
 /// The agents of a fleet as a run sees them: they do what they are told in their own time, once per operation, and their
 /// answers arrive late, repeatedly, out of order or not at all. A stand-in: nothing here is FleetAgent.

@@ -6,13 +6,6 @@ import WireImpostors
 
 /// The emergency stop goes out with whatever trust can be had, and says what it could not check (law 7; REVIEW S14, S15).
 @Suite(.serialized) struct EmergencyAdversityTests {
-    private func started() throws -> TestFleet {
-        let fleet = try TestFleet.ofTwo()
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
-        return fleet
-    }
-
     /// A client's settings with some lines replaced.
     private func settings(_ fleet: TestFleet, _ change: (String) -> String) throws -> String {
         let path = "\(fleet.directory)/client-\(UUID().uuidString.prefix(6)).conf"
@@ -28,7 +21,7 @@ import WireImpostors
     @Test(
         "with a missing, garbled, unreadable or stale revocation list, or a directory in its place, everything is gone, and the words say what was not checked")
     func revocationList() throws {
-        let fleet = try started()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         let pki = fleet.directory + "/pki"
         let list = fleet.directory + "/list.pem"
@@ -71,7 +64,7 @@ import WireImpostors
 
     @Test("an expired operator stops everything, and releases nothing; an expired coordinator takes the stop, and both are said")
     func expired() throws {
-        let fleet = try started()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         try fleet.keys.issueExpired("operator", "late")
         let late = try settings(fleet) { $0.replacingOccurrences(of: "operator-alice", with: "operator-late") }
@@ -97,7 +90,7 @@ import WireImpostors
 
     @Test("with no authority file to be had it goes out over the Unix socket; with nothing it says what it could not send")
     func noAuthority() throws {
-        let fleet = try started()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         let pki = fleet.directory + "/pki"
         let config = try settings(fleet) {
@@ -114,7 +107,7 @@ import WireImpostors
     @Test(
         "a coordinator whose revocation list is gone starts all the same, with its last good one; where none was ever seen status and an emergency stop go on")
     func coordinatorsList() throws {
-        let fleet = try started()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         let pki = fleet.directory + "/pki"
         fleet.coordinator?.killNow()
@@ -142,7 +135,7 @@ import WireImpostors
         "a name that nobody knows is refused with the nearest one before anything is sent; on a host itself any name goes, and nothing of that name is no success"
     )
     func misspelt() throws {
-        let fleet = try started()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         for (option, name, near) in [("--service", "order-gatway", "order-gateway"), ("--tier", "strategy", "strategies"), ("--host", "ex-2", "ex-1")] {
             let stop = try fleet.trading("--via", "ctl-1", "emergency-stop", "--yes", option, name, "--reason", "runaway")

@@ -83,10 +83,8 @@ import WireImpostors
 
     @Test("a journal that is whole in itself is called unanchored; with a head that somebody else keeps it is intact, and rewritten it is neither")
     func anchors() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let journal = fleet.directory + "/state/ex-1/journal"
         let alone = try fleet.trading("audit", "verify", journal)
         #expect(alone.status == 4 && alone.text.contains("UNANCHORED"), "\(alone.text)")

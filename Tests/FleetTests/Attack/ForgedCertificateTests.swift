@@ -111,10 +111,8 @@ import WireImpostors
 
     @Test("a real one is found in its coordinator's journal with the serial of its key, and stays genuine when that key is revoked later")
     func recorded() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         #expect(try fleet.trading("stop", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let state = "\(fleet.directory)/state/ctl-1"
         let file = "\(state)/certificates/stop-2.json"

@@ -11,10 +11,8 @@ import WireImpostors
 @Suite(.serialized) struct StolenAgentTests {
     @Test("a result of another host's operation counts for nothing, its id known or guessed: the stop is not proven, and the log names the liar")
     func forgedResult() throws {
-        let fleet = try TestFleet.ofTwo(hold: true)
+        let fleet = try TestFleet.startedOfTwo(hold: true)
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let gateway = try fleet.pid("order-gateway")
         fleet.agents["st-1"]?.killNow()
         let liar = try fleet.liar(as: "st-1")
@@ -48,10 +46,8 @@ import WireImpostors
 
     @Test("an emergency result that names another host is its sender's alone: that host is not confirmed")
     func forgedEmergencyResult() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let gateway = try fleet.pid("order-gateway")
         fleet.agents["st-1"]?.killNow()
         let liar = try fleet.liar(as: "st-1")
@@ -86,10 +82,8 @@ import WireImpostors
 
     @Test("an agent sets and releases for its own host alone, whatever name and scope it writes into a latch")
     func latches() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let gateway = try fleet.pid("order-gateway")
         fleet.agents["st-1"]?.killNow()
         let liar = try fleet.liar(as: "st-1")

@@ -22,10 +22,8 @@ import WireImpostors
     }
 
     private func attack(certificate: String, role: String, limit: String, prepare: (TestFleet) throws -> Void) async throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         try prepare(fleet)
         let gateway = try fleet.pid("order-gateway")
         let thief = try await Pretender(fleet.keys, certificate: certificate, port: fleet.ports.relay) { welcome in
@@ -99,10 +97,8 @@ import WireImpostors
 
     @Test("a coordinator that lost its disk is a stranger until an operator's signed succession, which hosts take once, or a person on the host decides")
     func succession() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let old = try #require(try fleet.status()["store_id"] as? String)
         fleet.coordinator?.killNow()
         try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ctl-1")
@@ -148,10 +144,8 @@ import WireImpostors
 
     @Test("a start for a host in a restricted session is refused at once with the reason, and a stop goes on")
     func restricted() throws {
-        let fleet = try TestFleet.ofTwo()
+        let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         fleet.agents["ex-1"]?.killNow()
         try fleet.keys.issueExpired("agent", "ex-1")
         try fleet.startAgent("ex-1")

@@ -24,5 +24,16 @@ extension TestFleet {
         }
     }
 
+    /// Those two with their coordinator and no relay, their workers running.
+    static func startedOfTwo(hold: Bool = false) throws -> TestFleet {
+        let fleet = try ofTwo(hold: hold)
+        do { try fleet.beginWithoutRelay() } catch {
+            fleet.end()
+            throw error
+        }
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        return fleet
+    }
+
     var latches: [[String: Any]] { get throws { try status()["latches"] as? [[String: Any]] ?? [] } }
 }
