@@ -153,7 +153,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "FleetTrustTests", dependencies: ["FleetTrust", "FleetCore"], swiftSettings: strict),
         .testTarget(
-            name: "FleetWireTests", dependencies: ["FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
+            name: "FleetWireTests", dependencies: ["TestSupport", "FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
         .testTarget(
             name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
             swiftSettings: strict),

@@ -26,6 +26,7 @@ package enum TrustSlug: String, Sendable, CustomStringConvertible {
     /// A resumed TLS session, in which nothing was verified.
     case resumed
     case handshakeTimeout = "handshake-timeout"
+    case crowded
     /// The other side ended the handshake; its log says why.
     case refusedByPeer = "refused-by-peer"
     /// Gone before the handshake was over.

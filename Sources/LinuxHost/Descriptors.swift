@@ -11,6 +11,20 @@ package enum Descriptors {
         return try wait(&polled, until: Clock.boottime() + within) > 0
     }
 
+    /// Lets this process open as many files as the system allows it, at most `countMax`; returns how many that are.
+    ///
+    /// Only for a process that calls no select(2) and starts no other: what it starts would inherit the limit.
+    @discardableResult package static func raiseLimit(countMax: UInt64 = 1 << 20) -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
+        let wanted = min(limit.rlim_max, rlim_t(countMax))
+        if limit.rlim_cur < wanted {
+            limit.rlim_cur = wanted
+            guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
+        }
+        return Int(clamping: min(limit.rlim_cur, rlim_t(countMax)))
+    }
+
     /// How many are ready; 0 at the deadline.
     package static func wait(_ polled: inout [pollfd], until deadline: BootTime) throws(LinuxError) -> Int {
         while true {

@@ -2,6 +2,7 @@ import ArgumentParser
 import FleetCore
 import FleetTrust
 import FleetWire
+import LinuxHost
 import Logging
 import NIOCore
 import NIOPosix
@@ -19,7 +20,7 @@ struct WireBenchAgents: ParsableCommand {
     @Option var port: Int
 
     func run() throws {
-        BenchProcess.raiseFileLimit()
+        Descriptors.raiseLimit()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let address = try SocketAddress(ipAddress: "127.0.0.1", port: port)
         switch side {

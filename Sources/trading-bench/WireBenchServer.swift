@@ -22,7 +22,7 @@ struct WireBenchServer: AsyncParsableCommand {
     @Option var agents: Int
 
     func run() async throws {
-        BenchProcess.raiseFileLimit()
+        Descriptors.raiseLimit()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let tally = RoundTally(agents: agents, loop: group.next())
         let files = WireBenchFiles(directory: directory)

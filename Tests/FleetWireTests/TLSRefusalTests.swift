@@ -163,6 +163,22 @@ import Testing
         withExtendedLifetime(dialer) {}
     }
 
+    @Test("a session that opened under a stale list is dialled anew once a fresh one is loaded, and is restricted no more")
+    func renewed() async throws {
+        let fleet = try TestFleet()
+        let agent = try fleet.trust(.agent, "md-1")
+        let now = Int64(time(nil))
+        try fleet.ca.renewRevocationList(lastUpdateUnix: now - 1_000, nextUpdateUnix: now - 10)
+        let server = try await TestListener(fleet)
+        let dialer = server.dialer(agent, host: "md-1", delegate: RecordingDelegate())
+        #expect(try await server.delegate.session().isRestricted)
+        try fleet.ca.renewRevocationList()
+        try server.trust.reload()
+        #expect(try await server.delegate.whyClosed().hasPrefix("renewed: "))
+        #expect(try await server.delegate.session(2).isRestricted == false)
+        withExtendedLifetime(dialer) {}
+    }
+
     @Test("a reload of an older list, or of broken files, changes nothing")
     func rollback() async throws {
         let fleet = try TestFleet()

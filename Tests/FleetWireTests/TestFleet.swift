@@ -39,9 +39,10 @@ final class TestFleet: Sendable {
     }
 
     func trust(
-        _ role: FleetIdentity.Role, _ name: String, log: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        _ role: FleetIdentity.Role, _ name: String, handshakesMax: Int = TLSTrust.handshakesMax,
+        log: Logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     ) throws -> TLSTrust {
-        try TLSTrust(paths: paths(ca.issue(role, name: name)), fleet: ca.fleet, log: log)
+        try TLSTrust(paths: paths(ca.issue(role, name: name)), fleet: ca.fleet, handshakesMax: handshakesMax, log: log)
     }
 }
 
@@ -55,7 +56,7 @@ final class TestListener: Sendable {
     let address: SocketAddress
 
     init(
-        _ fleet: TestFleet, timing: WireTiming = WireTiming(), delegate: RecordingDelegate = RecordingDelegate(),
+        _ fleet: TestFleet, timing: WireTiming = WireTiming(), handshakesMax: Int = TLSTrust.handshakesMax, delegate: RecordingDelegate = RecordingDelegate(),
         welcome: @escaping @Sendable (WireHello, VerifiedPeer) -> Result<WireWelcome, WireRefusal> = { _, _ in
             .success(.with { $0.coordinator = "ctl-1" })
         }
@@ -65,7 +66,7 @@ final class TestListener: Sendable {
         self.log = log
         self.delegate = delegate
         let logger = RecordingLog.logger(log)
-        trust = try fleet.trust(.coordinator, "ctl-1", log: logger)
+        trust = try fleet.trust(.coordinator, "ctl-1", handshakesMax: handshakesMax, log: logger)
         listener = WireListener(
             group: TestFleet.group, address: try WireAddress.parse("127.0.0.1:0"), trust: trust, welcome: welcome,
             timing: timing, delegate: delegate, log: logger)

@@ -22,7 +22,8 @@ import Testing
         let hello = try #require(try campaign.corpus.first { try WireEnvelope(serializedBytes: $0).hello.fleet == "demo" })
         func open() throws -> SessionPipe {
             try SessionPipe(
-                fleet.group.next(), .server(answer: { coordinator.welcome($0, $1) }), as: FuzzFleet.identity(.agent, "st-1"), delegate: coordinator)
+                fleet.group.next(), .server(answer: { coordinator.welcome($0, $1) }, unopened: UnopenedPeers()),
+                as: FuzzFleet.identity(.agent, "st-1"), delegate: coordinator)
         }
         var pipe = try open()
         var operations: [String] = []
@@ -49,7 +50,8 @@ import Testing
         }
         // It still serves.
         let last = try SessionPipe(
-            fleet.group.next(), .server(answer: { coordinator.welcome($0, $1) }), as: FuzzFleet.identity(.agent, "ex-1"), delegate: coordinator)
+            fleet.group.next(), .server(answer: { coordinator.welcome($0, $1) }, unopened: UnopenedPeers()),
+            as: FuzzFleet.identity(.agent, "ex-1"), delegate: coordinator)
         var other = try WireEnvelope(serializedBytes: hello)
         other.hello.host = "ex-1"
         try last.send(other.serializedBytes())

@@ -8,12 +8,17 @@ import SwiftProtobuf
 /// reserved for it than has arrived, whatever length it announces. After an error it must not be used again.
 package struct FrameDecoder: Sendable {
     package static let payloadMax = 4 << 20
+    /// Before the peer has said hello; a hello is below it by design.
+    package static let helloMax = 1 << 20
     private static let headerBytes = 4
+
+    /// The longest payload that is taken now.
+    package var payloadMax: Int
 
     /// The beginning of a frame whose end hasn't arrived.
     private var partial: [UInt8] = []
 
-    package init() {}
+    package init(payloadMax: Int = FrameDecoder.payloadMax) { self.payloadMax = payloadMax }
 
     /// True while a frame has begun and not ended.
     package var isMidFrame: Bool { !partial.isEmpty }
@@ -30,7 +35,7 @@ package struct FrameDecoder: Sendable {
         while !rest.isEmpty {
             if partial.isEmpty {
                 guard rest.count >= Self.headerBytes else { return move(&rest, rest.count) }
-                let length = try Self.length(rest)
+                let length = try Self.length(rest, max: payloadMax)
                 guard rest.count >= Self.headerBytes + length else { return move(&rest, rest.count) }
                 let payload = UnsafeRawBufferPointer(rebasing: rest[Self.headerBytes..<Self.headerBytes + length])
                 rest = UnsafeRawBufferPointer(rebasing: rest[(Self.headerBytes + length)...])
@@ -40,7 +45,7 @@ package struct FrameDecoder: Sendable {
                     move(&rest, Self.headerBytes - partial.count)
                     guard partial.count == Self.headerBytes else { return }
                 }
-                let length = try partial.withUnsafeBytes { try Self.length($0) }
+                let length = try partial.withUnsafeBytes { [payloadMax] in try Self.length($0, max: payloadMax) }
                 move(&rest, Self.headerBytes + length - partial.count)
                 guard partial.count == Self.headerBytes + length else { return }
                 let envelope = try partial.withUnsafeBytes {
@@ -61,9 +66,9 @@ package struct FrameDecoder: Sendable {
     }
 
     /// Of the frame that begins with `bytes`, at least the header.
-    private static func length(_ bytes: UnsafeRawBufferPointer) throws(FrameError) -> Int {
+    private static func length(_ bytes: UnsafeRawBufferPointer, max: Int) throws(FrameError) -> Int {
         let length = UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self))
-        guard (1...UInt32(payloadMax)).contains(length) else { throw .badLength(length) }
+        guard (1...max).contains(Int(length)) else { throw .badLength(length, max: max) }
         return Int(length)
     }
 

@@ -13,7 +13,7 @@ package enum FrameEncoder {
     ) throws -> ByteBuffer {
         let payload: [UInt8] = try envelope.serializedBytes()
         guard payload.count <= FrameDecoder.payloadMax else { throw FrameError.tooLarge(payload.count) }
-        guard !payload.isEmpty else { throw FrameError.badLength(0) }
+        guard !payload.isEmpty else { throw FrameError.badLength(0, max: FrameDecoder.payloadMax) }
         var buffer = allocator.buffer(capacity: 4 + payload.count)
         buffer.writeInteger(UInt32(payload.count))
         buffer.writeBytes(payload)

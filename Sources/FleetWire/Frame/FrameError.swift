@@ -1,7 +1,7 @@
 /// Why a frame could not be read or made; the connection it came from is closed.
 package enum FrameError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The announced length is zero or beyond the bound.
-    case badLength(UInt32)
+    case badLength(UInt32, max: Int)
     /// The bytes aren't an envelope.
     case garbage
     /// It would take many times its own size in memory.
@@ -14,7 +14,7 @@ package enum FrameError: Error, Equatable, Sendable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .badLength(let length): "a frame announces \(length) bytes; 1 to \(FrameDecoder.payloadMax) are allowed"
+        case .badLength(let length, let max): "a frame announces \(length) bytes; 1 to \(max) are allowed here"
         case .garbage: "a frame doesn't hold a message of this protocol"
         case .tooManyFields(let count): "a frame holds \(count) texts and messages; at most \(FieldCount.lengthDelimitedMax) are read"
         case .tooLarge(let count): "the message takes \(count) bytes; at most \(FrameDecoder.payloadMax) fit a frame"

@@ -16,6 +16,7 @@ package final class WireListener: Sendable {
     private let roles: Set<FleetIdentity.Role>
     private let welcome: @Sendable (WireHello, VerifiedPeer) -> Result<WireWelcome, WireRefusal>
     private let log: Logger
+    private let unopened = UnopenedPeers()
     private let timing: WireTiming
     private let groups: [ObjectIdentifier: NIOLoopBoundBox<SessionGroup>]
     private let loops: [any EventLoop]
@@ -110,7 +111,7 @@ package final class WireListener: Sendable {
         try pipeline.addHandlers(trust.serverHandlers(roles: roles, alpn: TLSTrust.wireALPN))
         try pipeline.addHandler(
             WireSessionHandler(
-                role: .server(answer: welcome), timing: timing, group: sessions,
-                delegate: state.withLockedValue { $0.delegate }, log: log))
+                role: .server(answer: welcome, unopened: unopened), timing: timing, group: sessions,
+                delegate: state.withLockedValue { $0.delegate }, log: log, refusals: trust.refusals))
     }
 }

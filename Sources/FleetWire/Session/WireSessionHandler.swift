@@ -16,7 +16,7 @@ final class WireSessionHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     enum Role {
-        case server(answer: @Sendable (WireHello, VerifiedPeer) -> Result<WireWelcome, WireRefusal>)
+        case server(answer: @Sendable (WireHello, VerifiedPeer) -> Result<WireWelcome, WireRefusal>, unopened: UnopenedPeers)
         case client(hello: @Sendable () -> WireHello)
     }
 
@@ -26,19 +26,22 @@ final class WireSessionHandler: ChannelInboundHandler {
     private let timing: WireTiming
     private let group: SessionGroup
     private let log: Logger
+    private let refusals: RefusalLog
     private weak var delegate: (any WireSessionDelegate)?
     private let opened: @Sendable () -> Void
     private let ended: @Sendable (_ why: String) -> Void
     private var machine: WireSessionStateMachine
-    private var decoder = FrameDecoder()
+    private var decoder: FrameDecoder
     private var peer: VerifiedPeer?
     private var hello: WireHello?
     private var context: ChannelHandlerContext?
     private var wasConnected = false
+    /// True while this connection counts among those of its peer that have no session.
+    private var isUnopened = false
 
     /// `opened` is called before the delegate's; `ended` exactly once for a connection that came about, opened or not.
     init(
-        role: Role, timing: WireTiming, group: SessionGroup, delegate: (any WireSessionDelegate)?, log: Logger,
+        role: Role, timing: WireTiming, group: SessionGroup, delegate: (any WireSessionDelegate)?, log: Logger, refusals: RefusalLog,
         opened: @escaping @Sendable () -> Void = {}, ended: @escaping @Sendable (_ why: String) -> Void = { _ in }
     ) {
         self.role = role
@@ -46,10 +49,12 @@ final class WireSessionHandler: ChannelInboundHandler {
         self.group = group
         self.delegate = delegate
         self.log = log
+        self.refusals = refusals
         self.opened = opened
         self.ended = ended
         let side: WireSessionStateMachine.Side = if case .server = role { .server } else { .client }
         machine = WireSessionStateMachine(side: side, timing: timing)
+        decoder = FrameDecoder(payloadMax: side == .server ? FrameDecoder.helloMax : FrameDecoder.payloadMax)
     }
 
     // MARK: channel events
@@ -96,7 +101,9 @@ final class WireSessionHandler: ChannelInboundHandler {
         case .noteChange:
             session?.peerChanged(verified.peer)
             logSession("the peer was verified again", verified.peer)
-        case .awaitHello, .ignore: break
+            askForAnotherSession(verified.peer)
+        case .awaitHello: count(verified.peer)
+        case .ignore: break
         }
     }
 
@@ -108,6 +115,7 @@ final class WireSessionHandler: ChannelInboundHandler {
                 received(envelope, at: now)
             }
             machine.bytesRead(midFrame: decoder.isMidFrame, at: now)
+            if session != nil { decoder.payloadMax = FrameDecoder.payloadMax }
         } catch {
             end(slug: FrameError.slug, text: "\(error)", tell: false)
         }
@@ -175,7 +183,7 @@ final class WireSessionHandler: ChannelInboundHandler {
     }
 
     private func answer(_ hello: WireHello, at now: BootTime) {
-        guard case .server(let decide) = role, let peer, let context else { return }
+        guard case .server(let decide, _) = role, let peer, let context else { return }
         if let fault = WireProtocol.fault(in: hello, of: peer) {
             return end(slug: fault.slug, text: fault.text, tell: true)
         }
@@ -208,12 +216,33 @@ final class WireSessionHandler: ChannelInboundHandler {
             hello: hello, welcome: welcome, peer: peer, handler: self, eventLoop: context.eventLoop,
             remoteAddress: context.remoteAddress.map { "\($0)" } ?? "unknown", log: log, now: now)
         self.session = session
+        countNoMore()
         logSession("session opened", peer)
         opened()
         delegate?.opened(session)
     }
 
     // MARK: private
+
+    /// One key may hold a few connections without a session, not any number.
+    private func count(_ peer: VerifiedPeer) {
+        guard case .server(_, let unopened) = role else { return }
+        isUnopened = unopened.enter(peer.identity.uri)
+        guard !isUnopened else { return }
+        end(slug: "too-many", text: "\(UnopenedPeers.perPeerMax) other connections of \(peer.identity) wait for their hello", tell: true)
+    }
+
+    private func countNoMore() {
+        guard isUnopened, case .server(_, let unopened) = role, let peer else { return }
+        isUnopened = false
+        unopened.leave(peer.identity.uri)
+    }
+
+    /// A restriction that this side has told the peer ends with the session: the peer dials again, and is told of none.
+    private func askForAnotherSession(_ peer: VerifiedPeer) {
+        guard case .server = role, session?.welcome.restricted == true, !peer.isRestricted else { return }
+        end(slug: "renewed", text: "certificate and revocation list are in order again: dial in without the restriction", tell: true)
+    }
 
     private func send(_ envelope: WireEnvelope) {
         do {
@@ -242,6 +271,7 @@ final class WireSessionHandler: ChannelInboundHandler {
     private func finish(slug: String, text: String) {
         guard machine.closed() else { return }
         group.remove(self)
+        countNoMore()
         let why = text.isEmpty ? slug : "\(slug): \(text)"
         var metadata: Logger.Metadata = ["slug": "\(slug)", "why": "\(text)"]
         if let peer { metadata["peer"] = "\(peer.identity)" }
@@ -251,7 +281,7 @@ final class WireSessionHandler: ChannelInboundHandler {
             delegate?.closed(session, why: why)
         } else if peer != nil {
             // Verified and yet no session: the gate has logged everything before that.
-            log.warning("peer refused", metadata: metadata)
+            refusals.refused(.warning, metadata, to: log)
         }
         if wasConnected { ended(why) }
     }

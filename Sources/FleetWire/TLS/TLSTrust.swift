@@ -17,8 +17,10 @@ package final class TLSTrust: Sendable {
     package let paths: TLSPaths
     package let fleet: FleetName
     private let lists: ListPolicy
-    private let log: Logger
+    let log: Logger
+    let refusals = RefusalLog()
     private let state: NIOLockedValueBox<State>
+    private let handshakes: NIOLockedValueBox<HandshakeQueue>
 
     /// What happens where the revocation list can't be used: missing, unreadable, signed by nobody, older than the last.
     package enum ListPolicy: Equatable, Sendable {
@@ -59,10 +61,16 @@ package final class TLSTrust: Sendable {
         var live: [ObjectIdentifier: Live] = [:]
     }
 
+    /// Unfinished handshakes that are kept unless told otherwise; a whole fleet may reconnect at once.
+    package static let handshakesMax = 4_096
+
     /// Reads the four files.
     ///
-    /// Blocks: not for an event loop.
-    package init(paths: TLSPaths, fleet: FleetName, lists: ListPolicy = .required, log: Logger = Logger(label: "tls")) throws {
+    /// Blocks: not for an event loop. Of accepted connections whose handshake is not over it keeps `handshakesMax`, the newest.
+    package init(
+        paths: TLSPaths, fleet: FleetName, lists: ListPolicy = .required, handshakesMax: Int = TLSTrust.handshakesMax, log: Logger = Logger(label: "tls")
+    ) throws {
+        handshakes = NIOLockedValueBox(HandshakeQueue(countMax: handshakesMax))
         self.paths = paths
         self.fleet = fleet
         self.lists = lists
@@ -139,7 +147,7 @@ package final class TLSTrust: Sendable {
         onVerified: (@Sendable (VerifiedPeer, any Channel) -> Void)? = nil
     ) throws -> [any ChannelHandler & RemovableChannelHandler] {
         let context = try contexts(alpn).server
-        let gate = VerifiedHandshakeGate(trust: self, roles: roles, onVerified: onVerified, log: log)
+        let gate = VerifiedHandshakeGate(trust: self, roles: roles, isAccepted: true, onVerified: onVerified)
         let tls = NIOSSLServerHandler(
             context: context, customVerificationCallback: { gate.verify($0, $1) }, configuration: Self.handlerConfiguration)
         return [tls, gate]
@@ -153,7 +161,7 @@ package final class TLSTrust: Sendable {
         onVerified: (@Sendable (VerifiedPeer, any Channel) -> Void)? = nil
     ) throws -> [any ChannelHandler & RemovableChannelHandler] {
         let context = try contexts(alpn).client
-        let gate = VerifiedHandshakeGate(trust: self, roles: roles, onVerified: onVerified, log: log)
+        let gate = VerifiedHandshakeGate(trust: self, roles: roles, isAccepted: false, onVerified: onVerified)
         let tls = try NIOSSLClientHandler(
             context: context, serverHostname: nil, customVerificationCallback: { gate.verify($0, $1) },
             configuration: Self.handlerConfiguration)
@@ -161,6 +169,15 @@ package final class TLSTrust: Sendable {
     }
 
     // MARK: for the gate
+
+    /// Returns the ticket to give back when the handshake is over.
+    func handshakeBegan(_ gate: NIOLoopBound<VerifiedHandshakeGate>, on eventLoop: any EventLoop) -> UInt64 {
+        let (ticket, evicted) = handshakes.withLockedValue { $0.enter(HandshakeQueue.Waiting(gate: gate, eventLoop: eventLoop)) }
+        if let evicted { evicted.eventLoop.execute { evicted.gate.value.giveWay() } }
+        return ticket
+    }
+
+    func handshakeEnded(_ ticket: UInt64) { handshakes.withLockedValue { $0.leave(ticket) } }
 
     func verdict(on chainDER: [[UInt8]], roles: Set<FleetIdentity.Role>) -> (verdict: PeerVerdict, generation: UInt64) {
         let material = state.withLockedValue { $0.material }

@@ -13,7 +13,7 @@ package struct PeerVerified: Equatable, Sendable {
 ///
 /// 1. It runs our verification when the TLS handler asks for one, and keeps the verdict.
 /// 2. When the handshake completes without a verdict of ours, which is what a resumed session does, it closes.
-/// 3. It closes a connection whose handshake isn't over in time.
+/// 3. It closes a connection whose handshake isn't over in time, or, of an accepted one, when too many others wait (``HandshakeQueue``).
 /// 4. It logs every refusal with its slug, and fires it down the pipeline as a ``HandshakeRefusal``.
 /// 5. Once open, it is in the register that a reload goes through, and closes when the new material refuses the peer.
 package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChannelHandler {
@@ -26,10 +26,11 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
     private let trust: TLSTrust
     private let roles: Set<FleetIdentity.Role>
     private let onVerified: (@Sendable (VerifiedPeer, any Channel) -> Void)?
-    private let log: Logger
     private var state = State.handshaking(nil)
     private var context: ChannelHandlerContext?
     private var deadline: Scheduled<Void>?
+    private let isAccepted: Bool
+    private var ticket: UInt64?
 
     private enum State {
         /// With the verdict, once the TLS handler has asked.
@@ -40,13 +41,13 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
     }
 
     init(
-        trust: TLSTrust, roles: Set<FleetIdentity.Role>,
-        onVerified: (@Sendable (VerifiedPeer, any Channel) -> Void)?, log: Logger
+        trust: TLSTrust, roles: Set<FleetIdentity.Role>, isAccepted: Bool,
+        onVerified: (@Sendable (VerifiedPeer, any Channel) -> Void)?
     ) {
         self.trust = trust
         self.roles = roles
+        self.isAccepted = isAccepted
         self.onVerified = onVerified
-        self.log = log
     }
 
     /// The verified peer; nil before the handshake is over, and after a refusal.
@@ -93,6 +94,7 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
         self.context = context
         let box = NIOLoopBound(self, eventLoop: context.eventLoop)
         deadline = context.eventLoop.scheduleTask(in: Self.handshakeMax) { box.value.handshakeTimedOut() }
+        if isAccepted { ticket = trust.handshakeBegan(box, on: context.eventLoop) }
     }
 
     package func handlerRemoved(context: ChannelHandlerContext) { shut() }
@@ -137,7 +139,7 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
                     continue
                 }
                 state = .open(peer)
-                cancelDeadline()
+                handshakeOver()
                 onVerified?(peer, context.channel)
                 context.fireUserInboundEventTriggered(PeerVerified(peer: peer))
                 context.fireUserInboundEventTriggered(event)
@@ -175,6 +177,12 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
             context)
     }
 
+    /// Too many handshakes are unfinished, and this is the oldest of them.
+    func giveWay() {
+        guard case .handshaking = state, let context else { return }
+        refuse(HandshakeRefusal(slug: .crowded, text: "more handshakes are unfinished than are kept, and this is the oldest"), context)
+    }
+
     private func refuse(_ refusal: HandshakeRefusal, _ context: ChannelHandlerContext) {
         report(refusal, context)
         shut(keepContext: true)
@@ -186,21 +194,21 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
         let address = context.remoteAddress.map { "\($0)" } ?? "unknown"
         // A probe that connects and leaves (a load balancer, a port scan) calls for nobody.
         let level: Logger.Level = refusal.slug == .abandoned ? .info : .warning
-        log.log(
-            level: level, "peer refused",
-            metadata: ["slug": "\(refusal.slug)", "why": "\(refusal.text)", "peer": "\(address)"])
+        trust.refusals.refused(level, ["slug": "\(refusal.slug)", "why": "\(refusal.text)", "peer": "\(address)"], to: trust.log)
     }
 
     private func shut(keepContext: Bool = false) {
         state = .shut
-        cancelDeadline()
+        handshakeOver()
         trust.unregister(ObjectIdentifier(self))
         if !keepContext { context = nil }
     }
 
-    private func cancelDeadline() {
+    private func handshakeOver() {
         deadline?.cancel()
         deadline = nil
+        ticket.map(trust.handshakeEnded)
+        ticket = nil
     }
 }
 
