@@ -61,6 +61,9 @@ final class LatchKeeper: @unchecked Sendable {
     private static let heardMax = 2_048
     /// A signature takes some milliseconds to look at.
     private static let judgedAfter: Duration = .seconds(1)
+    /// Latches that there was no room for and whose signature is still to be looked at.
+    private var unkeptWaiting = 0
+    private static let unkeptWaitingMax = 64
 
     /// Takes over what lies in files, or what was judged.
     func merge(_ others: [Latch], from source: String) {
@@ -114,6 +117,18 @@ final class LatchKeeper: @unchecked Sendable {
                 guard let judged = self.book.latches[latch.id] else { return }
                 self.keep([judged])
             }
+        }
+    }
+
+    /// There was no room for it among those of its bringer; among the signed ones there is, if it proves itself.
+    private func judgeUnkept(_ latch: Latch, from source: String) {
+        unkeptWaiting -= 1
+        guard book.latches[latch.id] == nil, latch.word != .signed, let judge = judge() else { return }
+        agent.housework.submit(lane: "signatures") { [self] in
+            guard judge.isSet(latch) else { return }
+            var signed = latch
+            signed.word = .signed
+            agent.loop.execute { [signed] in self.merge([signed], from: source) }
         }
     }
 
@@ -218,6 +233,10 @@ final class LatchKeeper: @unchecked Sendable {
             ])
         }
         apply(merge.changed, from: source)
+        for latch in merge.unkept where !latch.signature.isEmpty && LatchBounds.fault(in: latch) == nil && unkeptWaiting < Self.unkeptWaitingMax {
+            unkeptWaiting += 1
+            agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeUnkept(latch, from: source) }
+        }
         // Not now: the kills of this host, and of others on the same CPUs, come first.
         for latch in merge.changed where latch.release == nil {
             agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeSetting(latch) }

@@ -53,8 +53,7 @@ extension Coordinator {
         let covered = inventory.services.flatMap { service in service.hosts.filter { covers(scope, service, on: $0) } }
         answer.covered = UInt32(clamping: covered.count)
         if !setting.isKept {
-            answer.notKept =
-                "as many emergency stops are in force here as can be kept (\(word.inForceMax)): what was killed may be started again. Release some: trading emergency-stop release --reason …"
+            answer.notKept = LatchBook.notKept("here (\(word.inForceMax))")
         }
         let answered = Set(results.map(\.host))
         answer.silentHosts = Set(silent + covered.map(\.raw).filter { !answered.contains($0) }).sorted()
@@ -222,15 +221,12 @@ extension Coordinator {
     func brought(_ wire: [WireLatch], by host: HostName, isWhole: Bool) {
         let latches = wire.prefix(Self.broughtMax).map { $0.core(word: .host(host)) }.filter { LatchBounds.fault(in: $0) == nil }
         for latch in table.brought(latches, by: host, isWhole: isWhole) {
-            guard hosts[host]?.mayRecordLatch(at: now().boot) ?? false else {
-                if latch.release == nil { endRuns(under: latch) }
-                continue
-            }
+            if latch.release == nil { tellRuns(ofOwn: latch, on: host) }
+            guard hosts[host]?.mayRecordLatch(at: now().boot) ?? false else { continue }
             log.notice(
                 "a host's own emergency stop",
                 metadata: ["host": "\(host)", "latch": "\(latch.id)", "by": "\(latch.by)", "released": "\(latch.release != nil)"])
             record([record(of: latch)])
-            if latch.release == nil { endRuns(under: latch) }
         }
         let book = table.book
         let unproven = latches.filter { latch in
@@ -247,6 +243,7 @@ extension Coordinator {
             }
         } then: { [self] proven in
             for latch in unproven where !proven.contains(where: { $0.id == latch.id }) {
+                guard hosts[host]?.mayRecordLatch(at: now().boot) ?? false else { break }
                 log.error(
                     "a host brought an emergency stop, or the release of one, that it can't show whose it is; it counts for that host alone",
                     metadata: ["host": "\(host)", "latch": "\(latch.id)", "by": "\(latch.by)", "released": "\(latch.release != nil)"])
@@ -335,12 +332,17 @@ extension Coordinator {
     }
 
     func endRuns(under latch: Latch) {
+        eachActiveRun { machine in machine.plan.workers.contains { covers(latch.scope, $0) } ? .latched(latch.id) : nil }
+    }
+
+    /// A host that stops itself takes nobody with it: a run goes on with the others, and says that it was not alone.
+    private func tellRuns(ofOwn latch: Latch, on host: HostName) {
         eachActiveRun { machine in
-            let covered = machine.plan.workers.contains { worker in
-                guard let service = self.inventory.service(worker.service) else { return false }
-                return self.covers(latch.scope, service, on: worker.host)
-            }
-            return covered ? .latched(latch.id) : nil
+            machine.plan.workers.contains { $0.host == host && covers(latch.scope, $0) } ? .hostLatched(host, latch.id) : nil
         }
+    }
+
+    private func covers(_ scope: LatchScope, _ worker: WorkerName) -> Bool {
+        inventory.service(worker.service).map { covers(scope, $0, on: worker.host) } ?? false
     }
 }

@@ -13,21 +13,16 @@ struct HostRecord {
     var lastWordAt: BootTime?
     var reportAt: BootTime?
     var whyUnknown = "it has not reported since this coordinator started"
-    private var latchRecords = 0
-    private var latchRecordsSince = BootTime.zero
+    /// Its words about its own latches that are recorded and logged: a person sets few, and whoever holds its key must fill neither
+    /// audit nor log. The words count all the same.
+    private var latchWords = RateBound(64, in: .seconds(60))
 
     init(spec: HostSpec) { self.spec = spec }
 
-    /// Whether one more word of the host's about its own latches is put on record: a person sets few, and whoever holds its key
-    /// must not fill the audit. They count all the same.
+    /// Whether one more word of the host's about latches is recorded and logged.
     mutating func mayRecordLatch(at now: BootTime) -> Bool {
-        if now - latchRecordsSince >= .seconds(60) { (latchRecords, latchRecordsSince) = (0, now) }
-        latchRecords += 1
-        return latchRecords <= Self.latchRecordsMax
+        if case .admitted = latchWords.take(at: now) { true } else { false }
     }
-
-    /// A minute.
-    private static let latchRecordsMax = 64
 
     /// It talks and has reported within the session's bound.
     func isKnown(now: BootTime, bound: Duration) -> Bool {

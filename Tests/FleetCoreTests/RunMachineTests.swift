@@ -293,6 +293,38 @@ struct RunMachineTests {
         #expect(run.last.isEmpty)
     }
 
+    @Test("a host's own emergency stop ends no run: the others go on, and the verdict says it; what that host refuses blocks until a person decides")
+    func hostLatched() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "quiesce")
+        run.tell(.hostLatched("st-1", "own-1"))
+        #expect(run.machine.state == .active && run.last.count == 1, "\(run.last)")
+        run.tell(.hostLatched("st-1", "own-2"))
+        #expect(run.last.isEmpty, "said once")
+        run.answer(.quiesce("strategy"), .refused(slug: "latched", text: "strategy@st-1 is under emergency stop own-1"))
+        #expect(run.machine.state == .active && run.machine.blocked?.slug == "latched")
+        #expect(run.machine.blocked?.text.contains("trading emergency-stop release") == true)
+        run.tell(.overridden(RunOverride(what: .gate("quiesce"), by: "eng-1", reason: "it is gone")))
+        run.goOn()
+        #expect(run.machine.state == .completed)
+        let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+        #expect(verdict.verdict == .unproven && verdict.because.contains { $0.contains("st-1 set emergency stop own-2") }, "\(verdict)")
+    }
+
+    @Test("a run whose host stopped itself is unproven, whatever its workers say")
+    func hostLatchedAlone() throws {
+        for isLatched in [false, true] {
+            var run = try RunFixture()
+            run.tell(.begin)
+            run.goOn(until: "strategies")
+            if isLatched { run.tell(.hostLatched("st-1", "own-1")) }
+            run.goOn()
+            let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+            #expect(verdict.verdict == (isLatched ? .unproven : .proven), "\(verdict)")
+        }
+    }
+
     @Test("a start that fails ends the run and starts nothing behind it")
     func startFails() throws {
         var run = try RunFixture(.start)

@@ -98,6 +98,7 @@ private struct Scene {
         }
         for event: RunMachine.Event in [
             .timeReached, .hostReturned("h0"), .hostLost("h0", why: "late"), .retryOrdered(by: "x"), .abortOrdered(by: "x", reason: "y"), .latched("l"),
+            .hostLatched("h0", "own"),
         ] { tell(event) }
         return (word, judge.violations + atTheEnd())
     }
@@ -180,7 +181,7 @@ private struct Scene {
                 tell(.overridden(RunOverride(what: .stream(stream), by: "eng-1", reason: "known")))
             }
         case 36 where random.chance(40): tell(.abortOrdered(by: "eng-1", reason: "no"))
-        case 37 where random.chance(10): tell(.latched("l1"))
+        case 37 where random.chance(10): tell(random.chance(50) ? .latched("l1") : .hostLatched("h0", "own"))
         default: break
         }
     }

@@ -21,6 +21,12 @@ package struct LatchBook: Equatable, Sendable {
         static func < (a: Self, b: Self) -> Bool { a.unixMicroseconds == b.unixMicroseconds ? a.id < b.id : a.unixMicroseconds < b.unixMicroseconds }
     }
 
+    /// What a caller is told whose emergency stop has killed and is not kept. `place`: where that is.
+    package static func notKept(_ place: String) -> String {
+        "as many emergency stops are in force \(place) as can be kept: what was killed may be started again. "
+            + "Release some: trading emergency-stop release --reason …"
+    }
+
     /// Enough for every emergency stop of years. An agent's hello names none of them.
     package static let releasedMax = 1_024
 

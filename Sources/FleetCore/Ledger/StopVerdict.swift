@@ -34,6 +34,9 @@ package struct StopVerdict: Equatable, Sendable {
                 found.append((.unproven, "\(worker) ended with \(exit.words)\(stop.status.isEmpty ? "" : ", saying \"\(stop.status)\"")"))
             }
         }
+        for (host, latch) in evidence.hostLatches.sorted(by: { $0.key < $1.key }) {
+            found.append((.unproven, "\(host) set emergency stop \(latch) over its own workers during the run"))
+        }
         for override in evidence.overrides { found.append((.unproven, override)) }
         for line in ledger where line.verdict != .proven {
             found.append((line.verdict, "\(line.stream) -> \(line.consumer): \(line.note)"))
