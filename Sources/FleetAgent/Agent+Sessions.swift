@@ -13,7 +13,7 @@ extension Agent: WireSessionDelegate {
         let peer = wire.peer.identity
         let contact = CoordinatorBook.Contact(
             isRelayCertificate: peer.role == .relay, certified: peer.name, claimedName: welcome.coordinator, claimsRelay: welcome.relay,
-            store: welcome.storeID, epoch: welcome.epoch)
+            store: welcome.storeID, provenKey: provenKey(wire), epoch: welcome.epoch)
         var strange: String?
         switch book.met(contact, unixMicroseconds: Clock.unixMicroseconds()) {
         case .refused(let slug, let text):
@@ -42,6 +42,16 @@ extension Agent: WireSessionDelegate {
         session.send(.report(report()))
     }
 
+    /// The public key whose private half the other side has proved to hold; empty: none. One check of a short signature, as in each
+    /// handshake before it.
+    private func provenKey(_ wire: WireSession) -> String {
+        let welcome = wire.welcome
+        guard !welcome.storeProof.isEmpty, !wire.hello.storeNonce.isEmpty else { return "" }
+        let challenge = StoreChallenge(
+            fleet: fleet, host: host, coordinator: welcome.coordinator, store: welcome.storeID, epoch: welcome.epoch, nonce: wire.hello.storeNonce)
+        return StoreKey.proves(welcome.storeProof, challenge, publicText: welcome.storeKey) ? welcome.storeKey : ""
+    }
+
     /// Before a part is taken, on the thread that keeps parts: whose orders are taken must be known after a restart.
     func keepPin() {
         guard let pin = book.pin else { return }
@@ -49,7 +59,7 @@ extension Agent: WireSessionDelegate {
             .coordinatorPinned, by: pin.by, reason: pin.reason,
             [
                 WorkerMachine.Field("coordinator", pin.coordinator.raw), WorkerMachine.Field("store", pin.store), WorkerMachine.Field("epoch", pin.epoch),
-                WorkerMachine.Field("how", pin.how.rawValue),
+                WorkerMachine.Field("how", pin.how.rawValue), WorkerMachine.Field("key", pin.key),
             ])
         files.submit { [book, paths, log] in
             do throws(LinuxError) { try PinStore.save(book, to: paths.pin) } catch {
@@ -92,9 +102,11 @@ extension Agent: WireSessionDelegate {
 
     /// A person on this host decides whom it follows.
     func accept(store: String, by: String, reason: String) {
-        // One that is connected has a name; else the first that comes with that store gives it its own.
-        let name = sessions.first { $0.wire.welcome.storeID == store && !$0.isRelay }.map { CoordinatorName($0.name) }
-        book.accepted(store: store, coordinator: name, by: by, reason: reason, unixMicroseconds: Clock.unixMicroseconds())
+        // One that is connected has a name and a key; else the first that comes with that store gives it its own.
+        let connected = sessions.first { $0.wire.welcome.storeID == store && !$0.isRelay }
+        book.accepted(
+            store: store, key: connected.map { provenKey($0.wire) } ?? "", coordinator: connected.map { CoordinatorName($0.name) }, by: by, reason: reason,
+            unixMicroseconds: Clock.unixMicroseconds())
         log.notice("this host follows another coordinator", metadata: ["store": "\(store)", "by": "\(by)"])
         followAnother()
     }
@@ -172,6 +184,7 @@ extension Agent: WireSessionDelegate {
             hello.pin = WireCoordinatorPin(pin)
             hello.coordinatorEpochs = [pin.store: pin.epoch]
         }
+        hello.storeNonce = Random.hex(StoreChallenge.nonceBytes)
         hello.latches = WireLatchSet(latches.book.inForce)
         return hello
     }
@@ -275,8 +288,7 @@ extension Agent: WireSessionDelegate {
             loop.execute { [self] in
                 var result = said
                 if latches.book.latches[latch.id] == nil {
-                    result.notKept =
-                        "as many emergency stops are in force there as can be kept: what was killed may be started again. Release some: trading emergency-stop release --reason …"
+                    result.notKept = LatchBook.notKept("there")
                 }
                 send(result)
             }

@@ -20,20 +20,21 @@ enum PinStore {
         }
         guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(bytes) }), let store = json["store"]?.stringValue,
             isValidName(store), let coordinator = json["coordinator"]?.stringValue, coordinator.isEmpty || isValidName(coordinator),
-            let epoch = json["epoch"]?.uintValue, let how = json["how"]?.stringValue.flatMap(CoordinatorBook.Pin.How.init)
+            (json["key"]?.stringValue ?? "").utf8.count <= StoreChallenge.keyBytesMax, let epoch = json["epoch"]?.uintValue,
+            let how = json["how"]?.stringValue.flatMap(CoordinatorBook.Pin.How.init)
         else { throw Fault(path: paths.pin) }
         return CoordinatorBook(
             pin: CoordinatorBook.Pin(
-                coordinator: CoordinatorName(coordinator), store: store, epoch: epoch, how: how, by: json["by"]?.stringValue ?? "",
-                reason: json["reason"]?.stringValue ?? "", unixMicroseconds: json["unix_us"]?.uintValue ?? 0),
+                coordinator: CoordinatorName(coordinator), store: store, key: json["key"]?.stringValue ?? "", epoch: epoch, how: how,
+                by: json["by"]?.stringValue ?? "", reason: json["reason"]?.stringValue ?? "", unixMicroseconds: json["unix_us"]?.uintValue ?? 0),
             lastSuccession: json["last_succession"]?.uintValue ?? 0)
     }
 
     static func save(_ book: CoordinatorBook, to path: String) throws(LinuxError) {
         guard let pin = book.pin else { return }
         let json = JSON.object([
-            .init("coordinator", .string(pin.coordinator.raw)), .init("store", .string(pin.store)), .init("epoch", .int(pin.epoch)),
-            .init("how", .string(pin.how.rawValue)), .init("by", .string(pin.by)), .init("reason", .string(pin.reason)),
+            .init("coordinator", .string(pin.coordinator.raw)), .init("store", .string(pin.store)), .init("key", .string(pin.key)),
+            .init("epoch", .int(pin.epoch)), .init("how", .string(pin.how.rawValue)), .init("by", .string(pin.by)), .init("reason", .string(pin.reason)),
             .init("unix_us", .int(pin.unixMicroseconds)), .init("last_succession", .int(book.lastSuccession)),
         ])
         try Files.writeAtomically(path, Array(json.text.utf8) + [10], mode: 0o600, sync: true)

@@ -6,6 +6,7 @@ extension WireCoordinatorPin {
         self.init()
         coordinator = pin.coordinator.raw
         storeID = pin.store
+        storeKey = pin.key
         epoch = pin.epoch
         how = pin.how.rawValue
         by = pin.by

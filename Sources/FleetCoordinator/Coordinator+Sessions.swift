@@ -36,8 +36,23 @@ extension Coordinator: WireSessionDelegate {
         welcome.instance = instance
         welcome.relay = settings.relay
         welcome.restricted = peer.isRestricted
+        prove(hello, &welcome)
         welcome.latches = WireLatchSet(known(to: hello))
         return .success(welcome)
+    }
+
+    /// Proves to an agent that asks for it that this coordinator holds its store. Without a proof the agent follows only as long as it
+    /// has pinned no key.
+    private func prove(_ hello: WireHello, _ welcome: inout WireWelcome) {
+        guard let storeKey, !hello.storeNonce.isEmpty, hello.storeNonce.utf8.count <= 2 * StoreChallenge.nonceBytes else { return }
+        let challenge = StoreChallenge(
+            fleet: inventory.fleet, host: HostName(hello.host), coordinator: settings.name.raw, store: storeID, epoch: epoch, nonce: hello.storeNonce)
+        do {
+            welcome.storeProof = try storeKey.proof(of: challenge)
+            welcome.storeKey = storeKey.publicText
+        } catch {
+            log.error("cannot prove the store to a host, which will take no orders", metadata: ["host": "\(hello.host)", "why": "\(error)"])
+        }
     }
 
     package func opened(_ session: WireSession) {
@@ -174,7 +189,12 @@ extension Coordinator: WireSessionDelegate {
 
     /// Why a host that pinned this takes no orders from here; nil: it does, or its agent is from before pins.
     private func refusal(by pin: WireCoordinatorPin?) -> String? {
-        guard !settings.relay, let pin, !pin.storeID.isEmpty, pin.storeID != storeID || pin.coordinator != settings.name.raw else { return nil }
+        guard !settings.relay, let pin, !pin.storeID.isEmpty else { return nil }
+        if pin.storeID == storeID, pin.coordinator == settings.name.raw {
+            guard !pin.storeKey.isEmpty, pin.storeKey != storeKey?.publicText else { return nil }
+            return "it knows another key of store \(storeID) than this coordinator holds: was store.key lost or put back? "
+                + "To have it follow: trading coordinator succeed --reason …"
+        }
         return "it follows \(pin.coordinator) with store \(pin.storeID), this is \(settings.name) with store \(storeID). "
             + "To take it over: trading coordinator succeed --reason …"
     }

@@ -1,5 +1,6 @@
 internal import FleetAPI
 internal import FleetCore
+internal import FleetTrust
 internal import FleetWire
 
 /// Status: every host's last word with its age. What is not known is called unknown (law 6).
@@ -18,6 +19,7 @@ extension Coordinator {
         status.streams = inventory.streams.flatMap { stream in stream.to.map { streamStatus(stream, $0, time.boot) } }
         status.latches = table.inForce.map { WireLatch($0) }
         status.storeID = storeID
+        status.storeKey = storeKey?.publicText ?? ""
         status.epoch = epoch
         status.relay = settings.relay
         status.activeRuns = runs.values.filter { [.active, .blocked].contains($0.api.state) }.map(\.api).sorted { $0.id < $1.id }

@@ -12,10 +12,14 @@ extension Coordinator {
         guard let statement = SuccessionStatement(document: request.statement.document) else {
             throw APIProblem(slug: "bad-request", what: "REFUSED  that is no statement of a succession", then: "trading coordinator succeed --reason …")
         }
-        guard statement.fleet == inventory.fleet, statement.coordinator == settings.name.raw, statement.store == storeID else {
+        guard statement.fleet == inventory.fleet, statement.coordinator == settings.name.raw, statement.store == storeID,
+            statement.storeKey.isEmpty || statement.storeKey == storeKey?.publicText
+        else {
+            let other = statement.store == storeID ? " and another key" : ""
             throw APIProblem(
                 slug: "bad-request",
-                what: "REFUSED  the statement names \(statement.coordinator) with store \(statement.store), this is \(settings.name) with store \(storeID)",
+                what:
+                    "REFUSED  the statement names \(statement.coordinator) with store \(statement.store), this is \(settings.name) with store \(storeID)\(other)",
                 then: "trading coordinator succeed --reason …")
         }
         guard let trust else { throw APIProblem(slug: "internal", what: "FAILED   this coordinator can look at no signature") }

@@ -1,7 +1,7 @@
 internal import FleetAPI
 package import FleetCore
 package import FleetJournal
-internal import FleetTrust
+package import FleetTrust
 package import FleetWire
 internal import LinuxHost
 package import Logging
@@ -48,6 +48,8 @@ package final class Coordinator: @unchecked Sendable {
     /// nil in a relay, which keeps nothing.
     let journal: Journal?
     let storeID: String
+    /// Proves `storeID` to agents; nil in a relay, which has no store.
+    let storeKey: StoreKey?
     let epoch: UInt64
     let instance: String
     let parts: [HostName: WireHostPart]
@@ -111,7 +113,8 @@ package final class Coordinator: @unchecked Sendable {
 
     /// `home` must be an event loop that nothing else uses.
     package init(
-        settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, trust: TLSTrust? = nil, home: any EventLoop,
+        settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, storeKey: StoreKey? = nil, trust: TLSTrust? = nil,
+        home: any EventLoop,
         log: Logger
     ) throws {
         self.settings = settings
@@ -120,6 +123,7 @@ package final class Coordinator: @unchecked Sendable {
         self.home = home
         self.log = log
         self.trust = trust
+        self.storeKey = storeKey
         table = SessionTable(book: fold.latches)
         table.succession = fold.succession
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
@@ -143,7 +147,10 @@ package final class Coordinator: @unchecked Sendable {
         guard let journal else { return }
         var records = [
             AuditRecord(
-                .coordinatorStart, fields: [("coordinator", settings.name.raw), ("store", storeID), ("epoch", "\(epoch)"), ("instance", instance)]),
+                .coordinatorStart,
+                fields: [
+                    ("coordinator", settings.name.raw), ("store", storeID), ("epoch", "\(epoch)"), ("instance", instance), ("key", storeKey?.publicText ?? ""),
+                ]),
             AuditRecord(.inventoryLoaded, fields: [("digest", inventory.digest), ("fleet", inventory.fleet.raw)]),
         ]
         for past in fold.unfinished {

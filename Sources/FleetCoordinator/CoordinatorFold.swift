@@ -6,6 +6,8 @@ package import FleetWire
 /// The coordinator's state as its journal tells it: a fold, never a second file.
 package struct CoordinatorFold: Equatable, Sendable {
     package var storeID = ""
+    /// The public key of that store at the last start; empty: an older program had none.
+    package var storeKey = ""
     /// Of the last start; the next one is higher.
     package var epoch: UInt64 = 0
     package var lastRun: UInt64 = 0
@@ -38,6 +40,7 @@ package struct CoordinatorFold: Equatable, Sendable {
         switch event {
         case .coordinatorStart:
             if storeID.isEmpty { storeID = record["store"] ?? "" }
+            storeKey = record["key"] ?? storeKey
             epoch = record["epoch"].flatMap { UInt64($0) } ?? epoch
         case .shutdownStart, .startupStart, .quiesceStart, .resumeStart:
             guard let run = record.run else { return }

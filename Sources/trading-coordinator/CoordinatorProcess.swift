@@ -32,8 +32,10 @@ struct CoordinatorProcess {
         }
         let paths = TLSPaths(cert: options.cert, key: options.key, ca: options.ca, crl: options.crl)
         try Files.makeDirectory(options.stateDir, mode: 0o750)
+        // Each agent takes one descriptor; whoever only connects must leave enough of them.
+        let handshakesMax = min(max(Descriptors.raiseLimit() / 4, 256), 4 * TLSTrust.handshakesMax)
         let trust = try TLSTrust(
-            paths: paths, fleet: inventory.fleet, lists: .kept("\(options.stateDir)/crl-last-good.pem"), log: log)
+            paths: paths, fleet: inventory.fleet, lists: .kept("\(options.stateDir)/crl-last-good.pem"), handshakesMax: handshakesMax, log: log)
         // Its fleet was looked at already. Under another name it would sign what it did not do.
         let roles: Set<FleetIdentity.Role> = options.relay ? [.relay, .coordinator] : [.coordinator]
         guard let own = trust.ownIdentity, roles.contains(own.role), own.name == name.raw else {
@@ -48,13 +50,14 @@ struct CoordinatorProcess {
                 metadata: ["then": "trading certs issue relay \(name)"])
         }
         let (journal, fold) = try openJournal()
+        let storeKey = try openStoreKey(fold)
         // The loop that decides is shared with nothing: no handshake and no slow reader ever stands in its way.
         let deciding = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let network = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let coordinator = try Coordinator(
             settings: Coordinator.Settings(
                 name: name, stateDirectory: options.stateDir, relay: options.relay, certificatePath: options.cert, keyPath: options.key),
-            inventory: inventory, journal: journal, fold: fold, trust: trust, home: deciding.next(), log: log)
+            inventory: inventory, journal: journal, fold: fold, storeKey: storeKey, trust: trust, home: deciding.next(), log: log)
         try await coordinator.begin(fold: fold)
         let agents = try address(spec.address)
         let listener = WireListener(
@@ -92,6 +95,21 @@ struct CoordinatorProcess {
         if let repair = opened.repair { log.error("the audit's last line was torn", metadata: ["repair": "\(repair)"]) }
         if let warning = opened.warning { log.warning("audit", metadata: ["warning": "\(warning)"]) }
         return (opened.journal, CoordinatorFold(opened.records))
+    }
+
+    private func openStoreKey(_ fold: CoordinatorFold) throws -> StoreKey? {
+        guard !options.relay else { return nil }
+        let path = "\(options.stateDir)/store.key"
+        let (key, isNew) = try StoreKey.load(orMakeAt: path)
+        if !fold.storeKey.isEmpty, fold.storeKey != key.publicText {
+            log.error(
+                "the store's key is not the one of the last start: hosts take no orders until they are told",
+                metadata: [
+                    "path": "\(path)", "why": isNew ? "it was gone; a new one was made" : "another is there now",
+                    "then": "trading coordinator succeed --reason …",
+                ])
+        }
+        return key
     }
 
     /// The kernel's word on a listener doesn't say which one it was.

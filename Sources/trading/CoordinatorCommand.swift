@@ -37,11 +37,11 @@ struct CoordinatorSucceed: AsyncParsableCommand {
         guard let operatorSignature = OperatorSignature(reach.settings, reach.trust), !client.endpoint.isLocal else {
             throw Failure("coordinator succeed is signed with an operator's key: name cert and key in the settings, and ask over TLS (--via NAME)", .usage)
         }
-        let followed = status.hosts.filter { $0.report.hasPin && $0.report.pin.storeID != status.storeID }
+        let followed = status.hosts.filter { $0.report.hasPin && !$0.refuses.isEmpty }
         var stores: [String] = []
         for store in followed.map(\.report.pin.storeID) + replaces where !stores.contains(store) { stores.append(store) }
         guard !stores.isEmpty else {
-            throw Failure("No host that reports follows another store than \(status.storeID) of \(status.coordinator). Nothing was done.", .refused)
+            throw Failure("No host that reports follows another store or key than \(status.storeID) of \(status.coordinator). Nothing was done.", .refused)
         }
         guard stores.count <= SuccessionStatement.replacesMax else {
             throw Failure("Hosts follow \(stores.count) stores; one statement replaces at most \(SuccessionStatement.replacesMax)", .refused)
@@ -53,8 +53,8 @@ struct CoordinatorSucceed: AsyncParsableCommand {
             ] + followed.map { "  \($0.host) follows \($0.report.pin.coordinator), store \($0.report.pin.storeID)" })
         if !yes { try Confirmation.type("succeed \(status.fleet)") }
         let statement = SuccessionStatement(
-            fleet: operatorSignature.fleet, coordinator: status.coordinator, store: status.storeID, replaces: stores, by: operatorSignature.author,
-            reason: LatchBounds.reason(why.reason), unixMicroseconds: Clock.unixMicroseconds())
+            fleet: operatorSignature.fleet, coordinator: status.coordinator, store: status.storeID, storeKey: status.storeKey, replaces: stores,
+            by: operatorSignature.author, reason: LatchBounds.reason(why.reason), unixMicroseconds: Clock.unixMicroseconds())
         var request = APISuccessionRequest()
         request.statement.document = statement.document
         request.statement.signature = operatorSignature.sign(Array(statement.document.utf8))

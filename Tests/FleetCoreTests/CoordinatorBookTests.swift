@@ -3,10 +3,12 @@ import Testing
 
 struct CoordinatorBookTests {
     private func contact(
-        _ name: String = "ctl-1", claims: String? = nil, store: String = "aaaa", epoch: UInt64 = 3, relay: Bool = false, claimsRelay: Bool = false
+        _ name: String = "ctl-1", claims: String? = nil, store: String = "aaaa", key: String = "", epoch: UInt64 = 3, relay: Bool = false,
+        claimsRelay: Bool = false
     ) -> CoordinatorBook.Contact {
         CoordinatorBook.Contact(
-            isRelayCertificate: relay, certified: name, claimedName: claims ?? name, claimsRelay: claimsRelay, store: store, epoch: epoch)
+            isRelayCertificate: relay, certified: name, claimedName: claims ?? name, claimsRelay: claimsRelay, store: store, provenKey: key,
+            epoch: epoch)
     }
 
     private func pinned() -> CoordinatorBook {
@@ -69,7 +71,7 @@ struct CoordinatorBookTests {
         #expect(first.met(contact(epoch: 6), unixMicroseconds: 1) == .followed(isNew: true) && first.pin?.how == .part)
         var unread = CoordinatorBook(unusable: "it can't be read")
         #expect(isStranger(unread.met(contact(), unixMicroseconds: 1)) && unread.pin == nil)
-        unread.accepted(store: "aaaa", coordinator: nil, by: "local:root", reason: "looked", unixMicroseconds: 2)
+        unread.accepted(store: "aaaa", key: "", coordinator: nil, by: "local:root", reason: "looked", unixMicroseconds: 2)
         #expect(unread.met(contact(), unixMicroseconds: 3) == .followed(isNew: true) && unread.pin?.coordinator == "ctl-1" && unread.pin?.how == .person)
     }
 
@@ -96,6 +98,30 @@ struct CoordinatorBookTests {
         #expect(fresh.succeeded(statement(), now: 2) != nil && fresh.pin == nil)
     }
 
+    @Test("a store whose key is pinned is followed by proof alone; a key is taken once, from whoever proves it first, and another only by a statement")
+    func proof() {
+        var book = CoordinatorBook()
+        #expect(book.met(contact(key: "k1"), unixMicroseconds: 1) == .followed(isNew: true) && book.pin?.key == "k1")
+        #expect(book.met(contact(key: "k1"), unixMicroseconds: 2) == .followed(isNew: false))
+        for key in ["", "k2"] { #expect(isStranger(book.met(contact(key: key, epoch: 4), unixMicroseconds: 3)) && book.pin?.epoch == 3) }
+        // A relay's word on a store is no word; a restored coordinator with a lost key follows by an operator's word alone.
+        #expect(book.met(contact("ctl-2", key: "k2", relay: true), unixMicroseconds: 3) == .relay && book.pin?.key == "k1")
+        var newKey = statement("aaaa")
+        #expect(book.succeeded(newKey, now: 4) != nil, "nothing of it is new")
+        newKey.storeKey = "k2"
+        #expect(book.succeeded(newKey, now: 4) == nil && book.pin?.key == "k2")
+        #expect(isStranger(book.met(contact(key: "k1"), unixMicroseconds: 5)))
+        #expect(book.met(contact(key: "k2", epoch: 1), unixMicroseconds: 5) == .followed(isNew: true))
+        // Pinned by an agent from before keys.
+        var older = pinned()
+        #expect(older.pin?.key == "" && older.met(contact(), unixMicroseconds: 2) == .followed(isNew: false))
+        #expect(older.met(contact(key: "k1"), unixMicroseconds: 3) == .followed(isNew: true) && older.pin?.key == "k1")
+        #expect(isStranger(older.met(contact(), unixMicroseconds: 4)))
+        var person = pinned()
+        person.accepted(store: "bbbb", key: "k3", coordinator: "ctl-1", by: "local:root", reason: "looked", unixMicroseconds: 2)
+        #expect(isStranger(person.met(contact(store: "bbbb", key: "k4"), unixMicroseconds: 3)))
+    }
+
     @Test("a statement of a succession comes back from its document, and nothing else does")
     func document() {
         #expect(SuccessionStatement(document: statement().document) == statement())
@@ -104,5 +130,11 @@ struct CoordinatorBookTests {
         }
         #expect(SuccessionStatement(document: statement(replaces: (0...64).map { "s\($0)" }).document) == nil)
         #expect(SuccessionStatement(document: statement("b b").document) == nil)
+        var keyed = statement()
+        keyed.storeKey = "MFkw"
+        #expect(SuccessionStatement(document: keyed.document) == keyed)
+        #expect(SuccessionStatement(document: statement().document.replacing(",\"key\":\"\"", with: "")) == statement(), "an older program's")
+        keyed.storeKey = String(repeating: "k", count: StoreChallenge.keyBytesMax + 1)
+        #expect(SuccessionStatement(document: keyed.document) == nil)
     }
 }

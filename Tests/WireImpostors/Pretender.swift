@@ -22,7 +22,9 @@ package final class Pretender: WireSessionDelegate {
     private let listener = Mutex<WireListener?>(nil)
 
     /// Listens where the fleet's relay, or its coordinator, would.
-    package init(_ keys: StolenKeys, certificate: String, port: Int, welcome change: @escaping @Sendable (inout WireWelcome) -> Void = { _ in }) async throws {
+    package init(_ keys: StolenKeys, certificate: String, port: Int, welcome change: @escaping @Sendable (WireHello, inout WireWelcome) -> Void = { _, _ in })
+        async throws
+    {
         let name = String(certificate.drop { $0 != "-" }.dropFirst())
         let made = WireListener(
             group: MultiThreadedEventLoopGroup.singleton, address: try SocketAddress(ipAddress: "127.0.0.1", port: port),
@@ -33,7 +35,7 @@ package final class Pretender: WireSessionDelegate {
                 welcome.storeID = "0123456789abcdef"
                 welcome.epoch = 1
                 welcome.instance = "pretender"
-                change(&welcome)
+                change(hello, &welcome)
                 return .success(welcome)
             }, timing: .coordinator, delegate: self, log: StolenKeys.quiet)
         listener.withLock { $0 = made }

@@ -1017,50 +1017,106 @@ package nonisolated struct APIWorkerProof: @unchecked Sendable {
 }
 
 /// ---- status --------------------------------------------------------------------------------------------------------------
-package nonisolated struct APIFleetStatus: Sendable {
+package nonisolated struct APIFleetStatus: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var fleet: String = String()
+  package var fleet: String {
+    get {_storage._fleet}
+    set {_uniqueStorage()._fleet = newValue}
+  }
 
-  package var unixUs: UInt64 = 0
+  package var unixUs: UInt64 {
+    get {_storage._unixUs}
+    set {_uniqueStorage()._unixUs = newValue}
+  }
 
-  package var coordinator: String = String()
+  package var coordinator: String {
+    get {_storage._coordinator}
+    set {_uniqueStorage()._coordinator = newValue}
+  }
 
-  package var inventoryDigest: String = String()
+  package var inventoryDigest: String {
+    get {_storage._inventoryDigest}
+    set {_uniqueStorage()._inventoryDigest = newValue}
+  }
 
-  package var timezone: String = String()
+  package var timezone: String {
+    get {_storage._timezone}
+    set {_uniqueStorage()._timezone = newValue}
+  }
 
-  package var hosts: [APIHostStatus] = []
+  package var hosts: [APIHostStatus] {
+    get {_storage._hosts}
+    set {_uniqueStorage()._hosts = newValue}
+  }
 
-  package var streams: [APIStreamStatus] = []
+  package var streams: [APIStreamStatus] {
+    get {_storage._streams}
+    set {_uniqueStorage()._streams = newValue}
+  }
 
-  package var needsAPerson: [String] = []
+  package var needsAPerson: [String] {
+    get {_storage._needsAPerson}
+    set {_uniqueStorage()._needsAPerson = newValue}
+  }
 
   /// in force
-  package var latches: [FleetWire.WireLatch] = []
+  package var latches: [FleetWire.WireLatch] {
+    get {_storage._latches}
+    set {_uniqueStorage()._latches = newValue}
+  }
 
-  package var activeRuns: [APIRun] = []
+  package var activeRuns: [APIRun] {
+    get {_storage._activeRuns}
+    set {_uniqueStorage()._activeRuns = newValue}
+  }
 
   /// in stop order
-  package var tiers: [String] = []
+  package var tiers: [String] {
+    get {_storage._tiers}
+    set {_uniqueStorage()._tiers = newValue}
+  }
 
-  package var dependencies: [APIDependencyStatus] = []
+  package var dependencies: [APIDependencyStatus] {
+    get {_storage._dependencies}
+    set {_uniqueStorage()._dependencies = newValue}
+  }
 
   /// the last deliveries, newest last, at most 20
-  package var alerts: [APIAlertStatus] = []
+  package var alerts: [APIAlertStatus] {
+    get {_storage._alerts}
+    set {_uniqueStorage()._alerts = newValue}
+  }
 
   /// of the coordinator that answers
-  package var storeID: String = String()
+  package var storeID: String {
+    get {_storage._storeID}
+    set {_uniqueStorage()._storeID = newValue}
+  }
 
-  package var epoch: UInt64 = 0
+  package var epoch: UInt64 {
+    get {_storage._epoch}
+    set {_uniqueStorage()._epoch = newValue}
+  }
 
-  package var relay: Bool = false
+  package var relay: Bool {
+    get {_storage._relay}
+    set {_uniqueStorage()._relay = newValue}
+  }
+
+  /// the public key of that store, which agents pin; in base64
+  package var storeKey: String {
+    get {_storage._storeKey}
+    set {_uniqueStorage()._storeKey = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// One alert and what became of it.
@@ -3062,104 +3118,177 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FleetStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0\u{1}alerts\0\u{3}store_id\0\u{1}epoch\0\u{1}relay\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fleet\0\u{3}unix_us\0\u{1}coordinator\0\u{3}inventory_digest\0\u{1}timezone\0\u{1}hosts\0\u{1}streams\0\u{3}needs_a_person\0\u{1}latches\0\u{3}active_runs\0\u{1}tiers\0\u{1}dependencies\0\u{1}alerts\0\u{3}store_id\0\u{1}epoch\0\u{1}relay\0\u{3}store_key\0")
+
+  fileprivate class _StorageClass {
+    var _fleet: String = String()
+    var _unixUs: UInt64 = 0
+    var _coordinator: String = String()
+    var _inventoryDigest: String = String()
+    var _timezone: String = String()
+    var _hosts: [APIHostStatus] = []
+    var _streams: [APIStreamStatus] = []
+    var _needsAPerson: [String] = []
+    var _latches: [FleetWire.WireLatch] = []
+    var _activeRuns: [APIRun] = []
+    var _tiers: [String] = []
+    var _dependencies: [APIDependencyStatus] = []
+    var _alerts: [APIAlertStatus] = []
+    var _storeID: String = String()
+    var _epoch: UInt64 = 0
+    var _relay: Bool = false
+    var _storeKey: String = String()
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _fleet = source._fleet
+      _unixUs = source._unixUs
+      _coordinator = source._coordinator
+      _inventoryDigest = source._inventoryDigest
+      _timezone = source._timezone
+      _hosts = source._hosts
+      _streams = source._streams
+      _needsAPerson = source._needsAPerson
+      _latches = source._latches
+      _activeRuns = source._activeRuns
+      _tiers = source._tiers
+      _dependencies = source._dependencies
+      _alerts = source._alerts
+      _storeID = source._storeID
+      _epoch = source._epoch
+      _relay = source._relay
+      _storeKey = source._storeKey
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.fleet) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.coordinator) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.inventoryDigest) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.timezone) }()
-      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.hosts) }()
-      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.streams) }()
-      case 8: try { try decoder.decodeRepeatedStringField(value: &self.needsAPerson) }()
-      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.latches) }()
-      case 10: try { try decoder.decodeRepeatedMessageField(value: &self.activeRuns) }()
-      case 11: try { try decoder.decodeRepeatedStringField(value: &self.tiers) }()
-      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.dependencies) }()
-      case 13: try { try decoder.decodeRepeatedMessageField(value: &self.alerts) }()
-      case 14: try { try decoder.decodeSingularStringField(value: &self.storeID) }()
-      case 15: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
-      case 16: try { try decoder.decodeSingularBoolField(value: &self.relay) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._fleet) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._unixUs) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._coordinator) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._inventoryDigest) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._timezone) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._hosts) }()
+        case 7: try { try decoder.decodeRepeatedMessageField(value: &_storage._streams) }()
+        case 8: try { try decoder.decodeRepeatedStringField(value: &_storage._needsAPerson) }()
+        case 9: try { try decoder.decodeRepeatedMessageField(value: &_storage._latches) }()
+        case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._activeRuns) }()
+        case 11: try { try decoder.decodeRepeatedStringField(value: &_storage._tiers) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._dependencies) }()
+        case 13: try { try decoder.decodeRepeatedMessageField(value: &_storage._alerts) }()
+        case 14: try { try decoder.decodeSingularStringField(value: &_storage._storeID) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._epoch) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._relay) }()
+        case 17: try { try decoder.decodeSingularStringField(value: &_storage._storeKey) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.fleet.isEmpty {
-      try visitor.visitSingularStringField(value: self.fleet, fieldNumber: 1)
-    }
-    if self.unixUs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 2)
-    }
-    if !self.coordinator.isEmpty {
-      try visitor.visitSingularStringField(value: self.coordinator, fieldNumber: 3)
-    }
-    if !self.inventoryDigest.isEmpty {
-      try visitor.visitSingularStringField(value: self.inventoryDigest, fieldNumber: 4)
-    }
-    if !self.timezone.isEmpty {
-      try visitor.visitSingularStringField(value: self.timezone, fieldNumber: 5)
-    }
-    if !self.hosts.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.hosts, fieldNumber: 6)
-    }
-    if !self.streams.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.streams, fieldNumber: 7)
-    }
-    if !self.needsAPerson.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.needsAPerson, fieldNumber: 8)
-    }
-    if !self.latches.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.latches, fieldNumber: 9)
-    }
-    if !self.activeRuns.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.activeRuns, fieldNumber: 10)
-    }
-    if !self.tiers.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.tiers, fieldNumber: 11)
-    }
-    if !self.dependencies.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.dependencies, fieldNumber: 12)
-    }
-    if !self.alerts.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.alerts, fieldNumber: 13)
-    }
-    if !self.storeID.isEmpty {
-      try visitor.visitSingularStringField(value: self.storeID, fieldNumber: 14)
-    }
-    if self.epoch != 0 {
-      try visitor.visitSingularUInt64Field(value: self.epoch, fieldNumber: 15)
-    }
-    if self.relay != false {
-      try visitor.visitSingularBoolField(value: self.relay, fieldNumber: 16)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      if !_storage._fleet.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._fleet, fieldNumber: 1)
+      }
+      if _storage._unixUs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._unixUs, fieldNumber: 2)
+      }
+      if !_storage._coordinator.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._coordinator, fieldNumber: 3)
+      }
+      if !_storage._inventoryDigest.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._inventoryDigest, fieldNumber: 4)
+      }
+      if !_storage._timezone.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._timezone, fieldNumber: 5)
+      }
+      if !_storage._hosts.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._hosts, fieldNumber: 6)
+      }
+      if !_storage._streams.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._streams, fieldNumber: 7)
+      }
+      if !_storage._needsAPerson.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._needsAPerson, fieldNumber: 8)
+      }
+      if !_storage._latches.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._latches, fieldNumber: 9)
+      }
+      if !_storage._activeRuns.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._activeRuns, fieldNumber: 10)
+      }
+      if !_storage._tiers.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._tiers, fieldNumber: 11)
+      }
+      if !_storage._dependencies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._dependencies, fieldNumber: 12)
+      }
+      if !_storage._alerts.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._alerts, fieldNumber: 13)
+      }
+      if !_storage._storeID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._storeID, fieldNumber: 14)
+      }
+      if _storage._epoch != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 15)
+      }
+      if _storage._relay != false {
+        try visitor.visitSingularBoolField(value: _storage._relay, fieldNumber: 16)
+      }
+      if !_storage._storeKey.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._storeKey, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: APIFleetStatus, rhs: APIFleetStatus) -> Bool {
-    if lhs.fleet != rhs.fleet {return false}
-    if lhs.unixUs != rhs.unixUs {return false}
-    if lhs.coordinator != rhs.coordinator {return false}
-    if lhs.inventoryDigest != rhs.inventoryDigest {return false}
-    if lhs.timezone != rhs.timezone {return false}
-    if lhs.hosts != rhs.hosts {return false}
-    if lhs.streams != rhs.streams {return false}
-    if lhs.needsAPerson != rhs.needsAPerson {return false}
-    if lhs.latches != rhs.latches {return false}
-    if lhs.activeRuns != rhs.activeRuns {return false}
-    if lhs.tiers != rhs.tiers {return false}
-    if lhs.dependencies != rhs.dependencies {return false}
-    if lhs.alerts != rhs.alerts {return false}
-    if lhs.storeID != rhs.storeID {return false}
-    if lhs.epoch != rhs.epoch {return false}
-    if lhs.relay != rhs.relay {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._fleet != rhs_storage._fleet {return false}
+        if _storage._unixUs != rhs_storage._unixUs {return false}
+        if _storage._coordinator != rhs_storage._coordinator {return false}
+        if _storage._inventoryDigest != rhs_storage._inventoryDigest {return false}
+        if _storage._timezone != rhs_storage._timezone {return false}
+        if _storage._hosts != rhs_storage._hosts {return false}
+        if _storage._streams != rhs_storage._streams {return false}
+        if _storage._needsAPerson != rhs_storage._needsAPerson {return false}
+        if _storage._latches != rhs_storage._latches {return false}
+        if _storage._activeRuns != rhs_storage._activeRuns {return false}
+        if _storage._tiers != rhs_storage._tiers {return false}
+        if _storage._dependencies != rhs_storage._dependencies {return false}
+        if _storage._alerts != rhs_storage._alerts {return false}
+        if _storage._storeID != rhs_storage._storeID {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._relay != rhs_storage._relay {return false}
+        if _storage._storeKey != rhs_storage._storeKey {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,4 +1,5 @@
-/// Whose orders, parts and epochs an agent takes: one coordinator's name with one store, pinned at first contact (law 13).
+/// Whose orders, parts and epochs an agent takes: one coordinator's name with one store and the store's key, pinned at first
+/// contact (law 13).
 ///
 /// What is durable of it is `pin`, which the shell writes before it takes a part. Another store is taken by an operator's
 /// signed succession, once, or by a person on the host.
@@ -9,6 +10,8 @@ package struct CoordinatorBook: Equatable, Sendable {
         /// Empty: the first coordinator of that store gives it its name.
         package var coordinator: CoordinatorName
         package var store: String
+        /// The store's public key, in base64. Empty: the first one that is proved for this store is taken.
+        package var key: String
         /// The highest that it was seen with.
         package var epoch: UInt64
         package var how: How
@@ -18,10 +21,12 @@ package struct CoordinatorBook: Equatable, Sendable {
         package var unixMicroseconds: UInt64
 
         package init(
-            coordinator: CoordinatorName, store: String, epoch: UInt64, how: How, by: String = "", reason: String = "", unixMicroseconds: UInt64
+            coordinator: CoordinatorName, store: String, key: String = "", epoch: UInt64, how: How, by: String = "", reason: String = "",
+            unixMicroseconds: UInt64
         ) {
             self.coordinator = coordinator
             self.store = store
+            self.key = key
             self.epoch = epoch
             self.how = how
             self.by = by
@@ -39,14 +44,17 @@ package struct CoordinatorBook: Equatable, Sendable {
         package var claimedName: String
         package var claimsRelay: Bool
         package var store: String
+        /// The public key whose private half it has proved to hold in this session; empty: none.
+        package var provenKey: String
         package var epoch: UInt64
 
-        package init(isRelayCertificate: Bool, certified: String, claimedName: String, claimsRelay: Bool, store: String, epoch: UInt64) {
+        package init(isRelayCertificate: Bool, certified: String, claimedName: String, claimsRelay: Bool, store: String, provenKey: String, epoch: UInt64) {
             self.isRelayCertificate = isRelayCertificate
             self.certified = certified
             self.claimedName = claimedName
             self.claimsRelay = claimsRelay
             self.store = store
+            self.provenKey = provenKey
             self.epoch = epoch
         }
     }
@@ -97,6 +105,11 @@ package struct CoordinatorBook: Equatable, Sendable {
         guard pin.store == contact.store, pin.coordinator.raw.isEmpty || pin.coordinator == name else {
             return .stranger("this host follows \(pin.coordinator) with store \(pin.store), it is \(name) with store \(contact.store)")
         }
+        guard pin.key.isEmpty || pin.key == contact.provenKey else {
+            return .stranger(
+                "it names store \(pin.store), which this host follows, and \(contact.provenKey.isEmpty ? "does not prove that it holds it" : "proves another key than that store's"). "
+                    + "If its store.key was lost: trading coordinator succeed --reason …")
+        }
         guard contact.epoch >= pin.epoch else {
             return .refused(
                 slug: "stale-epoch",
@@ -106,9 +119,12 @@ package struct CoordinatorBook: Equatable, Sendable {
             return .stranger(
                 "its epoch \(contact.epoch) is no restart after \(pin.epoch). If it is right: trading --local coordinator accept \(pin.store) --reason …")
         }
-        let isNew = pin.epoch != contact.epoch || pin.coordinator != name
-        pin.epoch = contact.epoch
-        pin.coordinator = name
+        var met = pin
+        met.epoch = contact.epoch
+        met.coordinator = name
+        met.key = contact.provenKey
+        let isNew = met != pin
+        pin = met
         self.pin = pin
         return .followed(isNew: isNew)
     }
@@ -121,7 +137,9 @@ package struct CoordinatorBook: Equatable, Sendable {
             return .refused(slug: "stale-epoch", text: "this agent has seen epoch \(seen) of store \(contact.store), this coordinator is at \(contact.epoch)")
         }
         guard contact.epoch - (seen ?? 0) <= Self.epochJumpMax else { return .stranger("its epoch \(contact.epoch) is no number of starts") }
-        pin = Pin(coordinator: name, store: contact.store, epoch: contact.epoch, how: partFrom == nil ? .firstContact : .part, unixMicroseconds: now)
+        pin = Pin(
+            coordinator: name, store: contact.store, key: contact.provenKey, epoch: contact.epoch, how: partFrom == nil ? .firstContact : .part,
+            unixMicroseconds: now)
         return .followed(isNew: true)
     }
 
@@ -130,22 +148,23 @@ package struct CoordinatorBook: Equatable, Sendable {
     /// A statement counts once: it names the store that it replaces, and an older one than the last is never taken.
     package mutating func succeeded(_ statement: SuccessionStatement, now: UInt64) -> String? {
         guard let pin else { return "this host follows nobody yet: the first coordinator that it meets is pinned" }
-        guard statement.store != pin.store || CoordinatorName(statement.coordinator) != pin.coordinator else {
+        let isOtherKey = !statement.storeKey.isEmpty && statement.storeKey != pin.key
+        guard statement.store != pin.store || CoordinatorName(statement.coordinator) != pin.coordinator || isOtherKey else {
             return "this host follows that store already"
         }
         guard statement.replaces.contains(pin.store) else { return "it replaces other stores than \(pin.store), which this host follows" }
         guard statement.unixMicroseconds > lastSuccession else { return "it is no newer than the last one that this host has taken" }
         self.pin = Pin(
-            coordinator: CoordinatorName(statement.coordinator), store: statement.store, epoch: 0, how: .succession, by: statement.by,
+            coordinator: CoordinatorName(statement.coordinator), store: statement.store, key: statement.storeKey, epoch: 0, how: .succession, by: statement.by,
             reason: statement.reason, unixMicroseconds: now)
         lastSuccession = statement.unixMicroseconds
         return nil
     }
 
     /// A person on this host decides; the epoch begins anew.
-    package mutating func accepted(store: String, coordinator: CoordinatorName?, by: String, reason: String, unixMicroseconds: UInt64) {
+    package mutating func accepted(store: String, key: String, coordinator: CoordinatorName?, by: String, reason: String, unixMicroseconds: UInt64) {
         unusable = nil
         pin = Pin(
-            coordinator: coordinator ?? "", store: store, epoch: 0, how: .person, by: by, reason: reason, unixMicroseconds: unixMicroseconds)
+            coordinator: coordinator ?? "", store: store, key: key, epoch: 0, how: .person, by: by, reason: reason, unixMicroseconds: unixMicroseconds)
     }
 }

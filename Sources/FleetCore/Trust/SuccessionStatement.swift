@@ -4,6 +4,8 @@ package struct SuccessionStatement: Equatable, Sendable {
     /// Whom to follow: a coordinator's name as in its certificate, and its store.
     package var coordinator: String
     package var store: String
+    /// The store's public key, in base64; empty: agents pin the one that it proves at their next contact.
+    package var storeKey: String
     /// The stores that hosts may follow until then, as the operator saw them.
     package var replaces: [String]
     /// `operator/alice`
@@ -16,11 +18,12 @@ package struct SuccessionStatement: Equatable, Sendable {
     package static let bytesMax = 16 << 10
 
     package init(
-        fleet: FleetName, coordinator: String, store: String, replaces: [String], by: String, reason: String, unixMicroseconds: UInt64
+        fleet: FleetName, coordinator: String, store: String, storeKey: String = "", replaces: [String], by: String, reason: String, unixMicroseconds: UInt64
     ) {
         self.fleet = fleet
         self.coordinator = coordinator
         self.store = store
+        self.storeKey = storeKey
         self.replaces = replaces
         self.by = by
         self.reason = reason
@@ -31,7 +34,7 @@ package struct SuccessionStatement: Equatable, Sendable {
     package var document: String {
         JSON.object([
             .init("statement", .string("coordinator-succession")), .init("fleet", .string(fleet.raw)), .init("coordinator", .string(coordinator)),
-            .init("store", .string(store)), .init("replaces", .array(replaces.map { .string($0) })), .init("by", .string(by)),
+            .init("store", .string(store)), .init("key", .string(storeKey)), .init("replaces", .array(replaces.map { .string($0) })), .init("by", .string(by)),
             .init("reason", .string(reason)), .init("unix_us", .int(unixMicroseconds)),
         ]).text
     }
@@ -45,9 +48,13 @@ package struct SuccessionStatement: Equatable, Sendable {
             by.utf8.count <= LatchBounds.byBytesMax, let reason = json["reason"]?.stringValue, reason.utf8.count <= LatchBounds.reasonBytesMax,
             let unix = json["unix_us"]?.uintValue
         else { return nil }
+        // Statements of older programs name no key.
+        let key = json["key"]?.stringValue ?? ""
+        guard key.utf8.count <= StoreChallenge.keyBytesMax else { return nil }
         let replaces = items.compactMap(\.stringValue)
         guard replaces.count == items.count else { return nil }
         self.init(
-            fleet: FleetName(fleet), coordinator: coordinator, store: store, replaces: replaces, by: by, reason: reason, unixMicroseconds: unix)
+            fleet: FleetName(fleet), coordinator: coordinator, store: store, storeKey: key, replaces: replaces, by: by, reason: reason,
+            unixMicroseconds: unix)
     }
 }

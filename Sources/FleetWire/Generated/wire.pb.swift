@@ -443,6 +443,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
   /// Clears the value of `pin`. Subsequent reads from it will return its default value.
   package mutating func clearPin() {_uniqueStorage()._pin = nil}
 
+  /// random, for this session: the coordinator proves its store over it
+  package var storeNonce: String {
+    get {_storage._storeNonce}
+    set {_uniqueStorage()._storeNonce = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -469,6 +475,9 @@ package nonisolated struct WireCoordinatorPin: Sendable {
 
   /// the operator or local user who decided; empty: nobody did
   package var by: String = String()
+
+  /// the store's public key, in base64; empty: its coordinator has proved none yet
+  package var storeKey: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -529,6 +538,12 @@ package nonisolated struct WireWelcome: Sendable {
   package var hasLatches: Bool {self._latches != nil}
   /// Clears the value of `latches`. Subsequent reads from it will return its default value.
   package mutating func clearLatches() {self._latches = nil}
+
+  /// the public key of its store, in base64
+  package var storeKey: String = String()
+
+  /// that it holds the private half: a signature over the hello's nonce (StoreChallenge), in base64
+  package var storeProof: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3712,7 +3727,7 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0\u{3}store_nonce\0")
 
   fileprivate class _StorageClass {
     var _protocolMin: UInt32 = 0
@@ -3728,6 +3743,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _coordinatorEpochs: Dictionary<String,UInt64> = [:]
     var _latches: WireLatchSet? = nil
     var _pin: WireCoordinatorPin? = nil
+    var _storeNonce: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3751,6 +3767,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _coordinatorEpochs = source._coordinatorEpochs
       _latches = source._latches
       _pin = source._pin
+      _storeNonce = source._storeNonce
     }
   }
 
@@ -3782,6 +3799,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 11: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufUInt64>.self, value: &_storage._coordinatorEpochs) }()
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._latches) }()
         case 13: try { try decoder.decodeSingularMessageField(value: &_storage._pin) }()
+        case 14: try { try decoder.decodeSingularStringField(value: &_storage._storeNonce) }()
         default: break
         }
       }
@@ -3833,6 +3851,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       try { if let v = _storage._pin {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
       } }()
+      if !_storage._storeNonce.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._storeNonce, fieldNumber: 14)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3855,6 +3876,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._coordinatorEpochs != rhs_storage._coordinatorEpochs {return false}
         if _storage._latches != rhs_storage._latches {return false}
         if _storage._pin != rhs_storage._pin {return false}
+        if _storage._storeNonce != rhs_storage._storeNonce {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3866,7 +3888,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireCoordinatorPin: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CoordinatorPin"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}coordinator\0\u{3}store_id\0\u{1}epoch\0\u{1}how\0\u{1}by\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}coordinator\0\u{3}store_id\0\u{1}epoch\0\u{1}how\0\u{1}by\0\u{3}store_key\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3879,6 +3901,7 @@ nonisolated extension WireCoordinatorPin: SwiftProtobuf.Message, SwiftProtobuf._
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.epoch) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.how) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.by) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.storeKey) }()
       default: break
       }
     }
@@ -3900,6 +3923,9 @@ nonisolated extension WireCoordinatorPin: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.by.isEmpty {
       try visitor.visitSingularStringField(value: self.by, fieldNumber: 5)
     }
+    if !self.storeKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.storeKey, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3909,6 +3935,7 @@ nonisolated extension WireCoordinatorPin: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.epoch != rhs.epoch {return false}
     if lhs.how != rhs.how {return false}
     if lhs.by != rhs.by {return false}
+    if lhs.storeKey != rhs.storeKey {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3951,7 +3978,7 @@ nonisolated extension WireSignedStatement: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Welcome"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}coordinator\0\u{3}store_id\0\u{1}epoch\0\u{1}instance\0\u{1}session\0\u{1}relay\0\u{1}restricted\0\u{3}heartbeat_ns\0\u{3}timeout_ns\0\u{1}latches\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}protocol\0\u{1}coordinator\0\u{3}store_id\0\u{1}epoch\0\u{1}instance\0\u{1}session\0\u{1}relay\0\u{1}restricted\0\u{3}heartbeat_ns\0\u{3}timeout_ns\0\u{1}latches\0\u{3}store_key\0\u{3}store_proof\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3970,6 +3997,8 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 9: try { try decoder.decodeSingularUInt64Field(value: &self.heartbeatNs) }()
       case 10: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutNs) }()
       case 11: try { try decoder.decodeSingularMessageField(value: &self._latches) }()
+      case 12: try { try decoder.decodeSingularStringField(value: &self.storeKey) }()
+      case 13: try { try decoder.decodeSingularStringField(value: &self.storeProof) }()
       default: break
       }
     }
@@ -4013,6 +4042,12 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     try { if let v = self._latches {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
     } }()
+    if !self.storeKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.storeKey, fieldNumber: 12)
+    }
+    if !self.storeProof.isEmpty {
+      try visitor.visitSingularStringField(value: self.storeProof, fieldNumber: 13)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4028,6 +4063,8 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.heartbeatNs != rhs.heartbeatNs {return false}
     if lhs.timeoutNs != rhs.timeoutNs {return false}
     if lhs._latches != rhs._latches {return false}
+    if lhs.storeKey != rhs.storeKey {return false}
+    if lhs.storeProof != rhs.storeProof {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,3 +1,5 @@
+import FleetCore
+import FleetTrust
 import FleetWire
 import Foundation
 import Glibc
@@ -21,16 +23,27 @@ import WireImpostors
         return part
     }
 
-    private func attack(certificate: String, role: String, limit: String, prepare: (TestFleet) throws -> Void) async throws {
+    /// What the thief's welcome says.
+    private typealias Lie = @Sendable (WireHello, inout WireWelcome) -> Void
+
+    private static let otherStore: Lie = { _, welcome in
+        welcome.relay = false
+        welcome.storeID = "feedfeedfeedfeed"
+        welcome.epoch = .max >> 2
+    }
+
+    /// `inItsPlace`: the thief takes over the coordinator's address; else it stands where the relay would.
+    private func attack(
+        certificate: String, role: String, limit: String, inItsPlace: Bool = false, lie: @escaping Lie = Self.otherStore,
+        prepare: (TestFleet) throws -> Void = { _ in }
+    ) async throws {
         let fleet = try TestFleet.startedOfTwo()
         defer { fleet.end() }
         try prepare(fleet)
         let gateway = try fleet.pid("order-gateway")
-        let thief = try await Pretender(fleet.keys, certificate: certificate, port: fleet.ports.relay) { welcome in
-            welcome.relay = false
-            welcome.storeID = "feedfeedfeedfeed"
-            welcome.epoch = .max >> 2
-        }
+        if inItsPlace { fleet.coordinator?.killNow() }
+        let thief = try await Pretender(
+            fleet.keys, certificate: certificate, port: inItsPlace ? fleet.ports.coordinator : fleet.ports.relay, welcome: lie)
         defer { thief.stop() }
         let before = try Data(contentsOf: URL(fileURLWithPath: "\(fleet.directory)/state/ex-1/part.pb"))
         let forged = try part(TestFleet.bin, for: "ex-1", in: fleet)
@@ -76,7 +89,7 @@ import WireImpostors
         #expect(eventually(within: 5) { fleet.agents["ex-1"]?.log.contains("nobody who may has signed it") == true }, "\(fleet.logs)")
         #expect(try fleet.trading("start", "order-gateway", "--reason", "too early").status != 0)
         // The true coordinator is followed as before, through its restart too, and an operator's release is taken.
-        fleet.coordinator?.killNow()
+        if inItsPlace { thief.stop() } else { fleet.coordinator?.killNow() }
         try fleet.startCoordinator()
         #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
         #expect(try eventually(within: 10) { try !fleet.latches.isEmpty }, "what holds on a host is shown: \(fleet.logs)")
@@ -87,12 +100,47 @@ import WireImpostors
 
     @Test("a relay's key that plays a full coordinator with an absurd epoch gives no part, no order and no release, and locks nobody out")
     func relay() async throws {
-        try await attack(certificate: "relay-ctl-2", role: "relay", limit: "not-here") { _ in }
+        try await attack(certificate: "relay-ctl-2", role: "relay", limit: "not-here")
     }
 
     @Test("a second full coordinator with another store is refused by name; hosts go on following theirs")
     func secondCoordinator() async throws {
-        try await attack(certificate: "coordinator-ctl-9", role: "coordinator", limit: "other-coordinator") { try $0.issue("coordinator", "ctl-9") }
+        try await attack(certificate: "coordinator-ctl-9", role: "coordinator", limit: "other-coordinator", prepare: { try $0.issue("coordinator", "ctl-9") })
+    }
+
+    @Test("the coordinator's own key at its own address, with the store and epoch that agents tell, is not followed: it can't prove the store")
+    func takenOver() async throws {
+        let forged = try StoreKey.generate()
+        // Towards st-1 without a proof, towards ex-1 with a key of its own.
+        try await attack(certificate: "coordinator-ctl-1", role: "coordinator", limit: "other-coordinator", inItsPlace: true) { hello, welcome in
+            welcome.storeID = hello.pin.storeID
+            welcome.epoch = hello.pin.epoch + 1
+            welcome.storeKey = hello.pin.storeKey
+            guard hello.host == "ex-1" else { return }
+            welcome.storeKey = forged.publicText
+            do {
+                welcome.storeProof = try forged.proof(
+                    of: StoreChallenge(
+                        fleet: FleetName(hello.fleet), host: HostName(hello.host), coordinator: welcome.coordinator, store: welcome.storeID,
+                        epoch: welcome.epoch, nonce: hello.storeNonce))
+            } catch { Issue.record("\(error)") }
+        }
+    }
+
+    @Test("a coordinator whose store.key is lost is followed again by an operator's signed succession")
+    func lostKey() throws {
+        let fleet = try TestFleet.startedOfTwo()
+        defer { fleet.end() }
+        fleet.coordinator?.killNow()
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ctl-1/store.key")
+        try fleet.startCoordinator()
+        #expect(eventually(within: 10) { fleet.coordinator?.log.contains("it was gone; a new one was made") == true }, "\(fleet.logs)")
+        #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let refused = try fleet.trading("stop", "--all", "--reason", "too early")
+        #expect(refused.status == 3 && refused.text.contains("[other-coordinator]") && refused.text.contains("store.key"), "\(refused.text)")
+        #expect(try fleet.trading("coordinator", "succeed", "--yes", "--reason", "the key was lost").status == 0)
+        #expect(try eventually(within: 20) { try fleet.hostStatuses().allSatisfy { ($0["refuses"] as? String ?? "").isEmpty && $0["known"] as? Bool == true } })
+        #expect(try fleet.trading("restart", "order-gateway", "--reason", "test").status == 0, "\(fleet.logs)")
     }
 
     @Test("a coordinator that lost its disk is a stranger until an operator's signed succession, which hosts take once, or a person on the host decides")
@@ -119,7 +167,7 @@ import WireImpostors
         let pinned = try fleet.audit("ex-1").filter { $0["event"] as? String == "COORDINATOR_PINNED" }
         #expect(pinned.contains { $0["by"] as? String == "operator/alice" && ($0["fields"] as? [String: Any])?["how"] as? String == "succession" }, "\(pinned)")
         #expect(try fleet.trading("restart", "order-gateway", "--reason", "test").status == 0, "\(fleet.logs)")
-        #expect(try fleet.state("order-gateway") == "RUNNING")
+        #expect(try eventually(within: 10) { try fleet.state("order-gateway") == "RUNNING" }, "\(fleet.logs)")
 
         // Lost again; on one host a person decides, the other goes on following.
         fleet.coordinator?.killNow()
