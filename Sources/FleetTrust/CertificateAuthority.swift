@@ -84,7 +84,8 @@ package struct CertificateAuthority: Sendable {
     /// Opens the authority in `directory`.
     package init(directory: String) throws(TrustError) {
         let path = Path.certificate(directory)
-        guard CredentialFile.exists(path) else {
+        // Asked for its absence, not for its presence: in a directory that may not be searched nothing is seen.
+        guard !CredentialFile.isAbsent(path) else {
             throw TrustError(
                 "open the certificate authority in", directory, "there is no \(path)",
                 advice: "`trading certs init` makes one")

@@ -33,6 +33,9 @@ package enum CredentialFile {
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+    /// True if there is no such file; false if there is one, or if whether there is can't be told.
+    package static func isAbsent(_ path: String) -> Bool { access(path, F_OK) != 0 && errno == ENOENT }
+
     static func makeDirectory(_ path: String) throws(TrustError) {
         var prefix = path.hasPrefix("/") ? "/" : ""
         for part in path.split(separator: "/") {

@@ -51,9 +51,10 @@ struct CertificateVerify: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Verifies that a coordinator of the fleet signed exactly this, when its certificate was valid.",
         discussion: """
-            The signature is looked for beside the file, as stop-N.p7s. Exit 0: genuine. 5: not. 4: genuine as far as could be looked, and something could \
-            not be: no revocation list, or a signer revoked since. A stolen key can set any date; the coordinator's journal (--journal) shows that the \
-            certificate was recorded, by which key, before it was revoked.
+            The signature is looked for beside the file, as stop-N.p7s; only the coordinators that --coordinator or the settings name may have made it. \
+            Exit 0: genuine. 5: not. 4: genuine as far as could be looked, and something could not be: no revocation list, or a signer revoked since. A \
+            stolen key can set any date; the coordinator's journal (--journal), up to a head that somebody else kept (--anchor), shows that the certificate \
+            was recorded, by which key, before it was revoked.
             """)
 
     @Argument(help: ArgumentHelp("stop-N.json.", valueName: "file")) var file: String
@@ -61,7 +62,12 @@ struct CertificateVerify: ParsableCommand {
     @Option(help: ArgumentHelp("The fleet's authority; without it that of the settings.", valueName: "file")) var ca: String?
     @Option(help: ArgumentHelp("Its revocation list; without it that of the settings.", valueName: "file")) var crl: String?
     @Option(help: ArgumentHelp("The fleet's name; without it that of the settings.", valueName: "name")) var fleet: String?
+    @Option(
+        name: .customLong("coordinator"),
+        help: ArgumentHelp("Who may have signed it, repeatable; without it the coordinators of the settings.", valueName: "name")) var coordinators: [String] =
+            []
     @Option(help: ArgumentHelp("The coordinator's journal, to look the certificate up in.", valueName: "file")) var journal: String?
+    @OptionGroup var anchors: AnchorOptions
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
@@ -70,6 +76,11 @@ struct CertificateVerify: ParsableCommand {
         let settings = try settings()
         guard let fleet = fleet.map({ FleetName($0) }) ?? settings.fleet, let ca = ca ?? settings.ca else {
             throw Failure("certificate verify needs the fleet's name and its authority: --fleet NAME --ca FILE, or `fleet` and `ca` in the settings", .usage)
+        }
+        let expected = coordinators.isEmpty ? settings.coordinators.map(\.name) : coordinators
+        guard !expected.isEmpty else {
+            throw Failure(
+                "certificate verify needs to know whose certificates count: --coordinator NAME, or `coordinator = NAME HOST:PORT` in the settings", .usage)
         }
         guard certificate.fleet == fleet.raw else {
             throw Failure("NOT GENUINE: \(file) is of the fleet \(certificate.fleet), not \(fleet)", .contradicted)
@@ -89,15 +100,24 @@ struct CertificateVerify: ParsableCommand {
         guard certificate.signedBy == signed.signer.author else {
             throw Failure("NOT GENUINE: \(file) says that \(certificate.signedBy) signed it; \(signed.signer.uri) did", .contradicted)
         }
-        let recorded = try journal.map { try record(of: document, signed, in: $0) }
+        guard expected.contains(signed.signer.name) else {
+            throw Failure(
+                "NOT GENUINE: \(file): \(signed.signer.uri) signed it, whose certificates don't count here: \(expected.joined(separator: ", ")) may sign",
+                .contradicted)
+        }
+        let found = try journal.map { try record(of: document, signed, in: $0) }
         var lines = [
             "GENUINE: run \(certificate.run) of \(certificate.fleet), verdict \(certificate.verdict)",
             "  signed by    \(signed.signer.uri), serial \(signed.serialHex)",
             "  content      sha256 \(Digest.sha256Hex(document.bytes))",
         ]
-        if let recorded {
-            lines.append("  recorded     record \(recorded.sequence) of \(journal ?? ""), \(Clock.rfc3339(unixMicroseconds: recorded.unixMicroseconds))")
+        if let (record, isAnchored) = found {
+            lines.append(
+                "  recorded     record \(record.sequence) of \(journal ?? ""), \(Clock.rfc3339(unixMicroseconds: record.unixMicroseconds))"
+                    + (isAnchored ? ", anchored" : ", UNANCHORED: whoever can write the journal could have put it there"))
         }
+        // Only what somebody else's head vouches for says anything about when it was written.
+        let recorded = found.flatMap { $0.isAnchored ? $0.record : nil }
         var status = ExitStatus.done
         if let revoked = signed.revokedUnix {
             let ended = Int64(clamping: certificate.endedUnixUs / 1_000_000)
@@ -107,7 +127,7 @@ struct CertificateVerify: ParsableCommand {
             }
             if recorded == nil {
                 lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): its signer was revoked later, and a stolen key can set any date"
-                lines.append("  then         show that it was recorded before: --journal FILE")
+                lines.append("  then         show that it was recorded before: --journal FILE --anchor NUMBER:HASH")
                 status = .unknown
             }
         } else if let listProblem {
@@ -136,13 +156,15 @@ struct CertificateVerify: ParsableCommand {
 
     private static func besides(_ file: String) -> String { (file.hasSuffix(".json") ? String(file.dropLast(5)) : file) + ".p7s" }
 
-    /// The record of the verdict that binds this certificate's digest and its signer's serial.
-    private func record(of document: CertificateDocument, _ signed: SignedDocument, in path: String) throws -> AuditRecord {
+    /// The record of the verdict that binds this certificate's digest and its signer's serial, and whether an anchor vouches for it.
+    private func record(of document: CertificateDocument, _ signed: SignedDocument, in path: String) throws -> (record: AuditRecord, isAnchored: Bool) {
         let report: VerifyReport
         let lines: [[UInt8].SubSequence]
         do {
-            report = try JournalVerifier.verify(path)
+            report = try JournalVerifier.verify(path, anchors: try anchors.heads())
             lines = try Files.read(path, limit: 1 << 30).split(separator: 10)
+        } catch let failure as Failure {
+            throw failure
         } catch {
             throw Failure(String(describing: error), .failed)
         }
@@ -155,7 +177,7 @@ struct CertificateVerify: ParsableCommand {
             if let serial = record["signer_serial"], serial != signed.serialHex {
                 throw Failure("NOT GENUINE: record \(record.sequence) of \(path) says that the key of serial \(serial) signed it", .contradicted)
             }
-            return record
+            return (record, report.anchoredUpTo >= record.sequence)
         }
         throw Failure("NOT GENUINE: \(path) has no record of this certificate (sha256 \(digest.prefix(16))…)", .contradicted)
     }

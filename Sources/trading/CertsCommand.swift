@@ -24,6 +24,7 @@ struct CertsInit: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
+        try CertsNames.demand(fleet, "certs init --fleet")
         let authority = try CertificateAuthority.create(
             directory: dir, fleet: FleetName(fleet), force: force, days: days, revocationListDays: listDays)
         Terminal.out([
@@ -55,6 +56,7 @@ struct CertsIssue: ParsableCommand {
         guard let role = FleetIdentity.Role(rawValue: role) else {
             throw Failure("certs issue \(role): no such role; write agent, coordinator, relay or operator", .usage)
         }
+        try CertsNames.demand(name, "certs issue \(role.rawValue)")
         var names: [AlternativeName] = []
         for text in try addresses(of: role) + alternatives {
             guard let name = AlternativeName(text) else {
@@ -80,7 +82,24 @@ struct CertsIssue: ParsableCommand {
             let known = fleet.coordinators.map(\.name.raw)
             throw Failure("certs issue: \(inventory) has no coordinator \(name); \(choice(for: name, among: known))", .usage)
         }
+        let declared: FleetIdentity.Role = spec.role == .emergency ? .relay : .coordinator
+        guard role == declared else {
+            throw Failure(
+                "certs issue \(role.rawValue) \(name): \(inventory) declares it as \(spec.role == .emergency ? "an emergency relay" : "a full coordinator"), "
+                    + "whose certificate is of another role. Write: trading certs issue \(declared.rawValue) \(name) --inventory \(inventory)", .usage)
+        }
         return try [spec.address, spec.api].compactMap { $0 }.compactMap { try WireAddress.parse($0).ipAddress }
+    }
+}
+
+/// Names that stand in certificates.
+private enum CertsNames {
+    static func demand(_ name: String, _ command: String) throws {
+        guard isValidName(name) else {
+            throw Failure(
+                "\(command) \(Cleaned.text(name, bytesMax: 80)): the name isn't allowed. "
+                    + "Use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit. Nothing was written", .usage)
+        }
     }
 }
 

@@ -85,6 +85,9 @@ struct Reach {
         endpoints = found
     }
 
+    /// A whole fleet's status takes milliseconds; one that hangs must not keep the next from being asked.
+    private static let firstAnswerBound: Duration = .seconds(5)
+
     /// The first API that answers, with the status it gave.
     ///
     /// An answer that is a refusal is an answer.
@@ -93,7 +96,7 @@ struct Reach {
         for endpoint in endpoints {
             let client = APIClient(endpoint)
             do {
-                return (client, try await client.get(Route.status))
+                return (client, try await client.get(Route.status, within: Self.firstAnswerBound))
             } catch let problem as APIProblem where ["no-coordinator", "no-agent", "starting"].contains(problem.slug) {
                 unreachable.append(problem)
             }

@@ -70,7 +70,11 @@ import Testing
     func relayOfBefore() throws {
         let fleet = try TestFleet.ofTwo()
         defer { fleet.end() }
-        try fleet.issue("coordinator", "ctl-2", "--inventory", fleet.inventory)
+        // As a version before relays' certificates issued it.
+        let refused = try Program.run(
+            TestFleet.bin + "/trading", ["certs", "issue", "coordinator", "ctl-2", "--dir", fleet.directory + "/pki", "--inventory", fleet.inventory])
+        #expect(refused.status == 2 && refused.text.contains("trading certs issue relay ctl-2"), "\(refused.text)")
+        try fleet.issue("coordinator", "ctl-2", "--san", "127.0.0.1")
         try fleet.startRelay(as: "coordinator-ctl-2")
         try fleet.beginWithoutRelay()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")

@@ -32,7 +32,8 @@ import WireImpostors
         func verify(_ more: String...) throws -> Program.Output {
             try Program.run(
                 TestFleet.bin + "/trading",
-                ["certificate", "verify", json, "--ca", directory + "/ca.pem", "--crl", directory + "/crl.pem", "--fleet", "demo"] + more,
+                ["certificate", "verify", json, "--ca", directory + "/ca.pem", "--crl", directory + "/crl.pem", "--fleet", "demo", "--coordinator", "ctl-1"]
+                    + more,
                 environment: ["HOME": directory])
         }
 
@@ -41,7 +42,8 @@ import WireImpostors
             let readme = try String(contentsOfFile: Program.root + "/README.md", encoding: .utf8)
             let start = try #require(readme.range(of: "openssl cms -verify"))
             let end = try #require(readme[start.lowerBound...].range(of: "echo genuine"))
-            let commands = readme[start.lowerBound..<end.upperBound].replacingOccurrences(of: "FLEET", with: "demo")
+            let commands = readme[start.lowerBound..<end.upperBound].replacingOccurrences(of: "FLEET", with: "demo").replacingOccurrences(
+                of: "NAME", with: "ctl-1")
             return try Program.run("/bin/bash", ["-c", "cd \(directory) && \(commands)"])
         }
 
@@ -76,8 +78,11 @@ import WireImpostors
         try forgery.sign(by: signer)
         let verified = try forgery.verify()
         #expect(verified.status == 5 && verified.text.contains("NOT GENUINE"), "\(verified.text)")
-        // The recipe pins the role; whose name is in the document the command compares.
-        if signer != "coordinator-ctl-9" { #expect(try !forgery.recipe().text.contains("genuine")) }
+        // Nor under its own name: the inventory names none of that name.
+        let name = signer.replacing("coordinator-", with: "coordinator/")
+        try forgery.sign(by: signer, signedBy: name)
+        #expect(try forgery.verify().status == 5)
+        #expect(try !forgery.recipe().text.contains("genuine"))
     }
 
     @Test("what was changed, dated outside of its key's days, signed by a revoked key or of another fleet is not genuine")
@@ -120,8 +125,16 @@ import WireImpostors
         #expect(verified.status == 0 && verified.text.contains("recorded"), "\(verified.text)")
         #expect(try Program.run(TestFleet.bin + "/trading", ["certs", "revoke", "coordinator/ctl-1", "--dir", fleet.directory + "/pki"]).status == 0)
         #expect(try fleet.trading("certificate", "verify", file).status == 4)
-        let later = try fleet.trading("certificate", "verify", file, "--journal", state + "/journal")
-        #expect(later.status == 0, "\(later.text)")
+        // A stolen key may have rewritten the journal too; a head of it that was kept elsewhere shows that this record was there.
+        let unanchored = try fleet.trading("certificate", "verify", file, "--journal", state + "/journal")
+        #expect(unanchored.status == 4 && unanchored.text.contains("UNANCHORED"), "\(unanchored.text)")
+        let last = try #require(try String(contentsOfFile: state + "/journal", encoding: .utf8).split(separator: "\n").last)
+        let sequence = try fleet.audit().count
+        let later = try fleet.trading("certificate", "verify", file, "--journal", state + "/journal", "--anchor", "\(sequence):\(last.prefix(64))")
+        #expect(later.status == 0 && later.text.contains("anchored"), "\(later.text)")
+        let wrong = try fleet.trading(
+            "certificate", "verify", file, "--journal", state + "/journal", "--anchor", "\(sequence):\(String(repeating: "0", count: 64))")
+        #expect(wrong.status == 5, "\(wrong.text)")
         // A forgery with the stolen key is in no journal.
         let forged = "\(fleet.directory)/stop-2.json"
         try String(contentsOfFile: file, encoding: .utf8).replacingOccurrences(of: "\"reason\":\"test\"", with: "\"reason\":\"best\"").write(
