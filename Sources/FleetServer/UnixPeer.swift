@@ -1,5 +1,7 @@
 import Glibc
+import LinuxHost
 import NIOCore
+import NIOPosix
 
 /// Who is on the other end of a Unix socket, by the kernel's word (unix(7), SO_PEERCRED).
 enum UnixPeer {
@@ -18,16 +20,13 @@ enum UnixPeer {
             return channel.eventLoop.makeFailedFuture(Unreadable())
         }
         let credentials: EventLoopFuture<Credentials> = options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED))
-        return credentials.map { "local:\(userName($0.uid))" }
+        // An emergency stop on this socket must not wait for a directory service, nor its event loop.
+        return credentials.flatMap { credentials in
+            NIOThreadPool.singleton.runIfActive(eventLoop: channel.eventLoop) {
+                "local:\(Account.name(of: credentials.uid, within: nameBound) ?? "uid \(credentials.uid)")"
+            }
+        }
     }
 
-    static func userName(_ uid: UInt32) -> String {
-        var entry = passwd()
-        var found: UnsafeMutablePointer<passwd>?
-        let name = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 16_384) { buffer -> String? in
-            guard let start = buffer.baseAddress, getpwuid_r(uid, &entry, start, buffer.count, &found) == 0, found != nil else { return nil }
-            return String(cString: entry.pw_name)
-        }
-        return name ?? "uid \(uid)"
-    }
+    private static let nameBound: Duration = .milliseconds(500)
 }

@@ -53,6 +53,11 @@ package struct Account: Equatable, Sendable {
         return String(cString: name)
     }
 
+    /// As `name(of:)`, and nil too when it is not known within `bound`: a directory service that hangs (sssd, LDAP) holds nobody up.
+    ///
+    /// Blocks the calling thread for `bound` at most: not for an event loop.
+    package static func name(of user: UInt32, within bound: Duration) -> String? { AccountLookup.name(of: user, within: bound) }
+
     /// nil: a number without a name.
     package static func name(ofGroup group: UInt32) -> String? {
         var buffer = [CChar](repeating: 0, count: 64 * 1024)

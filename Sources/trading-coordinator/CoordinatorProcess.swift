@@ -32,8 +32,8 @@ struct CoordinatorProcess {
         }
         let paths = TLSPaths(cert: options.cert, key: options.key, ca: options.ca, crl: options.crl)
         try Files.makeDirectory(options.stateDir, mode: 0o750)
-        // Each agent takes one descriptor; whoever only connects must leave enough of them.
-        let handshakesMax = min(max(Descriptors.raiseLimit() / 4, 256), 4 * TLSTrust.handshakesMax)
+        // The whole fleet may reconnect at once; whoever only connects must leave descriptors for it.
+        let handshakesMax = min(max(TLSTrust.handshakesMax, 2 * inventory.hosts.count), max(256, Descriptors.raiseLimit() / 4))
         let trust = try TLSTrust(
             paths: paths, fleet: inventory.fleet, lists: .kept("\(options.stateDir)/crl-last-good.pem"), handshakesMax: handshakesMax, log: log)
         // Its fleet was looked at already. Under another name it would sign what it did not do.

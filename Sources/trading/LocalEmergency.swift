@@ -45,8 +45,8 @@ struct LocalEmergency {
     }
 
     private static var user: String {
-        guard let entry = getpwuid(getuid()) else { return "uid \(getuid())" }
-        return String(cString: entry.pointee.pw_name)
+        // The kill waits for it: no longer than a person would notice.
+        Account.name(of: getuid(), within: .milliseconds(200)) ?? "uid \(getuid())"
     }
 
     // MARK: The agent

@@ -88,6 +88,32 @@ import WireImpostors
         #expect(flat(taken.text).contains("NOT CHECKED: ctl-1") && taken.text.contains("expired"), "\(taken.text)")
     }
 
+    @Test(
+        "a directory service that hangs delays no local emergency stop: the person is then a number",
+        .enabled(if: geteuid() == 0, "a mount namespace of its own needs root"))
+    func hungNames() throws {
+        let fleet = try TestFleet.startedOfTwo()
+        defer { fleet.end() }
+        let gateway = try fleet.pid("order-gateway")
+        // Nobody else writes the latch then.
+        fleet.agents["ex-1"]?.killNow()
+        let config = "\(fleet.directory)/local-names.conf"
+        try "fleet = demo\nrun_dir = \(fleet.directory)/run/ex-1\nstate_dir = \(fleet.directory)/state/ex-1\n".write(
+            toFile: config, atomically: true, encoding: .utf8)
+        // Whoever opens the account file waits for a writer that never comes.
+        let script = """
+            mkfifo \(fleet.directory)/passwd && mount --bind \(fleet.directory)/passwd /etc/passwd &&
+            exec timeout 30 \(TestFleet.bin)/trading --config \(config) --local emergency-stop --everything --yes --reason runaway
+            """
+        let began = ContinuousClock.now
+        let stop = try Program.run("/usr/bin/unshare", ["-m", "/bin/sh", "-c", script])
+        #expect(stop.status == 0 && stop.text.contains("GONE 1 of 1"), "\(stop.text)")
+        #expect(began.duration(to: .now) < .seconds(10), "\(stop.text)")
+        #expect(!isAlive(gateway))
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.latches.contains { $0["by"] as? String == "local:uid 0" } }, "\(fleet.logs)")
+    }
+
     @Test("with no authority file to be had it goes out over the Unix socket; with nothing it says what it could not send")
     func noAuthority() throws {
         let fleet = try TestFleet.startedOfTwo()
