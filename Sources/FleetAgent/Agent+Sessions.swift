@@ -100,12 +100,15 @@ extension Agent: WireSessionDelegate {
         if !accepted { log.error("a succession was not looked at: too much other work waits; it comes again with the next session") }
     }
 
-    /// A person on this host decides whom it follows.
-    func accept(store: String, by: String, reason: String) {
-        // One that is connected has a name and a key; else the first that comes with that store gives it its own.
-        let connected = sessions.first { $0.wire.welcome.storeID == store && !$0.isRelay }
+    /// Who is connected and says that it has this store, with the key that it has proved; `key` empty: none.
+    func claimants(of store: String) -> [(name: String, key: String)] {
+        sessions.filter { $0.wire.welcome.storeID == store && !$0.isRelay }.map { ($0.name, provenKey($0.wire)) }
+    }
+
+    /// A person on this host decides whom it follows: `claimant`, or the first that comes with that store.
+    func accept(store: String, claimant: (name: String, key: String)?, by: String, reason: String) {
         book.accepted(
-            store: store, key: connected.map { provenKey($0.wire) } ?? "", coordinator: connected.map { CoordinatorName($0.name) }, by: by, reason: reason,
+            store: store, key: claimant?.key ?? "", coordinator: claimant.map { CoordinatorName($0.name) }, by: by, reason: reason,
             unixMicroseconds: Clock.unixMicroseconds())
         log.notice("this host follows another coordinator", metadata: ["store": "\(store)", "by": "\(by)"])
         followAnother()

@@ -53,6 +53,7 @@ final class LatchKeeper: @unchecked Sendable {
         // Released here, in force there.
         let stale = latches.filter { $0.release == nil }.compactMap { known.latches[$0.id] }.filter { $0.release?.signature.isEmpty == false }
         if !stale.isEmpty { session.send(.latches(WireLatchSet(stale))) }
+        for latch in latches where latch.release != nil && unkeptWaiting[latch.id] != nil { unkeptWaiting[latch.id]?.release = latch.release }
         let unproven = latches.filter { $0.release != nil && !releasesByWord && known.latches[$0.id].map { $0.release == nil } == true }
         judge(unproven, from: session)
     }
@@ -61,8 +62,8 @@ final class LatchKeeper: @unchecked Sendable {
     private static let heardMax = 2_048
     /// A signature takes some milliseconds to look at.
     private static let judgedAfter: Duration = .seconds(1)
-    /// Latches that there was no room for and whose signature is still to be looked at.
-    private var unkeptWaiting = 0
+    /// Latches that there was no room for and whose signature is still to be looked at, by id, with the release that came meanwhile.
+    private var unkeptWaiting: [String: Latch] = [:]
     private static let unkeptWaitingMax = 64
 
     /// Takes over what lies in files, or what was judged.
@@ -121,13 +122,13 @@ final class LatchKeeper: @unchecked Sendable {
     }
 
     /// There was no room for it among those of its bringer; among the signed ones there is, if it proves itself.
-    private func judgeUnkept(_ latch: Latch, from source: String) {
-        unkeptWaiting -= 1
-        guard book.latches[latch.id] == nil, latch.word != .signed, let judge = judge() else { return }
+    private func judgeUnkept(_ id: String, from source: String) {
+        guard let latch = unkeptWaiting.removeValue(forKey: id), book.latches[id] == nil, latch.word != .signed, let judge = judge() else { return }
         agent.housework.submit(lane: "signatures") { [self] in
-            guard judge.isSet(latch) else { return }
             var signed = latch
             signed.word = .signed
+            signed.release = latch.release.flatMap { judge.isReleased(id, $0) ? $0 : nil }
+            guard judge.isSet(latch) else { return }
             agent.loop.execute { [signed] in self.merge([signed], from: source) }
         }
     }
@@ -233,9 +234,10 @@ final class LatchKeeper: @unchecked Sendable {
             ])
         }
         apply(merge.changed, from: source)
-        for latch in merge.unkept where !latch.signature.isEmpty && LatchBounds.fault(in: latch) == nil && unkeptWaiting < Self.unkeptWaitingMax {
-            unkeptWaiting += 1
-            agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeUnkept(latch, from: source) }
+        for latch in merge.unkept where !latch.signature.isEmpty && LatchBounds.fault(in: latch) == nil {
+            guard unkeptWaiting.count < Self.unkeptWaitingMax, unkeptWaiting[latch.id] == nil else { continue }
+            unkeptWaiting[latch.id] = latch
+            agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeUnkept(latch.id, from: source) }
         }
         // Not now: the kills of this host, and of others on the same CPUs, come first.
         for latch in merge.changed where latch.release == nil {

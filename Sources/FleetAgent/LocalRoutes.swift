@@ -330,9 +330,19 @@ struct LocalRoutes {
                 slug: "bad-request", what: "REFUSED  \"\(Cleaned.text(request.store, bytesMax: 80))\" is no store",
                 then: "trading --local status shows the stores that would like to be followed")
         }
-        agent.accept(store: request.store, by: peer.origin, reason: LatchBounds.reason(request.reason))
+        let claimants = agent.claimants(of: request.store)
+        let words = claimants.map { "\($0.name) with \($0.key.isEmpty ? "no key" : "key \(StoreKey.fingerprint($0.key))")" }
+        guard Set(words).count <= 1 else {
+            throw APIProblem(
+                slug: "other-coordinator", what: "REFUSED  more than one says that it has store \(request.store): \(words.joined(separator: ", "))",
+                why: "At most one of them is right. Nothing was changed.",
+                then: "each coordinator's log names its key at its start    End the false one, then accept again")
+        }
+        agent.accept(store: request.store, claimant: claimants.first, by: peer.origin, reason: LatchBounds.reason(request.reason))
         var done = APIDone()
-        done.text = "\(agent.host) follows the coordinator of store \(request.store) from now on, and no other"
+        done.text =
+            "\(agent.host) follows the coordinator of store \(request.store) from now on, and no other: "
+            + (words.first ?? "none is connected now, the first that comes with that store")
         try answer(done)
     }
 

@@ -20,12 +20,12 @@ enum PinStore {
         }
         guard case .success(let json) = Result(catching: { () throws(JSON.ParseError) in try JSON.parse(bytes) }), let store = json["store"]?.stringValue,
             isValidName(store), let coordinator = json["coordinator"]?.stringValue, coordinator.isEmpty || isValidName(coordinator),
-            (json["key"]?.stringValue ?? "").utf8.count <= StoreChallenge.keyBytesMax, let epoch = json["epoch"]?.uintValue,
+            let key = json["key"].map(\.stringValue) ?? "", key.utf8.count <= StoreChallenge.keyBytesMax, let epoch = json["epoch"]?.uintValue,
             let how = json["how"]?.stringValue.flatMap(CoordinatorBook.Pin.How.init)
         else { throw Fault(path: paths.pin) }
         return CoordinatorBook(
             pin: CoordinatorBook.Pin(
-                coordinator: CoordinatorName(coordinator), store: store, key: json["key"]?.stringValue ?? "", epoch: epoch, how: how,
+                coordinator: CoordinatorName(coordinator), store: store, key: key, epoch: epoch, how: how,
                 by: json["by"]?.stringValue ?? "", reason: json["reason"]?.stringValue ?? "", unixMicroseconds: json["unix_us"]?.uintValue ?? 0),
             lastSuccession: json["last_succession"]?.uintValue ?? 0)
     }

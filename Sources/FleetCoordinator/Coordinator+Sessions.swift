@@ -57,29 +57,40 @@ extension Coordinator: WireSessionDelegate {
 
     package func opened(_ session: WireSession) {
         let host = HostName(session.hello.host)
-        let restricted = session.peer.isRestricted
-        let replaced = table.open(host, SessionTable.Entry(session: session, restricted: restricted))
+        let replaced = table.open(host, SessionTable.Entry(session: session))
         replaced?.close(why: "a newer session of \(host) has taken its place")
         if let succession = table.succession, !settings.relay {
             var envelope = WireEnvelope()
             envelope.succession = succession
             session.send(envelope)
         }
-        let carriesPart = SessionRights.refusal(of: .sendPart, under: session.limits) == nil
-        if !settings.relay, carriesPart, session.hello.partDigest != parts[host]?.digest, let part = parts[host] {
-            var envelope = WireEnvelope()
-            envelope.part = part
-            session.send(envelope)
-        }
-        log.notice("host reports", metadata: ["host": "\(host)", "restricted": "\(restricted)"])
+        offerPart(session)
         home.execute { [self] in
+            say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
-            hosts[host]?.restricted = restricted
             hosts[host]?.lastWordAt = now().boot
             hosts[host]?.refuses = refusal(by: session.hello.hasPin ? session.hello.pin : nil)
             brought(session.hello.latches.latches, by: host, isWhole: true)
             eachActiveRun { _ in .hostReturned(host) }
         }
+    }
+
+    package func limitsChanged(_ session: WireSession) { offerPart(session) }
+
+    /// Where the host has another part of the inventory, or none, and the session carries one.
+    private func offerPart(_ session: WireSession) {
+        guard !settings.relay, SessionRights.refusal(of: .sendPart, under: session.limits) == nil, let part = parts[HostName(session.hello.host)],
+            part.digest != session.hello.partDigest
+        else { return }
+        var envelope = WireEnvelope()
+        envelope.part = part
+        session.send(envelope)
+    }
+
+    /// A line about one host, which causes it: so many a minute.
+    private func say(_ message: Logger.Message, of host: HostName, level: Logger.Level = .notice, _ metadata: Logger.Metadata) {
+        guard hosts[host]?.maySay(at: now().boot) ?? false else { return }
+        log.log(level: level, message, metadata: metadata.merging(["host": "\(host)"]) { own, _ in own })
     }
 
     package func received(_ envelope: WireEnvelope, on session: WireSession) {
@@ -103,8 +114,8 @@ extension Coordinator: WireSessionDelegate {
     package func closed(_ session: WireSession, why: String) {
         let host = HostName(session.hello.host)
         guard table.close(host, session) else { return }
-        log.notice("host is silent", metadata: ["host": "\(host)", "why": "\(why)"])
         home.execute { [self] in
+            say("host is silent", of: host, ["why": "\(why)"])
             guard table.session(host) == nil else { return }
             hosts[host]?.connected = false
             hosts[host]?.whyUnknown = why
@@ -167,8 +178,7 @@ extension Coordinator: WireSessionDelegate {
             return others <= Self.undeclaredMax
         }
         if others > Self.undeclaredMax {
-            log.error(
-                "a host reports more undeclared workers than are kept", metadata: ["host": "\(host)", "count": "\(others)", "kept": "\(Self.undeclaredMax)"])
+            say("a host reports more undeclared workers than are kept", of: host, level: .error, ["count": "\(others)", "kept": "\(Self.undeclaredMax)"])
         }
         for worker in report.workers.indices {
             if report.workers[worker].counters.count > Self.countersMax { report.workers[worker].counters = [:] }

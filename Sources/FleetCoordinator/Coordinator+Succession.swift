@@ -12,8 +12,8 @@ extension Coordinator {
         guard let statement = SuccessionStatement(document: request.statement.document) else {
             throw APIProblem(slug: "bad-request", what: "REFUSED  that is no statement of a succession", then: "trading coordinator succeed --reason …")
         }
-        guard statement.fleet == inventory.fleet, statement.coordinator == settings.name.raw, statement.store == storeID,
-            statement.storeKey.isEmpty || statement.storeKey == storeKey?.publicText
+        guard statement.fleet == inventory.fleet,
+            statement.names(coordinator: settings.name.raw, store: storeID, key: storeKey?.publicText ?? "")
         else {
             let other = statement.store == storeID ? " and another key" : ""
             throw APIProblem(

@@ -125,7 +125,10 @@ package final class Coordinator: @unchecked Sendable {
         self.trust = trust
         self.storeKey = storeKey
         table = SessionTable(book: fold.latches)
-        table.succession = fold.succession
+        let own = (name: settings.name.raw, store: fold.storeID, key: storeKey?.publicText ?? "")
+        table.succession = fold.succession.flatMap { signed in
+            SuccessionStatement(document: signed.document)?.names(coordinator: own.name, store: own.store, key: own.key) == true ? signed : nil
+        }
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
         epoch = fold.epoch + 1
         instance = Random.hex(8)

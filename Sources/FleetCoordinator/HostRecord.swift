@@ -5,7 +5,6 @@ internal import FleetWire
 struct HostRecord {
     let spec: HostSpec
     var connected = false
-    var restricted = false
     /// Why its agent takes no orders from this coordinator; nil: it does.
     var refuses: String?
     var report: WireHostReport?
@@ -16,12 +15,19 @@ struct HostRecord {
     /// Its words about its own latches that are recorded and logged: a person sets few, and whoever holds its key must fill neither
     /// audit nor log. The words count all the same.
     private var latchWords = RateBound(64, in: .seconds(60))
+    /// Lines about its sessions and reports.
+    private var lines = RateBound(64, in: .seconds(60))
 
     init(spec: HostSpec) { self.spec = spec }
 
     /// Whether one more word of the host's about latches is recorded and logged.
     mutating func mayRecordLatch(at now: BootTime) -> Bool {
         if case .admitted = latchWords.take(at: now) { true } else { false }
+    }
+
+    /// Whether one more line about it is logged.
+    mutating func maySay(at now: BootTime) -> Bool {
+        if case .admitted = lines.take(at: now) { true } else { false }
     }
 
     /// It talks and has reported within the session's bound.

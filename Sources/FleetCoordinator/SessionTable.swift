@@ -11,7 +11,6 @@ internal import NIOCore
 final class SessionTable: Sendable {
     struct Entry: Sendable {
         let session: WireSession
-        let restricted: Bool
     }
 
     private struct State {

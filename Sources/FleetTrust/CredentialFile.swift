@@ -33,8 +33,22 @@ package enum CredentialFile {
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    /// True if there is no such file; false if there is one, or if whether there is can't be told.
-    package static func isAbsent(_ path: String) -> Bool { access(path, F_OK) != 0 && errno == ENOENT }
+    /// True if nothing is there; false if something is, be it a link to nowhere, or if whether it is can't be told.
+    package static func isAbsent(_ path: String) -> Bool {
+        var about = stat()
+        return lstat(path, &about) != 0 && errno == ENOENT
+    }
+
+    /// Makes one file, whole; throws where anything is there already, which stays as it is.
+    package static func create(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(TrustError) {
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        try makeDirectory(directory)
+        let temporary = "\(path).\(Random.hex(4)).new"
+        defer { unlink(temporary) }
+        try writeNew(temporary, bytes, mode: mode)
+        guard link(temporary, path) == 0 else { throw TrustError("make", path, errno: errno) }
+        try syncDirectory(directory)
+    }
 
     static func makeDirectory(_ path: String) throws(TrustError) {
         var prefix = path.hasPrefix("/") ? "/" : ""
@@ -82,6 +96,10 @@ package enum CredentialFile {
             discard()
             throw TrustError("replace", file.final, errno: code)
         }
+        try syncDirectory(directory)
+    }
+
+    private static func syncDirectory(_ directory: String) throws(TrustError) {
         let fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard fd >= 0 else { throw TrustError("sync the directory", directory, errno: errno) }
         defer { close(fd) }

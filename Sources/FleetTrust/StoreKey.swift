@@ -10,6 +10,9 @@ package struct StoreKey: Sendable {
     /// The public half: SubjectPublicKeyInfo (RFC 5280, section 4.1) in DER, in base64.
     package let publicText: String
 
+    /// How people compare public keys: the first 16 hexadecimal digits of the SHA-256 of their text.
+    package static func fingerprint(_ publicText: String) -> String { String(Digest.sha256Hex(Array(publicText.utf8)).prefix(16)) }
+
     private init(_ key: PrivateKey) throws(TrustError) {
         self.key = key
         guard let der = LibCrypto.written({ i2d_PUBKEY_bio($0, key.key) == 1 }) else { throw .libcrypto("encode", "the store's public key") }
@@ -18,13 +21,14 @@ package struct StoreKey: Sendable {
 
     package static func generate() throws(TrustError) -> StoreKey { try StoreKey(try PrivateKey.generate()) }
 
-    /// Reads the key at `path`; where there is no such file, makes one and writes it, synced, with mode 0600.
+    /// Reads the key at `path`; where nothing is there, makes one and writes it, synced, with mode 0600, over nothing.
     ///
-    /// Throws for a key that others may read: whoever has read it is the store as far as agents can tell.
+    /// Throws for one that can't be read, and for one that others may read: whoever has read it is the store as far as agents can tell.
     package static func load(orMakeAt path: String) throws(TrustError) -> (key: StoreKey, isNew: Bool) {
-        guard CredentialFile.exists(path) else {
+        // One that can't be seen is not absent: to make another in its place would lose it for good.
+        guard !CredentialFile.isAbsent(path) else {
             let made = try PrivateKey.generate()
-            try CredentialFile.replace(path, made.pem, mode: 0o600)
+            try CredentialFile.create(path, made.pem, mode: 0o600)
             return (try StoreKey(made), true)
         }
         guard !CredentialFile.isOpenToOthers(path) else {

@@ -109,6 +109,7 @@ struct CoordinatorProcess {
                     "then": "trading coordinator succeed --reason …",
                 ])
         }
+        log.notice("the store's key", metadata: ["key": "\(StoreKey.fingerprint(key.publicText))", "path": "\(path)", "new": "\(isNew)"])
         return key
     }
 

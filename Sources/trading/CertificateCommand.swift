@@ -105,29 +105,31 @@ struct CertificateVerify: ParsableCommand {
                 "NOT GENUINE: \(file): \(signed.signer.uri) signed it, whose certificates don't count here: \(expected.joined(separator: ", ")) may sign",
                 .contradicted)
         }
+        guard journal != nil || anchors.anchors.isEmpty else {
+            throw Failure("certificate verify: --anchor is a head of the journal that --journal names. Give both", .usage)
+        }
         let found = try journal.map { try record(of: document, signed, in: $0) }
         var lines = [
             "GENUINE: run \(certificate.run) of \(certificate.fleet), verdict \(certificate.verdict)",
             "  signed by    \(signed.signer.uri), serial \(signed.serialHex)",
             "  content      sha256 \(Digest.sha256Hex(document.bytes))",
         ]
-        if let (record, isAnchored) = found {
+        if let found {
             lines.append(
-                "  recorded     record \(record.sequence) of \(journal ?? ""), \(Clock.rfc3339(unixMicroseconds: record.unixMicroseconds))"
-                    + (isAnchored ? ", anchored" : ", UNANCHORED: whoever can write the journal could have put it there"))
+                "  recorded     record \(found.record.sequence) of \(journal ?? ""), \(Clock.rfc3339(unixMicroseconds: found.record.unixMicroseconds))"
+                    + (found.isAnchored ? ", anchored" : ", UNANCHORED: whoever can write the journal could have put it there"))
         }
-        // Only what somebody else's head vouches for says anything about when it was written.
-        let recorded = found.flatMap { $0.isAnchored ? $0.record : nil }
         var status = ExitStatus.done
         if let revoked = signed.revokedUnix {
             let ended = Int64(clamping: certificate.endedUnixUs / 1_000_000)
-            // A record that is no older than the revocation shows nothing: by then the key was in other hands.
-            guard revoked >= ended, recorded.map({ Int64(clamping: $0.unixMicroseconds / 1_000_000) <= revoked }) ?? true else {
+            // A record that is no older than the revocation, or stands behind one that isn't, speaks against it, whoever vouches for it.
+            guard revoked >= ended, found.map({ Int64(clamping: $0.latestUnixMicroseconds / 1_000_000) <= revoked }) ?? true else {
                 throw Failure("NOT GENUINE: \(file): its signer was revoked before it was made", .contradicted)
             }
-            if recorded == nil {
+            // For it speaks only what a head vouches for that somebody else kept.
+            if found?.isAnchored != true {
                 lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): its signer was revoked later, and a stolen key can set any date"
-                lines.append("  then         show that it was recorded before: --journal FILE --anchor NUMBER:HASH")
+                lines.append("  then         show that it was recorded before: --journal FILE --anchor NUMBER:HASH, a head that was kept before the revocation")
                 status = .unknown
             }
         } else if let listProblem {
@@ -156,8 +158,16 @@ struct CertificateVerify: ParsableCommand {
 
     private static func besides(_ file: String) -> String { (file.hasSuffix(".json") ? String(file.dropLast(5)) : file) + ".p7s" }
 
-    /// The record of the verdict that binds this certificate's digest and its signer's serial, and whether an anchor vouches for it.
-    private func record(of document: CertificateDocument, _ signed: SignedDocument, in path: String) throws -> (record: AuditRecord, isAnchored: Bool) {
+    /// The record of the verdict that binds a certificate's digest and its signer's serial.
+    private struct Recorded {
+        let record: AuditRecord
+        /// An anchor vouches for it: it was there when that head was kept.
+        let isAnchored: Bool
+        /// The latest time of it and the records in front of it: it was written no earlier.
+        let latestUnixMicroseconds: UInt64
+    }
+
+    private func record(of document: CertificateDocument, _ signed: SignedDocument, in path: String) throws -> Recorded {
         let report: VerifyReport
         let lines: [[UInt8].SubSequence]
         do {
@@ -170,14 +180,18 @@ struct CertificateVerify: ParsableCommand {
         }
         guard report.isIntact else { throw Failure("NOT GENUINE: the journal \(path) is not intact:\n\(report.text)", .contradicted) }
         let digest = Digest.sha256Hex(document.bytes)
-        for line in lines.reversed() {
-            guard case .success(let record) = Result(catching: { () throws(AuditRecord.FormatError) in try AuditRecord(json: line.dropFirst(65)) }),
-                record.known == .verdict, record.run == document.certificate.run, record["certificate_sha256"] == digest
+        var latest: UInt64 = 0
+        for line in lines {
+            guard case .success(let record) = Result(catching: { () throws(AuditRecord.FormatError) in try AuditRecord(json: line.dropFirst(65)) }) else {
+                continue
+            }
+            latest = max(latest, record.unixMicroseconds)
+            guard record.known == .verdict, record.run == document.certificate.run, record["certificate_sha256"] == digest
             else { continue }
             if let serial = record["signer_serial"], serial != signed.serialHex {
                 throw Failure("NOT GENUINE: record \(record.sequence) of \(path) says that the key of serial \(serial) signed it", .contradicted)
             }
-            return (record, report.anchoredUpTo >= record.sequence)
+            return Recorded(record: record, isAnchored: report.anchoredUpTo >= record.sequence, latestUnixMicroseconds: latest)
         }
         throw Failure("NOT GENUINE: \(path) has no record of this certificate (sha256 \(digest.prefix(16))…)", .contradicted)
     }

@@ -17,7 +17,7 @@ struct CoordinatorSucceed: AsyncParsableCommand {
         commandName: "succeed", abstract: "Has agents follow the coordinator that answers, in place of the stores that they follow now.",
         discussion: """
             An agent follows the coordinator and store that it met first, and takes no other's orders. This statement, signed with your own key, names the \
-            new store and those that hosts follow now; agents take it once, when they dial in, and record it. Without an operator's key: on each host, \
+            new store with its key and those that hosts follow now; agents take it once, when they dial in, and record it. Without an operator's key: on each host, \
             trading --local coordinator accept STORE.
             """)
 
@@ -48,9 +48,12 @@ struct CoordinatorSucceed: AsyncParsableCommand {
         }
         Terminal.out(
             [
-                "\(status.coordinator), store \(status.storeID), is to be followed by \(ScreenText.plural(status.hosts.count, "host")) of \(status.fleet).",
+                "\(status.coordinator), store \(status.storeID), \(DetailScreen.keyWords(status.storeKey)), is to be followed by \(ScreenText.plural(status.hosts.count, "host")) of \(status.fleet).",
                 "It replaces: \(stores.joined(separator: ", "))",
-            ] + followed.map { "  \($0.host) follows \($0.report.pin.coordinator), store \($0.report.pin.storeID)" })
+            ]
+                + followed.map {
+                    "  \($0.host) follows \($0.report.pin.coordinator), store \($0.report.pin.storeID), \(DetailScreen.keyWords($0.report.pin.storeKey))"
+                } + ["Whoever answers here signs for itself: compare the key with what the coordinator's own log says at its start."])
         if !yes { try Confirmation.type("succeed \(status.fleet)") }
         let statement = SuccessionStatement(
             fleet: operatorSignature.fleet, coordinator: status.coordinator, store: status.storeID, storeKey: status.storeKey, replaces: stores,

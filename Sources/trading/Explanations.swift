@@ -261,7 +261,7 @@ enum Explanations {
         ),
         (
             "other-coordinator",
-            "This host takes orders, parts of the inventory and epochs from one coordinator's store alone: the one that it met first, or that it was told to follow. Another one asked. Status and emergency stop go through all the same. trading status HOST shows whom it follows. If the other one is to take over, once and for every host: trading coordinator succeed --reason, signed by an operator; on the host itself: trading --local coordinator accept STORE --reason. If nobody expected another one, somebody holds a coordinator's key who should not: revoke it."
+            "This host takes orders, parts of the inventory and epochs from one coordinator's store alone, proved by that store's key (store.key in its state directory): the one that it met first, or that it was told to follow. Another one asked, or one that can't prove the key. Status and emergency stop go through all the same. trading status HOST shows whom it follows. If the other one is to take over, once and for every host: trading coordinator succeed --reason, signed by an operator; on the host itself: trading --local coordinator accept STORE --reason. If nobody expected another one, somebody holds a coordinator's key who should not: revoke it."
         ),
         (
             "stale-epoch",
@@ -299,11 +299,19 @@ enum Explanations {
         // Sessions between agents and coordinators.
         (
             "bad-frame",
-            "A peer sent a frame of no bytes, of more than 4 MiB, or one that is no message. It cost that peer its connection and nobody else anything."
+            "A peer sent a frame of no bytes, of more than 4 MiB (2 MiB before its hello), or one that is no message. It cost that peer its connection and nobody else anything."
         ),
         ("slow-reader", "A peer did not read what it was sent and fell behind its bound. It was cut off, never waited for; it connects again by itself."),
         ("silent", "Nothing was heard from the peer for the session's time-out. What it last said is kept, and is shown as old."),
         ("no-hello", "An accepted peer did not introduce itself in time."),
+        (
+            "too-many",
+            "One identity has four connections that have not introduced themselves, so a further one was closed. An agent has one. If its agent runs once only, somebody else holds its key: revoke it."
+        ),
+        (
+            "crowded",
+            "More TLS handshakes were unfinished than are kept, and this was the oldest: honest ones take milliseconds. Somebody opens connections and leaves them; the log's addresses say who."
+        ),
         ("no-welcome", "The coordinator did not answer an agent's greeting in time. The agent tries again."),
         ("out-of-order", "A peer sent a message that its session does not expect at that point: another version, or a defect. The session was ended."),
         ("closed", "This side ended the session; the line says why."),

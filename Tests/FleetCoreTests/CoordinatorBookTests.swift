@@ -117,6 +117,13 @@ struct CoordinatorBookTests {
         #expect(older.pin?.key == "" && older.met(contact(), unixMicroseconds: 2) == .followed(isNew: false))
         #expect(older.met(contact(key: "k1"), unixMicroseconds: 3) == .followed(isNew: true) && older.pin?.key == "k1")
         #expect(isStranger(older.met(contact(), unixMicroseconds: 4)))
+        // A statement from before a person's decision undoes none of it.
+        var decided = pinned()
+        decided.accepted(store: "aaaa", key: "k3", coordinator: "ctl-1", by: "local:root", reason: "looked", unixMicroseconds: 20)
+        #expect(decided.succeeded(newKey, now: 21) != nil && decided.pin?.key == "k3")
+        // Whom it follows is no relay, whatever it says.
+        #expect(isStranger(decided.met(contact(key: "k9", claimsRelay: true), unixMicroseconds: 22)))
+        #expect(decided.met(contact("ctl-2", key: "k9", claimsRelay: true), unixMicroseconds: 22) == .relay)
         var person = pinned()
         person.accepted(store: "bbbb", key: "k3", coordinator: "ctl-1", by: "local:root", reason: "looked", unixMicroseconds: 2)
         #expect(isStranger(person.met(contact(store: "bbbb", key: "k4"), unixMicroseconds: 3)))
@@ -133,6 +140,8 @@ struct CoordinatorBookTests {
         var keyed = statement()
         keyed.storeKey = "MFkw"
         #expect(SuccessionStatement(document: keyed.document) == keyed)
+        #expect(keyed.names(coordinator: "ctl-1", store: "bbbb", key: "MFkw") && !keyed.names(coordinator: "ctl-1", store: "bbbb", key: "MFkx"))
+        #expect(!keyed.names(coordinator: "ctl-1", store: "aaaa", key: "MFkw") && statement().names(coordinator: "ctl-1", store: "bbbb", key: "any"))
         #expect(SuccessionStatement(document: statement().document.replacing(",\"key\":\"\"", with: "")) == statement(), "an older program's")
         keyed.storeKey = String(repeating: "k", count: StoreChallenge.keyBytesMax + 1)
         #expect(SuccessionStatement(document: keyed.document) == nil)

@@ -47,6 +47,11 @@ struct StoreKeyTests {
         let fault = #expect(throws: TrustError.self) { try StoreKey.load(orMakeAt: path) }
         #expect("\(fault.map { "\($0)" } ?? "")".contains("chmod 0600"))
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        // A link to nowhere, as a volume that is not mounted leaves it: not absent, and never replaced.
+        let link = directory.appendingPathComponent("elsewhere.key").path
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: directory.path + "/nowhere/store.key")
+        #expect(throws: TrustError.self) { try StoreKey.load(orMakeAt: link) }
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link).hasSuffix("/nowhere/store.key"))
         try Data("garbage".utf8).write(to: URL(fileURLWithPath: path))
         #expect(throws: TrustError.self) { try StoreKey.load(orMakeAt: path) }
     }

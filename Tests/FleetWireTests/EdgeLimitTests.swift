@@ -49,11 +49,11 @@ import Testing
         withExtendedLifetime((other, own)) {}
     }
 
-    @Test("before hello a frame of more than a mebibyte is refused by its length; afterwards one passes")
+    @Test("before hello a frame of more than two mebibytes is refused by its length; afterwards one passes")
     func beforeHello() async throws {
         let fleet = try TestFleet()
         let server = try await TestListener(fleet, timing: Self.patient)
-        let early = try await silent(server, try fleet.trust(.agent, "md-1"), writes: [0, 0x20, 0, 0] + Array(repeating: 0, count: 4_096))
+        let early = try await silent(server, try fleet.trust(.agent, "md-1"), writes: [0, 0x30, 0, 0] + Array(repeating: 0, count: 4_096))
         try await server.refused(FrameError.slug)
         try await early.closeFuture.get()
         let agent = RecordingDelegate()
@@ -62,7 +62,7 @@ import Testing
         var large = WireEnvelope()
         large.report.workers = (0..<3).map { number in
             .with {
-                $0.service = "w\(number)"; $0.note = String(repeating: "n", count: 600_000)
+                $0.service = "w\(number)"; $0.note = String(repeating: "n", count: 900_000)
             }
         }
         session.send(large)
@@ -70,7 +70,7 @@ import Testing
         withExtendedLifetime(dialer) {}
     }
 
-    @Test("a header that announces more than may be is refused before a byte of it is kept", arguments: [0, 1, 1 << 20, (1 << 20) + 1, 4 << 20])
+    @Test("a header that announces more than may be is refused before a byte of it is kept", arguments: [0, 1, 2 << 20, (2 << 20) + 1, 4 << 20])
     func lengths(length: Int) throws {
         let header = withUnsafeBytes(of: UInt32(length).bigEndian) { Array($0) }
         var early = FrameDecoder(payloadMax: FrameDecoder.helloMax)
@@ -127,15 +127,22 @@ import Testing
         }
     }
 
-    @Test("refused peers are logged so many times a minute, and the rest is said to be counted")
+    @Test("refusals of one kind are logged so many times a minute, the rest is said to be counted, and one of another kind is not hidden by them")
     func log() async throws {
-        let server = try await TestListener(try TestFleet(), timing: Self.patient)
-        for _ in 0..<RefusalLog.linesMax + 20 {
+        let fleet = try TestFleet()
+        let server = try await TestListener(fleet, timing: Self.patient)
+        for _ in 0..<PeerLog.linesMax + 20 {
             let channel = try await ClientBootstrap(group: TestFleet.group).connect(to: server.address).get()
             try await channel.writeAndFlush(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
             try await channel.closeFuture.get()
         }
-        try await server.log.wait(for: "the bound") { $0.contains { $0.message.hasPrefix("more peers are refused") } }
-        #expect(server.log.elements.count { $0.message == "peer refused" } == RefusalLog.linesMax)
+        try await server.log.wait(for: "the bound") { $0.contains { $0.message.hasPrefix("more lines than are logged") } }
+        #expect(server.log.elements.count { $0.message == "peer refused" } == PeerLog.linesMax)
+        let revoked = try fleet.trust(.agent, "md-1")
+        _ = try fleet.ca.revoke("md-1")
+        try server.trust.reload()
+        let dialer = server.dialer(revoked, host: "md-1", delegate: RecordingDelegate())
+        try await server.refused("revoked")
+        withExtendedLifetime(dialer) {}
     }
 }

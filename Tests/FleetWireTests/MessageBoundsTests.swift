@@ -176,7 +176,7 @@ import Testing
         latch.word = .signed
         let count = words.reduce(0) { $0 + $1.inForceMax }
         let hello: [UInt8] = try WireEnvelope.with { $0.hello.latches = WireLatchSet(Array(repeating: latch, count: count)) }.serializedBytes()
-        #expect(hello.count < FrameDecoder.payloadMax / 2, "\(hello.count)")
+        #expect(hello.count < FrameDecoder.helloMax, "\(hello.count)")
     }
 
     @Test("a frame that would take many times its size in memory is refused before it is decoded")

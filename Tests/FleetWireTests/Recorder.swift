@@ -100,6 +100,7 @@ final class RecordingDelegate: WireSessionDelegate {
         case opened(WireSession)
         case received(WireEnvelope, WireSession)
         case closed(WireSession, why: String)
+        case limitsChanged(WireSession)
     }
 
     let events = Recorder<Event>()
@@ -112,6 +113,7 @@ final class RecordingDelegate: WireSessionDelegate {
         events.append(.received(envelope, session))
         answer?(envelope, session)
     }
+    func limitsChanged(_ session: WireSession) { events.append(.limitsChanged(session)) }
     func closed(_ session: WireSession, why: String) { events.append(.closed(session, why: why)) }
 
     func session(_ count: Int = 1) async throws -> WireSession {

@@ -5,6 +5,7 @@ import Glibc
 import NIOCore
 import NIOPosix
 import NIOSSL
+import SwiftProtobuf
 import Testing
 
 /// Real handshakes, of our own and of `openssl s_client`, that must be refused.
@@ -163,19 +164,29 @@ import Testing
         withExtendedLifetime(dialer) {}
     }
 
-    @Test("a session that opened under a stale list is dialled anew once a fresh one is loaded, and is restricted no more")
+    @Test("a session that opened under a stale list goes on without the restriction once a fresh one is loaded, on both sides")
     func renewed() async throws {
         let fleet = try TestFleet()
-        let agent = try fleet.trust(.agent, "md-1")
+        let trust = try fleet.trust(.agent, "md-1")
         let now = Int64(time(nil))
         try fleet.ca.renewRevocationList(lastUpdateUnix: now - 1_000, nextUpdateUnix: now - 10)
         let server = try await TestListener(fleet)
-        let dialer = server.dialer(agent, host: "md-1", delegate: RecordingDelegate())
-        #expect(try await server.delegate.session().isRestricted)
+        let agent = RecordingDelegate()
+        let dialer = server.dialer(trust, host: "md-1", delegate: agent)
+        let session = try await server.delegate.session()
+        let other = try await agent.session()
+        #expect(session.isRestricted && other.isRestricted)
         try fleet.ca.renewRevocationList()
         try server.trust.reload()
-        #expect(try await server.delegate.whyClosed().hasPrefix("renewed: "))
-        #expect(try await server.delegate.session(2).isRestricted == false)
+        try await agent.events.wait(for: "the agent to be told") { _ in !other.isRestricted }
+        #expect(!session.isRestricted)
+        let start = WireEnvelope.with { $0.command.start = WireEmpty() }
+        #expect(session.refusal(of: start) == nil && other.refusal(of: start) == nil)
+        // And back.
+        try fleet.ca.renewRevocationList(lastUpdateUnix: now - 900, nextUpdateUnix: now - 10)
+        try server.trust.reload()
+        try await agent.events.wait(for: "the agent to be told again") { _ in other.isRestricted }
+        #expect(session.refusal(of: start)?.slug == "restricted")
         withExtendedLifetime(dialer) {}
     }
 

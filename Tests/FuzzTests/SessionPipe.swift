@@ -33,7 +33,7 @@ final class SessionPipe {
                     let group = SessionGroup(
                         eventLoop: channel.eventLoop, heartbeatEvery: .seconds(3_600), lookEvery: nil, heartbeat: { WireHeartbeat() }, log: log)
                     try channel.pipeline.syncOperations.addHandler(
-                        WireSessionHandler(role: role, timing: .coordinator, group: group, delegate: delegate, log: log, refusals: RefusalLog()))
+                        WireSessionHandler(role: role, timing: .coordinator, group: group, delegate: delegate, log: log, peerLog: PeerLog()))
                 }
             }
             .withConnectedSocket(pair[1])

@@ -64,6 +64,15 @@ extension StolenKeys {
         try CredentialFile.replace(signature, signed.der, mode: 0o644)
     }
 
+    /// The signature of an emergency stop, as `trading` makes it, in base64.
+    package func sign(_ latch: WireLatch, by signer: String) throws -> String {
+        let statement = LatchStatement.set(latch.core(word: .signed), fleet: FleetName(fleet))
+        return Base64.encode(
+            try DetachedSignature.sign(
+                statement, certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key")
+            ).der)
+    }
+
     /// An identity with exact dates, in place of the one that is there.
     package func issue(_ role: String, _ name: String, fromUnix: Int64, toUnix: Int64) throws {
         guard let role = FleetIdentity.Role(rawValue: role) else { preconditionFailure("no role \(role)") }

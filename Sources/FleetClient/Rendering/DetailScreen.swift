@@ -1,4 +1,5 @@
 package import FleetAPI
+import FleetTrust
 import FleetWire
 
 /// Everything that is known of one host, or of one service on its hosts.
@@ -34,6 +35,9 @@ package enum DetailScreen {
         return style.apply(lines.flatMap { $0.isEmpty ? [""] : ScreenText.wrapped($0, width: style.width, indent: "             ") })
     }
 
+    /// `key 3fa819c0d2b47e55`, as people compare the keys of stores.
+    package static func keyWords(_ publicText: String) -> String { publicText.isEmpty ? "no key yet" : "key \(StoreKey.fingerprint(publicText))" }
+
     private static func hostLines(_ host: APIHostStatus, _ zone: FleetZone) -> [String] {
         let facts = host.report.facts
         var lines = ["\(host.host)  \(host.known ? "reporting" : "UNKNOWN"), last word \(host.ever ? ScreenText.age(host.ageNs) : "never")"]
@@ -43,6 +47,8 @@ package enum DetailScreen {
             let pin = host.report.pin
             lines.append(
                 "  follows    coordinator \(pin.coordinator), store \(pin.storeID), epoch \(pin.epoch) (\(pin.how)\(pin.by.isEmpty ? "" : " by \(pin.by)"))")
+            lines.append(
+                "  its store  \(keyWords(pin.storeKey))\(pin.storeKey.isEmpty ? ": the first one that it proves is pinned" : ", proved in every session")")
         }
         if host.restricted { lines.append("  session    RESTRICTED: its certificate or the revocation list is out of date") }
         guard host.ever else { return lines }

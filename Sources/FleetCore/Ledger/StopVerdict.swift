@@ -35,7 +35,7 @@ package struct StopVerdict: Equatable, Sendable {
             }
         }
         for (host, latch) in evidence.hostLatches.sorted(by: { $0.key < $1.key }) {
-            found.append((.unproven, "\(host) set emergency stop \(latch) over its own workers during the run"))
+            found.append((.unproven, "\(host) said during the run that emergency stop \(latch) holds over its workers"))
         }
         for override in evidence.overrides { found.append((.unproven, override)) }
         for line in ledger where line.verdict != .proven {

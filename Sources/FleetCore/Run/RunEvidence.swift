@@ -62,7 +62,7 @@ package struct RunEvidence: Equatable, Sendable {
     /// Two equal readings were had.
     package var settled = false
     package var readingProblems: [String] = []
-    /// Hosts that set an emergency stop over their own workers during the run, with the last one's id.
+    /// Hosts that said during the run that an emergency stop holds over their own workers, with the last one's id.
     package var hostLatches: [HostName: String] = [:]
     /// The counters of live workers, as last read by snapshots and drains.
     package var snapshots: [WorkerName: [String: Int64]] = [:]

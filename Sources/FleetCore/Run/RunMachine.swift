@@ -73,7 +73,8 @@ package struct RunMachine: Equatable, Sendable {
         case abortOrdered(by: String, reason: String)
         /// An emergency stop covers a worker of the plan: the run ends.
         case latched(String)
-        /// A host has set one over its own workers of the plan, on its own word: the run goes on with the others, unproven.
+        /// A host says that one holds over its own workers of the plan, and can't show that it is the fleet's: the run goes on with the
+        /// others. A stop is then unproven.
         case hostLatched(HostName, String)
         case timeReached
     }
@@ -173,7 +174,7 @@ package struct RunMachine: Equatable, Sendable {
             return end(.aborted("emergency stop \(latch) is in force"), .runAborted, now)
         case .hostLatched(let host, let latch):
             guard evidence.hostLatches.updateValue(latch, forKey: host) == nil else { return [] }
-            return [.note(worker: nil, text: "\(host) has set emergency stop \(latch) over its own workers; the others go on (verdict: unproven)")]
+            return [.note(worker: nil, text: "\(host) says that emergency stop \(latch) holds over its workers; the others go on")]
         case .timeReached: return timeReached(now)
         }
     }
@@ -430,14 +431,9 @@ package struct RunMachine: Equatable, Sendable {
     }
 
     private mutating func stepFailed(_ now: Moment) -> [Effect] {
-        let sorted = failures.sorted { $0.key < $1.key }
-        let decisive = sorted.first { $0.value.slug == "hold-released" }
-        let (command, failure) = decisive ?? sorted[0]
+        let (command, failure) = failures.sorted { $0.key < $1.key }[0]
         if case .start = current?.what { return failRun(failure.text, now) }
-        if decisive != nil { return failRun(failure.text, now) }
-        // The fleet's latches end the run (`latched`); this is the host's own, which a person releases there or here.
-        var then = failure.slug == "latched" ? "Release it: trading emergency-stop release --reason …  " : ""
-        then += "Then: trading runs retry \(id), or trading runs abort \(id) --reason …"
+        var then = "Then: trading runs retry \(id), or trading runs abort \(id) --reason …"
         if failure.slug == Self.leftBehindGate {
             then += "  As it is: trading runs override \(id) --gate \(Self.leftBehindGate) --reason … (verdict: unproven)"
         }

@@ -95,7 +95,13 @@ package struct CoordinatorBook: Equatable, Sendable {
         guard contact.claimedName == contact.certified else {
             return .refused(slug: "wrong-name", text: "its certificate is \(contact.certified)'s, it says that it is \(contact.claimedName)")
         }
-        if contact.isRelayCertificate || contact.claimsRelay { return .relay }
+        if contact.isRelayCertificate { return .relay }
+        if contact.claimsRelay {
+            guard pin?.coordinator.raw != contact.certified else {
+                return .stranger("it says that it is a relay, and \(contact.certified) is the coordinator that this host follows")
+            }
+            return .relay
+        }
         guard isValidName(contact.store), contact.store.utf8.count <= Self.storeBytesMax, contact.epoch > 0 else {
             return .stranger("it names no store, or no epoch")
         }
@@ -107,8 +113,11 @@ package struct CoordinatorBook: Equatable, Sendable {
         }
         guard pin.key.isEmpty || pin.key == contact.provenKey else {
             return .stranger(
-                "it names store \(pin.store), which this host follows, and \(contact.provenKey.isEmpty ? "does not prove that it holds it" : "proves another key than that store's"). "
-                    + "If its store.key was lost: trading coordinator succeed --reason …")
+                contact.provenKey.isEmpty
+                    ? "it names store \(pin.store), which this host follows, and does not prove that it holds it. "
+                        + "If it is of a version before store keys: trading --local coordinator accept \(pin.store) --reason …, here"
+                    : "it names store \(pin.store), which this host follows, and proves another key than that store's. "
+                        + "If its store.key was lost: trading coordinator succeed --reason …")
         }
         guard contact.epoch >= pin.epoch else {
             return .refused(
@@ -145,7 +154,8 @@ package struct CoordinatorBook: Equatable, Sendable {
 
     /// Takes an operator's word, whose signature was verified; nil: taken, else why not.
     ///
-    /// A statement counts once: it names the store that it replaces, and an older one than the last is never taken.
+    /// A statement counts once: it names the store that it replaces, and none is taken that is no newer than the last decision, be it a
+    /// statement or a person's.
     package mutating func succeeded(_ statement: SuccessionStatement, now: UInt64) -> String? {
         guard let pin else { return "this host follows nobody yet: the first coordinator that it meets is pinned" }
         let isOtherKey = !statement.storeKey.isEmpty && statement.storeKey != pin.key
@@ -164,6 +174,7 @@ package struct CoordinatorBook: Equatable, Sendable {
     /// A person on this host decides; the epoch begins anew.
     package mutating func accepted(store: String, key: String, coordinator: CoordinatorName?, by: String, reason: String, unixMicroseconds: UInt64) {
         unusable = nil
+        lastSuccession = max(lastSuccession, unixMicroseconds)
         pin = Pin(
             coordinator: coordinator ?? "", store: store, key: key, epoch: 0, how: .person, by: by, reason: reason, unixMicroseconds: unixMicroseconds)
     }

@@ -30,6 +30,11 @@ package struct SuccessionStatement: Equatable, Sendable {
         self.unixMicroseconds = unixMicroseconds
     }
 
+    /// True if it names this store: one that was signed for another, or for a key that was lost since, is told to nobody.
+    package func names(coordinator: String, store: String, key: String) -> Bool {
+        self.coordinator == coordinator && self.store == store && (storeKey.isEmpty || storeKey == key)
+    }
+
     /// What is signed.
     package var document: String {
         JSON.object([

@@ -1,4 +1,4 @@
-/// So many of something within a time; what comes beyond it is counted and let pass in silence.
+/// Admits so many of something within a time, and counts what comes beyond it.
 ///
 /// For lines and records that somebody else can cause: whoever holds one key must not fill a log or an audit.
 package struct RateBound: Equatable, Sendable {

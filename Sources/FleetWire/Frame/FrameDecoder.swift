@@ -8,8 +8,8 @@ import SwiftProtobuf
 /// reserved for it than has arrived, whatever length it announces. After an error it must not be used again.
 package struct FrameDecoder: Sendable {
     package static let payloadMax = 4 << 20
-    /// Before the peer has said hello; a hello is below it by design.
-    package static let helloMax = 1 << 20
+    /// Before the peer has said hello: twice what a hello takes with every emergency stop in force that may be, each at its bounds.
+    package static let helloMax = 2 << 20
     private static let headerBytes = 4
 
     /// The longest payload that is taken now.

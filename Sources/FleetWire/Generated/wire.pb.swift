@@ -312,6 +312,15 @@ package nonisolated struct WireEnvelope: Sendable {
     set {body = .succession(newValue)}
   }
 
+  /// coordinator -> agent, after a reload: the welcome's word on the agent's dates, anew
+  package var standing: WireStanding {
+    get {
+      if case .standing(let v)? = body {return v}
+      return WireStanding()
+    }
+    set {body = .standing(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Body: Equatable, Sendable {
@@ -350,6 +359,8 @@ package nonisolated struct WireEnvelope: Sendable {
     case pong(WirePong)
     /// coordinator -> agent: an operator's word on which store to follow
     case succession(WireSignedStatement)
+    /// coordinator -> agent, after a reload: the welcome's word on the agent's dates, anew
+    case standing(WireStanding)
 
   }
 
@@ -550,6 +561,19 @@ package nonisolated struct WireWelcome: Sendable {
   package init() {}
 
   fileprivate var _latches: WireLatchSet? = nil
+}
+
+package nonisolated struct WireStanding: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// the only fault of the agent's certificate, or of the revocation list, is a date
+  package var restricted: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireRefusal: Sendable {
@@ -3388,7 +3412,7 @@ nonisolated extension WireWorkerState: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Envelope"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}welcome\0\u{1}refusal\0\u{1}heartbeat\0\u{1}part\0\u{1}report\0\u{1}command\0\u{1}result\0\u{1}latches\0\u{3}emergency_stop\0\u{3}emergency_result\0\u{3}log_request\0\u{3}log_chunk\0\u{3}audit_request\0\u{3}audit_chunk\0\u{1}ping\0\u{1}pong\0\u{1}succession\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hello\0\u{1}welcome\0\u{1}refusal\0\u{1}heartbeat\0\u{1}part\0\u{1}report\0\u{1}command\0\u{1}result\0\u{1}latches\0\u{3}emergency_stop\0\u{3}emergency_result\0\u{3}log_request\0\u{3}log_chunk\0\u{3}audit_request\0\u{3}audit_chunk\0\u{1}ping\0\u{1}pong\0\u{1}succession\0\u{1}standing\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3630,6 +3654,19 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
           self.body = .succession(v)
         }
       }()
+      case 19: try {
+        var v: WireStanding?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .standing(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .standing(v)
+        }
+      }()
       default: break
       }
     }
@@ -3712,6 +3749,10 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
     case .succession?: try {
       guard case .succession(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .standing?: try {
+      guard case .standing(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
     }()
     case nil: break
     }
@@ -4065,6 +4106,36 @@ nonisolated extension WireWelcome: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs._latches != rhs._latches {return false}
     if lhs.storeKey != rhs.storeKey {return false}
     if lhs.storeProof != rhs.storeProof {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStanding: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Standing"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}restricted\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.restricted) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.restricted != false {
+      try visitor.visitSingularBoolField(value: self.restricted, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStanding, rhs: WireStanding) -> Bool {
+    if lhs.restricted != rhs.restricted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -145,7 +145,7 @@ package final class WireDialer: Sendable {
         try pipeline.addHandler(
             WireSessionHandler(
                 role: .client(hello: { self.makeHello() }), timing: timing, group: sessions,
-                delegate: state.withLockedValue { $0.delegate }, log: log, refusals: trust.refusals, opened: { self.opened() },
+                delegate: state.withLockedValue { $0.delegate }, log: log, peerLog: trust.peerLog, opened: { self.opened() },
                 ended: { self.ended(why: $0) }))
     }
 

@@ -10,7 +10,7 @@ extension WireEnvelope {
         case .emergencyStop: .setLatch
         case .succession: .readStatus  // an operator's signature decides about it, whoever brings it
         case .command(let command): command.what?.deed
-        case .hello, .welcome, .refusal, .heartbeat, .report, .result, .latches, .emergencyResult, .logChunk, .auditChunk, .ping, .pong, nil: nil
+        case .hello, .welcome, .refusal, .heartbeat, .report, .result, .latches, .emergencyResult, .logChunk, .auditChunk, .ping, .pong, .standing, nil: nil
         }
     }
 }

@@ -112,6 +112,6 @@ package final class WireListener: Sendable {
         try pipeline.addHandler(
             WireSessionHandler(
                 role: .server(answer: welcome, unopened: unopened), timing: timing, group: sessions,
-                delegate: state.withLockedValue { $0.delegate }, log: log, refusals: trust.refusals))
+                delegate: state.withLockedValue { $0.delegate }, log: log, peerLog: trust.peerLog))
     }
 }

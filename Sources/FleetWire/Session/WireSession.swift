@@ -25,6 +25,8 @@ package final class WireSession: Sendable {
         var peerBoottime: BootTime
         var peerBoottimeReadAt: BootTime
         var heardAt: BootTime
+        /// What the coordinator has last said of the agent's dates.
+        var toldRestricted: Bool
     }
 
     init(
@@ -40,7 +42,8 @@ package final class WireSession: Sendable {
         self.log = log
         state = NIOLockedValueBox(
             State(
-                peer: peer, peerBoottime: BootTime(nanoseconds: hello.boottimeNs), peerBoottimeReadAt: now, heardAt: now))
+                peer: peer, peerBoottime: BootTime(nanoseconds: hello.boottimeNs), peerBoottimeReadAt: now, heardAt: now,
+                toldRestricted: welcome.restricted))
     }
 
     /// As last verified: a reload may restrict it, or lift that.
@@ -52,7 +55,7 @@ package final class WireSession: Sendable {
     /// What is left of the session for reasons of trust, on either side's word.
     package var limits: [SessionLimit] {
         let own = peer.limits
-        return own.isEmpty && welcome.restricted ? [.restricted] : own
+        return own.isEmpty && state.withLockedValue({ $0.toldRestricted }) ? [.restricted] : own
     }
 
     /// Why this session does not carry `envelope`; nil: it does.
@@ -114,6 +117,14 @@ package final class WireSession: Sendable {
             state.heardAt = now
             state.peerBoottime = BootTime(nanoseconds: heartbeat.boottimeNs)
             state.peerBoottimeReadAt = now
+        }
+    }
+
+    /// True if that was not what was said before.
+    func told(restricted: Bool) -> Bool {
+        state.withLockedValue { state in
+            defer { state.toldRestricted = restricted }
+            return state.toldRestricted != restricted
         }
     }
 

@@ -4,8 +4,14 @@ package protocol WireSessionDelegate: AnyObject, Sendable {
     func opened(_ session: WireSession)
     /// Everything but hello, welcome and heartbeats, in the order of arrival.
     func received(_ envelope: WireEnvelope, on session: WireSession)
+    /// A reload has changed what the session carries; `session.limits` says what is left.
+    func limitsChanged(_ session: WireSession)
     /// Exactly once for every session that was opened.
     ///
     /// `why` is `slug: text`.
     func closed(_ session: WireSession, why: String)
+}
+
+extension WireSessionDelegate {
+    package func limitsChanged(_ session: WireSession) {}
 }

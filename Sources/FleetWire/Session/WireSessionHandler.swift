@@ -26,7 +26,7 @@ final class WireSessionHandler: ChannelInboundHandler {
     private let timing: WireTiming
     private let group: SessionGroup
     private let log: Logger
-    private let refusals: RefusalLog
+    private let peerLog: PeerLog
     private weak var delegate: (any WireSessionDelegate)?
     private let opened: @Sendable () -> Void
     private let ended: @Sendable (_ why: String) -> Void
@@ -41,7 +41,7 @@ final class WireSessionHandler: ChannelInboundHandler {
 
     /// `opened` is called before the delegate's; `ended` exactly once for a connection that came about, opened or not.
     init(
-        role: Role, timing: WireTiming, group: SessionGroup, delegate: (any WireSessionDelegate)?, log: Logger, refusals: RefusalLog,
+        role: Role, timing: WireTiming, group: SessionGroup, delegate: (any WireSessionDelegate)?, log: Logger, peerLog: PeerLog,
         opened: @escaping @Sendable () -> Void = {}, ended: @escaping @Sendable (_ why: String) -> Void = { _ in }
     ) {
         self.role = role
@@ -49,7 +49,7 @@ final class WireSessionHandler: ChannelInboundHandler {
         self.group = group
         self.delegate = delegate
         self.log = log
-        self.refusals = refusals
+        self.peerLog = peerLog
         self.opened = opened
         self.ended = ended
         let side: WireSessionStateMachine.Side = if case .server = role { .server } else { .client }
@@ -100,8 +100,8 @@ final class WireSessionHandler: ChannelInboundHandler {
             send(.with { $0.hello = hello })
         case .noteChange:
             session?.peerChanged(verified.peer)
+            tellStanding(verified.peer)
             logSession("the peer was verified again", verified.peer)
-            askForAnotherSession(verified.peer)
         case .awaitHello: count(verified.peer)
         case .ignore: break
         }
@@ -175,6 +175,10 @@ final class WireSessionHandler: ChannelInboundHandler {
         case .deliver:
             guard let session else { return }
             session.heard(at: now)
+            if case .client = role, case .standing(let standing)? = envelope.body {
+                if session.told(restricted: standing.restricted) { delegate?.limitsChanged(session) }
+                return
+            }
             // What a limited session does not carry the delegate refuses with an answer: silence would hang who waits for it.
             delegate?.received(envelope, on: session)
         case .ignore: break
@@ -238,10 +242,11 @@ final class WireSessionHandler: ChannelInboundHandler {
         unopened.leave(peer.identity.uri)
     }
 
-    /// A restriction that this side has told the peer ends with the session: the peer dials again, and is told of none.
-    private func askForAnotherSession(_ peer: VerifiedPeer) {
-        guard case .server = role, session?.welcome.restricted == true, !peer.isRestricted else { return }
-        end(slug: "renewed", text: "certificate and revocation list are in order again: dial in without the restriction", tell: true)
+    /// What the welcome has said of the peer's dates, said anew where a reload has changed it: the session goes on.
+    private func tellStanding(_ peer: VerifiedPeer) {
+        guard case .server = role, let session, session.told(restricted: peer.isRestricted) else { return }
+        send(.with { $0.standing = .with { $0.restricted = peer.isRestricted } })
+        delegate?.limitsChanged(session)
     }
 
     private func send(_ envelope: WireEnvelope) {
@@ -277,11 +282,11 @@ final class WireSessionHandler: ChannelInboundHandler {
         if let peer { metadata["peer"] = "\(peer.identity)" }
         if let session {
             metadata["session"] = "\(session.id)"
-            log.notice("session closed", metadata: metadata)
+            peerLog.log(.notice, "session closed", metadata, about: session.peer.identity.uri, to: log)
             delegate?.closed(session, why: why)
-        } else if peer != nil {
+        } else if let peer {
             // Verified and yet no session: the gate has logged everything before that.
-            refusals.refused(.warning, metadata, to: log)
+            peerLog.log(.warning, "peer refused", metadata, about: peer.identity.uri, to: log)
         }
         if wasConnected { ended(why) }
     }
@@ -292,7 +297,7 @@ final class WireSessionHandler: ChannelInboundHandler {
         if session.isRestricted {
             metadata["restricted"] = "\(peer.isRestricted ? peer.restrictedBecause.joined(separator: "; ") : "by the other side")"
         }
-        log.log(level: session.isRestricted ? .warning : .notice, message, metadata: metadata)
+        peerLog.log(session.isRestricted ? .warning : .notice, message, metadata, about: peer.identity.uri, to: log)
     }
 
     private static func kind(_ envelope: WireEnvelope) -> WireSessionStateMachine.Kind {

@@ -18,7 +18,7 @@ package final class TLSTrust: Sendable {
     package let fleet: FleetName
     private let lists: ListPolicy
     let log: Logger
-    let refusals = RefusalLog()
+    let peerLog = PeerLog()
     private let state: NIOLockedValueBox<State>
     private let handshakes: NIOLockedValueBox<HandshakeQueue>
 

@@ -194,7 +194,8 @@ package final class VerifiedHandshakeGate: ChannelInboundHandler, RemovableChann
         let address = context.remoteAddress.map { "\($0)" } ?? "unknown"
         // A probe that connects and leaves (a load balancer, a port scan) calls for nobody.
         let level: Logger.Level = refusal.slug == .abandoned ? .info : .warning
-        trust.refusals.refused(level, ["slug": "\(refusal.slug)", "why": "\(refusal.text)", "peer": "\(address)"], to: trust.log)
+        trust.peerLog.log(
+            level, "peer refused", ["slug": "\(refusal.slug)", "why": "\(refusal.text)", "peer": "\(address)"], about: refusal.slug.rawValue, to: trust.log)
     }
 
     private func shut(keepContext: Bool = false) {

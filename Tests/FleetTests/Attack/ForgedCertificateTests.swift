@@ -79,7 +79,7 @@ import WireImpostors
         let verified = try forgery.verify()
         #expect(verified.status == 5 && verified.text.contains("NOT GENUINE"), "\(verified.text)")
         // Nor under its own name: the inventory names none of that name.
-        let name = signer.replacing("coordinator-", with: "coordinator/")
+        let name = signer.replacing("-", with: "/", maxReplacements: 1)
         try forgery.sign(by: signer, signedBy: name)
         #expect(try forgery.verify().status == 5)
         #expect(try !forgery.recipe().text.contains("genuine"))

@@ -44,6 +44,25 @@ import WireImpostors
         #expect(stop.process.terminationStatus != 0 && !isAlive(gateway), "\(stop.log)")
     }
 
+    @Test("a host that stops itself in the middle of a fleet's stop ends it for nobody: the others stop in order, and the verdict is unproven by its name")
+    func ownStop() throws {
+        let fleet = try TestFleet.startedOfTwo(slow: true)
+        defer { fleet.end() }
+        let pids = try [fleet.pid("strategy"), fleet.pid("order-gateway")]
+        let stop = try fleet.background("stop", "--all", "--reason", "end of day")
+        defer { stop.end() }
+        #expect(try eventually(within: 20) { try fleet.state("strategy") == "STOPPING" }, "\(fleet.logs)")
+        let own = try fleet.local("st-1", "emergency-stop", "--everything", "--yes", "--reason", "its own")
+        #expect(own.status == 0, "\(own.text)")
+        stop.process.waitUntilExit()
+        #expect(stop.process.terminationStatus == 3 && flat(stop.log).contains("st-1 said during the run that emergency stop"), "\(stop.log)")
+        #expect(pids.allSatisfy { !isAlive($0) })
+        let events = try fleet.audit().compactMap { $0["event"] as? String }
+        #expect(events.contains("SHUTDOWN_COMPLETE") && !events.contains("RUN_ABORTED"), "\(events)")
+        let gateway = try fleet.audit("ex-1").first { $0["event"] as? String == "WORKER_SIGNAL" }
+        #expect((gateway?["fields"] as? [String: Any])?["signal"] as? String == "TERM", "\(String(describing: gateway))")
+    }
+
     @Test("an emergency result that names another host is its sender's alone: that host is not confirmed")
     func forgedEmergencyResult() throws {
         let fleet = try TestFleet.startedOfTwo()

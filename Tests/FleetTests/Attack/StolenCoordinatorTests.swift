@@ -108,23 +108,54 @@ import WireImpostors
         try await attack(certificate: "coordinator-ctl-9", role: "coordinator", limit: "other-coordinator", prepare: { try $0.issue("coordinator", "ctl-9") })
     }
 
-    @Test("the coordinator's own key at its own address, with the store and epoch that agents tell, is not followed: it can't prove the store")
-    func takenOver() async throws {
+    /// How somebody without a store's private key could pretend to have it.
+    enum FalseProof: String, CaseIterable, Sendable { case none, pinnedKeyAlone, ownKey, pinnedKeyWithOwnProof, otherNonce }
+
+    @Test(
+        "the coordinator's own key at its own address, with the store, epoch and key that agents tell, is not followed: it can't prove the store",
+        arguments: FalseProof.allCases)
+    func takenOver(kind: FalseProof) async throws {
         let forged = try StoreKey.generate()
-        // Towards st-1 without a proof, towards ex-1 with a key of its own.
         try await attack(certificate: "coordinator-ctl-1", role: "coordinator", limit: "other-coordinator", inItsPlace: true) { hello, welcome in
             welcome.storeID = hello.pin.storeID
             welcome.epoch = hello.pin.epoch + 1
-            welcome.storeKey = hello.pin.storeKey
-            guard hello.host == "ex-1" else { return }
-            welcome.storeKey = forged.publicText
-            do {
-                welcome.storeProof = try forged.proof(
-                    of: StoreChallenge(
-                        fleet: FleetName(hello.fleet), host: HostName(hello.host), coordinator: welcome.coordinator, store: welcome.storeID,
-                        epoch: welcome.epoch, nonce: hello.storeNonce))
-            } catch { Issue.record("\(error)") }
+            let challenge = StoreChallenge(
+                fleet: FleetName(hello.fleet), host: HostName(hello.host), coordinator: welcome.coordinator, store: welcome.storeID,
+                epoch: welcome.epoch, nonce: kind == .otherNonce ? "00" : hello.storeNonce)
+            if kind != .none { welcome.storeKey = [.ownKey, .otherNonce].contains(kind) ? forged.publicText : hello.pin.storeKey }
+            guard ![.none, .pinnedKeyAlone].contains(kind) else { return }
+            do { welcome.storeProof = try forged.proof(of: challenge) } catch { Issue.record("\(error)") }
         }
+    }
+
+    @Test("a signed emergency stop that finds no room among a relay's is in force once its signature was looked at; an unsigned one is not")
+    func signedWithoutRoom() async throws {
+        let fleet = try TestFleet.startedOfTwo()
+        defer { fleet.end() }
+        let gateway = try fleet.pid("order-gateway")
+        let relay = try await Pretender(fleet.keys, certificate: "relay-ctl-2", port: fleet.ports.relay) { _, welcome in welcome.relay = true }
+        defer { relay.stop() }
+        let now = UInt64(Date().timeIntervalSince1970 * 1e6)
+        for number in 0..<LatchWord.relay("ctl-2").inForceMax {
+            try relay.say(to: "ex-1") { envelope in
+                envelope.emergencyStop.latch = .with {
+                    $0.id = "filler-\(number)"; $0.by = "x"; $0.reason = "filler"; $0.unixUs = now; $0.scope.services = ["nothing-\(number)"]
+                }
+            }
+        }
+        for (id, isSigned) in [("unsigned", false), ("signed", true)] {
+            var latch = WireLatch.with {
+                $0.id = id; $0.by = "operator/alice"; $0.reason = "real"; $0.unixUs = now; $0.scope.services = ["order-gateway"]
+            }
+            if isSigned { latch.signature = try fleet.keys.sign(latch, by: "operator-alice") }
+            let said = latch
+            try relay.say(to: "ex-1") { $0.emergencyStop.latch = said }
+        }
+        #expect(eventually(within: 5) { !isAlive(gateway) })
+        #expect(eventually(within: 5) { fleet.agents["ex-1"]?.log.contains("the emergency stop signed from") == true }, "\(fleet.logs)")
+        #expect(
+            try eventually(within: 10) { try fleet.latches.contains { $0["id"] as? String == "signed" && $0["word"] as? String == "signed" } }, "\(fleet.logs)")
+        #expect(try !fleet.latches.contains { $0["id"] as? String == "unsigned" })
     }
 
     @Test("a coordinator whose store.key is lost is followed again by an operator's signed succession")

@@ -11,10 +11,16 @@ extension TestFleet {
     func liar(as host: String) throws -> Liar { try Liar(keys, as: host, port: ports.coordinator) }
 
     /// Two hosts, one worker each that does what it is told and never ends by TERM alone within a minute.
-    static func ofTwo(hold: Bool = false) throws -> TestFleet {
+    ///
+    /// `hold`: the gateway outlives TERM and is held; `slow`: the strategy outlives it for a minute.
+    static func ofTwo(hold: Bool = false, slow: Bool = false) throws -> TestFleet {
         try TestFleet(hosts: ["ex-1", "st-1"], tiers: ["strategies", "execution"]) { directory in
             """
-              strategy: {tier: strategies, run: [\(Self.bin)/torture-worker, obey, \(directory)/strategy.fifo], hosts: [st-1]}
+              strategy:
+                tier: strategies
+                run: [\(Self.bin)/torture-worker, \(slow ? "ignore-term" : "obey"), \(directory)/strategy.fifo]
+                hosts: [st-1]
+                stop: {signal: TERM, grace: \(slow ? 60 : 5)s, extend_to: 60s, then: kill}
               order-gateway:
                 tier: execution
                 run: [\(Self.bin)/torture-worker, \(hold ? "ignore-term" : "obey"), \(directory)/gateway.fifo]
@@ -25,8 +31,8 @@ extension TestFleet {
     }
 
     /// Those two with their coordinator and no relay, their workers running.
-    static func startedOfTwo(hold: Bool = false) throws -> TestFleet {
-        let fleet = try ofTwo(hold: hold)
+    static func startedOfTwo(hold: Bool = false, slow: Bool = false) throws -> TestFleet {
+        let fleet = try ofTwo(hold: hold, slow: slow)
         do { try fleet.beginWithoutRelay() } catch {
             fleet.end()
             throw error
