@@ -84,12 +84,14 @@ extension Agent {
         guard shell != nil || isHostWide else {
             return refuse("unknown-service", "there is no \(command.service) on \(host): its part of the inventory (\(part.digest.prefix(12))) doesn't name it")
         }
-        guard operations.insert(operation) else {
-            return refuse("busy", "\(OperationMemory.bound) operations are going on at \(host). Wait for some to end")
+        guard operations.insert(operation, ofGuest: session.isGuest) else {
+            let count = session.isGuest ? OperationMemory.guestsMax : OperationMemory.bound
+            return refuse("busy", "\(count) operations are going on at \(host). Wait for some to end")
         }
         operation.attach(listener)
         let order = Order(
-            operation: command.operation, verb: "", by: command.origin, reason: command.reason, run: command.run == 0 ? nil : command.run,
+            operation: command.operation, verb: "", by: session.author(claiming: command.origin), reason: command.reason,
+            run: command.run == 0 ? nil : command.run,
             expectedGeneration: command.expectedGeneration == 0 ? nil : command.expectedGeneration)
         switch (command.what, shell) {
         case (.start, let shell?): begin(.start, order, shell)

@@ -77,6 +77,7 @@ extension Agent: WireSessionDelegate {
     /// An operator's word on whom to follow. Whoever brings it, its signature decides.
     private func succeed(_ signed: WireSignedStatement, from session: AgentSession) {
         guard let trust, let statement = SuccessionStatement(document: signed.document), statement.fleet == fleet else {
+            guard session.maySay() else { return }
             return log.error("a statement of a succession can't be understood", metadata: ["coordinator": "\(session.origin)"])
         }
         // Told again with every session; what was taken needs no look at its signature.
@@ -85,10 +86,12 @@ extension Agent: WireSessionDelegate {
             let signer = trust.verifier.signer(of: Array(signed.document.utf8), signature: signed.signature, roles: [.operator])
             loop.execute { [self] in
                 guard case .success(let identity) = signer, statement.by == identity.author else {
+                    guard session.maySay() else { return }
                     return log.error(
                         "a succession is not signed by the operator that it names", metadata: ["coordinator": "\(session.origin)", "by": "\(statement.by)"])
                 }
                 if let why = book.succeeded(statement, now: Clock.unixMicroseconds()) {
+                    guard session.maySay() else { return }
                     return log.notice("a succession is not taken", metadata: ["by": "\(statement.by)", "why": "\(why)"])
                 }
                 log.notice(
@@ -97,7 +100,7 @@ extension Agent: WireSessionDelegate {
                 followAnother()
             }
         }
-        if !accepted { log.error("a succession was not looked at: too much other work waits; it comes again with the next session") }
+        if !accepted, session.maySay() { log.error("a succession was not looked at: too much other work waits; it comes again with the next session") }
     }
 
     /// Who is connected and says that it has this store, with the key that it has proved; `key` empty: none.
@@ -131,6 +134,7 @@ extension Agent: WireSessionDelegate {
             // These have an answer of their own.
             case .command, .logRequest, .auditRequest: break
             default:
+                guard session.maySay() else { return }
                 return log.error("refused", metadata: ["coordinator": "\(session.origin)", "what": "\(deed.rawValue)", "why": "\(refusal.text)"])
             }
         }

@@ -1,6 +1,7 @@
 internal import FleetCore
 internal import FleetTrust
 internal import FleetWire
+internal import LinuxHost
 internal import NIOCore
 
 /// One live session with a coordinator or a relay, and what it may ask for.
@@ -12,6 +13,7 @@ final class AgentSession: @unchecked Sendable {
     let strange: String?
     /// Log followers to end with the session, by operation.
     var followers: Set<String> = []
+    private var lines = RateBound(60, in: .seconds(60))
 
     init(_ wire: WireSession, strange: String? = nil) {
         self.wire = wire
@@ -31,8 +33,19 @@ final class AgentSession: @unchecked Sendable {
     /// What is left of it for reasons of trust.
     var limits: [SessionLimit] { wire.limits + (isRelay ? [.relay] : []) + (strange == nil ? [] : [.stranger]) }
 
+    /// A relay, or a coordinator that isn't followed: what it asks takes no room from the one that is.
+    var isGuest: Bool { isRelay || strange != nil }
+
+    /// Who stands in the journal for an order: the person whom the followed coordinator names, or the guest itself (law 13).
+    func author(claiming person: String) -> String { isGuest ? LatchBounds.author("\(origin), for \(person)") : person }
+
+    /// Whether one more line about what it sends is logged.
+    func maySay() -> Bool {
+        if case .admitted = lines.take(at: Clock.boottime()) { true } else { false }
+    }
+
     /// On whose word a latch is held that it brings.
-    var word: LatchWord { isRelay || strange != nil ? .relay(name) : .coordinator(name) }
+    var word: LatchWord { isGuest ? .relay(name) : .coordinator(name) }
 
     func send(_ body: WireEnvelope.OneOf_Body) {
         var envelope = WireEnvelope()

@@ -39,7 +39,7 @@ final class LatchKeeper: @unchecked Sendable {
     /// Takes over what another side says, as far as it may say it (law 13). Newly set ones kill before anything else happens.
     ///
     /// Any side may set: a kill asks for no proof. Only a followed coordinator releases on its own word; from everybody else a
-    /// release counts once the signature of an operator, or of the followed coordinator, was looked at.
+    /// release counts once the signature of an operator was looked at.
     func hear(_ wire: [WireLatch], on session: AgentSession) {
         let now = Clock.unixMicroseconds()
         let latches = wire.prefix(Self.heardMax).map { $0.core(word: session.word) }.filter {
@@ -64,6 +64,7 @@ final class LatchKeeper: @unchecked Sendable {
     private static let judgedAfter: Duration = .seconds(1)
     /// Latches that there was no room for and whose signature is still to be looked at, by id, with the release that came meanwhile.
     private var unkeptWaiting: [String: Latch] = [:]
+    private var unkeptLines = RateBound(60, in: .seconds(60))
     private static let unkeptWaitingMax = 64
 
     /// Takes over what lies in files, or what was judged.
@@ -76,42 +77,52 @@ final class LatchKeeper: @unchecked Sendable {
         take(book.merge(others), from: source)
     }
 
-    /// What a side is told when its session opens: all in force, and the releases of what it holds in force still.
+    /// What a side is told when its session opens: all in force, the releases of what it holds in force still, and the newest that
+    /// an operator has signed.
     func toTell(_ session: AgentSession) -> [Latch] {
         let stale = session.wire.welcome.latches.latches.filter { !$0.released }.compactMap { book.latches[$0.id] }.filter { $0.release != nil }
-        return book.inForce + stale
+        // A release that came by another way: who has not heard of it must not take that latch from anybody's memory again.
+        let released = book.all.filter { $0.release?.signature.isEmpty == false }.suffix(Self.releasesToldMax)
+        return book.inForce + stale.filter { latch in !released.contains { $0.id == latch.id } } + released
     }
 
-    private func judge() -> LatchJudge? {
-        agent.trust.map { LatchJudge(verifier: $0.verifier, fleet: agent.fleet, coordinators: agent.book.pin.map { [$0.coordinator.raw] } ?? []) }
+    /// The newest; with their signatures they take some hundred kilobytes at most.
+    private static let releasesToldMax = 32
+
+    /// For what came on this word. Operators' signatures count always. A coordinator's counts on what it has set itself, in the session
+    /// of the one that is followed: its certificate's key alone is not its store. A release that it orders needs none.
+    private func judge(of word: LatchWord) -> LatchJudge? {
+        let coordinators: Set<String> = if case .coordinator(let name) = word { [name] } else { [] }
+        return agent.trust.map { LatchJudge(verifier: $0.verifier, fleet: agent.fleet, coordinators: coordinators, releasers: []) }
     }
 
     /// Releases that prove themselves are taken; the others are said, and nothing is released.
     private func judge(_ releases: [Latch], from session: AgentSession) {
-        guard !releases.isEmpty, let judge = judge() else { return }
+        guard !releases.isEmpty, let judge = judge(of: session.word) else { return }
         let origin = session.origin
         let accepted = agent.housework.submit(lane: "signatures") { [self] in
             let proven = releases.filter { latch in latch.release.map { judge.isReleased(latch.id, $0) } ?? false }
             agent.loop.execute {
-                for latch in releases where !proven.contains(where: { $0.id == latch.id }) {
+                for latch in releases where !proven.contains(where: { $0.id == latch.id }) && session.maySay() {
                     self.agent.log.error(
                         "the release of an emergency stop is not taken: nobody who may has signed it", metadata: ["latch": "\(latch.id)", "from": "\(origin)"])
                 }
                 self.merge(proven, from: origin)
             }
         }
-        if !accepted { agent.log.error("releases of emergency stops were not looked at: too much other work waits") }
+        if !accepted, session.maySay() { agent.log.error("releases of emergency stops were not looked at: too much other work waits") }
     }
 
     /// Who set a latch that carries a signature is looked at once it is in force: it then proves itself to every side.
     private func judgeSetting(_ latch: Latch) {
-        guard let kept = book.latches[latch.id], kept.release == nil, kept.word != .signed, !latch.signature.isEmpty, let judge = judge() else { return }
+        guard let kept = book.latches[latch.id], kept.release == nil, kept.word != .signed, !latch.signature.isEmpty, let judge = judge(of: latch.word)
+        else { return }
         agent.housework.submit(lane: "signatures") { [self] in
             let holds = judge.isSet(latch)
             agent.loop.execute {
                 if !holds {
                     self.agent.log.error(
-                        "the signature of an emergency stop does not hold; it is in force on its bringer's word",
+                        "the signature of an emergency stop is no operator's, or does not hold; it is in force on its bringer's word",
                         metadata: ["latch": "\(latch.id)", "by": "\(latch.by)", "word": "\(latch.word)"])
                 }
                 self.book.judged(latch.id, signature: holds ? latch.signature : "", word: holds ? .signed : kept.word)
@@ -123,7 +134,9 @@ final class LatchKeeper: @unchecked Sendable {
 
     /// There was no room for it among those of its bringer; among the signed ones there is, if it proves itself.
     private func judgeUnkept(_ id: String, from source: String) {
-        guard let latch = unkeptWaiting.removeValue(forKey: id), book.latches[id] == nil, latch.word != .signed, let judge = judge() else { return }
+        guard let latch = unkeptWaiting.removeValue(forKey: id), book.latches[id] == nil, latch.word != .signed, let judge = judge(of: latch.word) else {
+            return
+        }
         agent.housework.submit(lane: "signatures") { [self] in
             var signed = latch
             signed.word = .signed
@@ -229,6 +242,7 @@ final class LatchKeeper: @unchecked Sendable {
 
     private func take(_ merge: LatchBook.Merge, from source: String) {
         for latch in merge.unkept {
+            guard case .admitted = unkeptLines.take(at: Clock.boottime()) else { break }
             say([
                 "the emergency stop \(Cleaned.text(latch.id, bytesMax: 64)) from \(source) has killed and is not kept: as many as can be are in force, or it is out of bounds"
             ])

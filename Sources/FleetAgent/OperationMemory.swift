@@ -5,13 +5,26 @@ struct OperationMemory {
     /// Enough for a fleet-wide stop and start of 300 workers on one host with a repeat of each.
     static let bound = 1_024
 
+    /// Of those who give no orders here, a relay or a coordinator that isn't followed: their questions take no room from others.
+    static let guestsMax = 64
+
     private var operations: [String: Operation] = [:]
     private var order: [String] = []
+    private var guests: [String] = []
 
     subscript(id: String) -> Operation? { operations[id] }
 
     /// False when every remembered operation is still going on: the caller refuses the new one.
-    mutating func insert(_ operation: Operation) -> Bool {
+    mutating func insert(_ operation: Operation, ofGuest isGuest: Bool = false) -> Bool {
+        if isGuest {
+            if guests.count >= Self.guestsMax {
+                guard let index = guests.firstIndex(where: { operations[$0]?.result != nil }) else { return false }
+                operations[guests.remove(at: index)] = nil
+            }
+            operations[operation.id] = operation
+            guests.append(operation.id)
+            return true
+        }
         if order.count >= Self.bound {
             guard let index = order.firstIndex(where: { operations[$0]?.result != nil }) else { return false }
             operations[order.remove(at: index)] = nil
@@ -25,5 +38,6 @@ struct OperationMemory {
     mutating func forget(_ id: String) {
         operations[id] = nil
         order.removeAll { $0 == id }
+        guests.removeAll { $0 == id }
     }
 }

@@ -133,12 +133,11 @@ extension Coordinator {
         }
     }
 
-    /// With the present lists. Full coordinators' signatures count beside operators'.
+    /// With the present lists. Full coordinators' signatures count beside operators' on what is set; on a release at a relay alone, whose
+    /// own memory it is: agents look for themselves.
     private var judge: LatchJudge? {
-        trust.map {
-            LatchJudge(
-                verifier: $0.verifier, fleet: inventory.fleet, coordinators: Set(inventory.coordinators.filter { $0.role == .full }.map(\.name.raw)))
-        }
+        let full = Set(inventory.coordinators.filter { $0.role == .full }.map(\.name.raw))
+        return trust.map { LatchJudge(verifier: $0.verifier, fleet: inventory.fleet, coordinators: full, releasers: settings.relay ? full : []) }
     }
 
     /// Blocks: reads the key. Nil where it can't be read, which is no reason to do without the latch.
@@ -230,7 +229,7 @@ extension Coordinator {
         }
         let book = table.book
         let unproven = latches.filter { latch in
-            guard let known = book.latches[latch.id] else { return latch.release == nil && !latch.signature.isEmpty }
+            guard let known = book.latches[latch.id] else { return !(latch.release?.signature ?? latch.signature).isEmpty }
             return known.release == nil && latch.release != nil
         }
         guard !unproven.isEmpty else { return }
@@ -248,7 +247,7 @@ extension Coordinator {
                     "a host brought an emergency stop, or the release of one, that it can't show whose it is; it counts for that host alone",
                     metadata: ["host": "\(host)", "latch": "\(latch.id)", "by": "\(latch.by)", "released": "\(latch.release != nil)"])
             }
-            latchesChanged(table.merge(proven))
+            latchesChanged(table.merge(proven), isBrought: true)
         }
     }
 
@@ -274,12 +273,14 @@ extension Coordinator {
 
     /// Latches that came to be known, or were released, here or elsewhere: told to every agent, recorded, and the runs
     /// that they cover end.
-    func latchesChanged(_ changed: [Latch]) {
+    ///
+    /// `isBrought`: by a host, which may have kept them: a run that began after one was set goes on, and hosts under it say so.
+    func latchesChanged(_ changed: [Latch], isBrought: Bool = false) {
         guard !changed.isEmpty else { return }
         for latch in changed where latch.release != nil { owe(latch.id) }
         tell(changed)
         record(changed.map(record(of:)))
-        for latch in changed where latch.release == nil { endRuns(under: latch) }
+        for latch in changed where latch.release == nil { endRuns(under: latch, begunBefore: isBrought ? latch.unixMicroseconds : .max) }
     }
 
     private func tell(_ latches: [Latch]) {
@@ -331,8 +332,11 @@ extension Coordinator {
         scope.covers(service: service.name, tier: service.tier, host: host, emergencyKilled: inventory.emergencyKills(service))
     }
 
-    func endRuns(under latch: Latch) {
-        eachActiveRun { machine in machine.plan.workers.contains { covers(latch.scope, $0) } ? .latched(latch.id) : nil }
+    func endRuns(under latch: Latch, begunBefore unixMicroseconds: UInt64 = .max) {
+        eachActiveRun { machine in
+            guard (machine.began?.unixMicroseconds ?? 0) <= unixMicroseconds else { return nil }
+            return machine.plan.workers.contains { covers(latch.scope, $0) } ? .latched(latch.id) : nil
+        }
     }
 
     /// A host that stops itself takes nobody with it: a run goes on with the others, and says that it was not alone.

@@ -26,7 +26,10 @@ extension Coordinator: WireSessionDelegate {
             return refuse("unknown-host", "the inventory has no host \(hello.host)")
         }
         if let seen = hello.coordinatorEpochs[storeID], seen > epoch {
-            return refuse("stale-coordinator", "the agent has seen epoch \(seen) of this store, this coordinator is \(epoch): its journal was rolled back")
+            return refuse(
+                "stale-coordinator",
+                "the agent has seen epoch \(seen) of this store, this coordinator is \(epoch): its journal was rolled back. Set it up anew with an empty state directory, then: trading coordinator succeed --reason …"
+            )
         }
         var welcome = WireWelcome()
         welcome.protocol = 1
@@ -75,6 +78,13 @@ extension Coordinator: WireSessionDelegate {
         }
     }
 
+    package func refused(_ peer: VerifiedPeer, why: String) {
+        home.execute { [self] in
+            let host = HostName(peer.identity.name)
+            if hosts[host]?.connected == false { hosts[host]?.whyUnknown = "no session: \(why)" }
+        }
+    }
+
     package func limitsChanged(_ session: WireSession) { offerPart(session) }
 
     /// Where the host has another part of the inventory, or none, and the session carries one.
@@ -99,15 +109,29 @@ extension Coordinator: WireSessionDelegate {
         case .emergencyResult(let result)?:
             // From the session's own loop: nothing stands between the agents' words and the one who waits for them.
             table.answered(result, by: host)
-        case .report(let report)?: home.execute { [self] in reported(host, report) }
-        case .result(let result)?: home.execute { [self] in answered(host, result) }
-        case .latches(let set)?:
-            home.execute { [self] in brought(set.latches, by: host, isWhole: false) }
-        case .logChunk(let chunk)?: home.execute { [self] in logged(host, chunk) }
-        case .auditChunk(let chunk)?: home.execute { [self] in audited(host, chunk) }
+        case .report(let report)?:
+            guard table.keep(report, of: host) else { return }
+            home.execute { [self] in if let newest = table.takeReport(of: host) { reported(host, newest) } }
+        case .result(let result)?: onHome(session, host) { $0.answered(host, result) }
+        case .latches(let set)?: onHome(session, host) { $0.brought(set.latches, by: host, isWhole: false) }
+        case .logChunk(let chunk)?: onHome(session, host) { $0.logged(host, chunk) }
+        case .auditChunk(let chunk)?: onHome(session, host) { $0.audited(host, chunk) }
         default:
             log.error("an agent sent what only a coordinator sends", metadata: ["host": "\(host)"])
             session.close(why: "it sent what only a coordinator sends")
+        }
+    }
+
+    /// Has `home` look at what `session` delivers now. One that says more than is looked at ends.
+    private func onHome(_ session: WireSession, _ host: HostName, _ look: @escaping @Sendable (Coordinator) -> Void) {
+        // A few small texts take more than their bytes.
+        let bytes = session.payloadBytes + 1_024
+        guard table.queue(bytes, of: host) else {
+            return session.close(why: "it sends faster than is looked at: more than \(SessionTable.waitingBytesMax >> 20) MiB wait")
+        }
+        home.execute { [self] in
+            table.unqueue(bytes, of: host)
+            look(self)
         }
     }
 

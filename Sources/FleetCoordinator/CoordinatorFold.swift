@@ -77,6 +77,8 @@ package struct CoordinatorFold: Equatable, Sendable {
             if let release = releasedEarly.removeValue(forKey: id) { _ = latches.release(id, release) }
         case .latchReleased:
             guard let id = record["latch"] else { return }
+            // A host's own word releases its own latch, never one of that id that is the fleet's.
+            if case .host? = record["word"].flatMap({ LatchWord($0) }) { return }
             let release = Latch.Release(
                 by: LatchBounds.author(record.by ?? ""), reason: LatchBounds.reason(record.reason ?? ""),
                 unixMicroseconds: record["unix_us"].flatMap { UInt64($0) } ?? record.unixMicroseconds, signature: record["signature"] ?? "")

@@ -21,6 +21,10 @@ final class SessionTable: Sendable {
         var hostBooks: [HostName: LatchBook] = [:]
         var collectors: [String: EmergencyCollector] = [:]
         var succession: WireSignedStatement?
+        /// Each host's newest report that `home` has not looked at yet: what a host says faster than that is never queued.
+        var reports: [HostName: WireHostReport] = [:]
+        /// Bytes of each host's other messages that wait for `home`.
+        var waitingBytes: [HostName: Int] = [:]
     }
 
     /// Released latches that a coordinator remembers at most, for hosts that have been away.
@@ -29,6 +33,37 @@ final class SessionTable: Sendable {
     private let state: NIOLockedValueBox<State>
 
     init(book: LatchBook) { state = NIOLockedValueBox(State(book: book)) }
+
+    // MARK: What waits for home
+
+    /// Bytes of one host's messages that may wait: several pages of a log, each as large as a frame may be.
+    static let waitingBytesMax = 32 << 20
+
+    /// True if no report of that host waited: the caller has `home` take it.
+    func keep(_ report: WireHostReport, of host: HostName) -> Bool {
+        state.withLockedValue { $0.reports.updateValue(report, forKey: host) == nil }
+    }
+
+    func takeReport(of host: HostName) -> WireHostReport? { state.withLockedValue { $0.reports.removeValue(forKey: host) } }
+
+    /// False: more would wait than may; nothing was counted.
+    func queue(_ bytes: Int, of host: HostName) -> Bool {
+        state.withLockedValue { state in
+            let waiting = state.waitingBytes[host, default: 0] + bytes
+            guard waiting <= Self.waitingBytesMax else { return false }
+            state.waitingBytes[host] = waiting
+            return true
+        }
+    }
+
+    func unqueue(_ bytes: Int, of host: HostName) {
+        state.withLockedValue { state in
+            let waiting = state.waitingBytes[host, default: 0] - bytes
+            state.waitingBytes[host] = waiting > 0 ? waiting : nil
+        }
+    }
+
+    // MARK: Sessions
 
     /// Returns the session it replaces.
     func open(_ host: HostName, _ entry: Entry) -> WireSession? {

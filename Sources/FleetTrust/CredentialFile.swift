@@ -6,9 +6,13 @@ package enum CredentialFile {
     package static let bytesMax = 16 << 20
 
     package static func read(_ path: String) throws(TrustError) -> [UInt8] {
-        let fd = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe that nobody writes to must hang nobody.
+        let fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard fd >= 0 else { throw TrustError("read", path, errno: errno) }
         defer { close(fd) }
+        var about = stat()
+        guard fstat(fd, &about) == 0 else { throw TrustError("read", path, errno: errno) }
+        guard about.st_mode & S_IFMT == S_IFREG else { throw TrustError("read", path, "it is no regular file", advice: "check what is there") }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {

@@ -35,6 +35,12 @@ final class PrivateKey: @unchecked Sendable {
         key = read
     }
 
+    var isP256: Bool {
+        var name = [CChar](repeating: 0, count: 64)
+        return EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, &name, name.count, nil) == 1
+            && String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) == "prime256v1"
+    }
+
     var pem: [UInt8] {
         LibCrypto.written { PEM_write_bio_PKCS8PrivateKey($0, key, nil, nil, 0, nil, nil) == 1 } ?? []
     }

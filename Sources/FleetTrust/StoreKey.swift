@@ -31,13 +31,23 @@ package struct StoreKey: Sendable {
             try CredentialFile.create(path, made.pem, mode: 0o600)
             return (try StoreKey(made), true)
         }
+        let bytes = try CredentialFile.read(path)
         guard !CredentialFile.isOpenToOthers(path) else {
             throw TrustError(
                 "use", path, "other users may read or change it",
                 advice: "chmod 0600 \(path). If others could log in here: move it away, start again, and have agents follow the new key: "
                     + "trading coordinator succeed --reason …")
         }
-        return (try StoreKey(try PrivateKey(pem: try CredentialFile.read(path), object: path)), false)
+        do throws(TrustError) {
+            let key = try PrivateKey(pem: bytes, object: path)
+            guard key.isP256 else { throw TrustError("use", path, "it is no ECDSA key on P-256") }
+            return (try StoreKey(key), false)
+        } catch {
+            throw TrustError(
+                error.operation, error.object, error.cause,
+                advice: "restore the file. If it is lost: move it away, start again, and have agents follow the new key: trading coordinator succeed --reason …"
+            )
+        }
     }
 
     /// The proof of possession: an ECDSA signature over the challenge's document, in base64.

@@ -146,7 +146,10 @@ struct CertificateVerify: ParsableCommand {
         guard let path else { return (nil, "no revocation list (--crl FILE)") }
         do {
             let bytes = try CredentialFile.read(path)
-            _ = try RevocationList.all(pem: bytes, object: path)
+            let due = try RevocationList.all(pem: bytes, object: path).compactMap(\.nextUpdateUnix).min() ?? 0
+            guard due >= Int64(Clock.unixMicroseconds() / 1_000_000) else {
+                return (bytes, "\(path) is past its date: whoever was revoked since is not on it. Give a newer one")
+            }
             return (bytes, nil)
         } catch {
             return (nil, "\(error)")

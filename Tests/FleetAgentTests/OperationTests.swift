@@ -48,6 +48,23 @@ struct OperationTests {
         #expect(isTaken && memory["o7"] == nil && memory["o0"] != nil && memory["one more"] != nil)
     }
 
+    @Test("who gives no orders here takes no room from who does: a few places, and no remembered outcome of another's")
+    func guests() {
+        var memory = OperationMemory()
+        let own = Operation(id: "own", service: "feed")
+        var isTaken = memory.insert(own)
+        own.publish(result(.done))
+        for number in 0..<OperationMemory.guestsMax { isTaken = memory.insert(Operation(id: "g\(number)", service: "feed"), ofGuest: true) && isTaken }
+        #expect(isTaken)
+        isTaken = memory.insert(Operation(id: "too many", service: "feed"), ofGuest: true)
+        #expect(!isTaken)
+        memory["g3"]?.publish(result(.done))
+        isTaken = memory.insert(Operation(id: "next", service: "feed"), ofGuest: true)
+        #expect(isTaken && memory["g3"] == nil && memory["own"] === own)
+        isTaken = (0..<OperationMemory.bound - 1).allSatisfy { memory.insert(Operation(id: "o\($0)", service: "feed")) }
+        #expect(isTaken)
+    }
+
     @Test("what was forgotten may come again")
     func forgotten() {
         var memory = OperationMemory()

@@ -101,6 +101,14 @@ struct LatchBookTests {
 
     // MARK: Bounds
 
+    @Test("latches dated ahead, released and forgotten, don't make what is set today look forgotten")
+    func datedAhead() {
+        var book = LatchBook(releasedMax: 4)
+        for number in 0..<10 { _ = book.merge([latch("ahead-\(number)", at: 1_000_000 + UInt64(number), released: release)]) }
+        #expect(book.forgottenThrough <= release.unixMicroseconds)
+        #expect(book.merge([latch("today", at: 50)]).changed.map(\.id) == ["today"])
+    }
+
     @Test("past the bound the release of the latch that was set first is forgotten, and that latch is not honoured again as state")
     func forgets() {
         var book = LatchBook(releasedMax: 4)

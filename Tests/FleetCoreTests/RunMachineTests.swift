@@ -207,6 +207,23 @@ struct RunMachineTests {
         #expect(run.last.isEmpty)
     }
 
+    @Test("a host that comes and goes without end, or gives one reason after another, fills no audit")
+    func flapping() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "strategies")
+        var records = 0
+        for round in 0..<500 {
+            run.tell(.hostLost("st-1", why: "silent"))
+            records += run.last.count { if case .record(.runBlocked, _, _) = $0 { true } else { false } }
+            #expect(run.machine.blocked?.slug == "host-unknown")
+            run.tell(.hostReturned("st-1"))
+            run.answer(.stop("strategy"), .progress(slug: "slug-\(round)", text: "\(round)"))
+            records += run.last.count { if case .record(.runBlocked, _, _) = $0 { true } else { false } }
+        }
+        #expect((1...2 * RunMachine.blockRecordsMax).contains(records), "\(records)")
+    }
+
     @Test("a run that has not begun can be aborted and overridden")
     func abortWaiting() throws {
         var run = try RunFixture()

@@ -76,11 +76,11 @@ import Testing
         var early = FrameDecoder(payloadMax: FrameDecoder.helloMax)
         var open = FrameDecoder()
         if (1...FrameDecoder.helloMax).contains(length) {
-            try early.decode(ByteBuffer(bytes: header)) { _ in }
+            try early.decode(ByteBuffer(bytes: header)) { _, _ in }
         } else {
-            #expect(throws: FrameError.badLength(UInt32(length), max: FrameDecoder.helloMax)) { try early.decode(ByteBuffer(bytes: header)) { _ in } }
+            #expect(throws: FrameError.badLength(UInt32(length), max: FrameDecoder.helloMax)) { try early.decode(ByteBuffer(bytes: header)) { _, _ in } }
         }
-        if length > 0 { try open.decode(ByteBuffer(bytes: header)) { _ in } }
+        if length > 0 { try open.decode(ByteBuffer(bytes: header)) { _, _ in } }
     }
 
     @Test("held-open handshakes give way, the oldest first, and an honest agent gets its session")

@@ -14,7 +14,7 @@ import Testing
 
     private func decoded(_ decoder: inout FrameDecoder, _ bytes: some Sequence<UInt8>) throws -> [WireEnvelope] {
         var found: [WireEnvelope] = []
-        try decoder.decode(ByteBuffer(bytes: Array(bytes))) { found.append($0) }
+        try decoder.decode(ByteBuffer(bytes: Array(bytes))) { envelope, _ in found.append(envelope) }
         return found
     }
 
@@ -67,10 +67,10 @@ import Testing
         var buffer = ByteBuffer()
         buffer.writeInteger(length)
         var decoder = FrameDecoder()
-        #expect(throws: FrameError.badLength(length, max: FrameDecoder.payloadMax)) { try decoder.decode(buffer) { _ in } }
+        #expect(throws: FrameError.badLength(length, max: FrameDecoder.payloadMax)) { try decoder.decode(buffer) { _, _ in } }
         var slow = FrameDecoder()
         #expect(throws: FrameError.badLength(length, max: FrameDecoder.payloadMax)) {
-            for byte in buffer.readableBytesView { try slow.decode(ByteBuffer(bytes: [byte])) { _ in } }
+            for byte in buffer.readableBytesView { try slow.decode(ByteBuffer(bytes: [byte])) { _, _ in } }
         }
     }
 
@@ -81,7 +81,7 @@ import Testing
         buffer.writeBytes([0xff, 0xff, 0xff, 0xff])
         var found: [WireEnvelope] = []
         var decoder = FrameDecoder()
-        #expect(throws: FrameError.garbage) { try decoder.decode(buffer) { found.append($0) } }
+        #expect(throws: FrameError.garbage) { try decoder.decode(buffer) { envelope, _ in found.append(envelope) } }
         #expect(found == [ping(1, 3)])
     }
 
@@ -94,7 +94,7 @@ import Testing
         buffer.writeBytes(payload)
         var found: [WireEnvelope] = []
         var decoder = FrameDecoder()
-        try decoder.decode(buffer) { found.append($0) }
+        try decoder.decode(buffer) { envelope, _ in found.append(envelope) }
         #expect(found.count == 1)
         #expect(found[0].body == nil)
         #expect(try encodeFrame(found[0]) == buffer)

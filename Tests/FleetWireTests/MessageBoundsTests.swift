@@ -188,7 +188,7 @@ import Testing
             var frame = TestFleet.allocator.buffer(capacity: bytes.count + 8)
             frame.writeInteger(UInt32(prefix.count + bytes.count))
             frame.writeBytes(prefix + bytes)
-            #expect(throws: FrameError.tooManyFields(500_001)) { try decoder.decode(frame) { _ in } }
+            #expect(throws: FrameError.tooManyFields(500_001)) { try decoder.decode(frame) { _, _ in } }
         }
     }
 }

@@ -140,3 +140,15 @@ final class RecordingDelegate: WireSessionDelegate {
         events.compactMap { if case .closed(_, let why) = $0 { why } else { nil } }
     }
 }
+
+/// Waits for a level that nothing announces: looks at it from an event loop, with a bound.
+func wait(until what: String, _ holds: @escaping @Sendable () -> Bool) async throws {
+    let seen = Recorder<Bool>()
+    let task = TestFleet.group.next().scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(5)) { task in
+        guard holds() else { return }
+        seen.append(true)
+        task.cancel()
+    }
+    defer { task.cancel() }
+    try await seen.wait(for: what) { !$0.isEmpty }
+}

@@ -106,7 +106,7 @@ import Testing
         let session = try await server.delegate.session()
         let opened = BootTime.now
         // Idle for more than the time-out: the level waited for is a boot time heard from the peer.
-        try await poll("a heartbeat past the time-out") { session.receivedAt - opened > .milliseconds(1_500) }
+        try await wait(until: "a heartbeat past the time-out") { session.receivedAt - opened > .milliseconds(1_500) }
         #expect(session.peerBoottime() > opened)
         session.close(why: "for a test")
         #expect(try await agent.whyClosed() == "closed: for a test")
@@ -229,22 +229,11 @@ import Testing
         let server = try await TestListener(fleet)
         server.listener.stop()
         let dialer = server.dialer(try fleet.trust(.agent, "md-1"), host: "md-1", delegate: RecordingDelegate())
-        try await poll("a failed try") { if case .waiting(let why) = dialer.dialer.standing { !why.isEmpty } else { false } }
+        try await wait(until: "a failed try") { if case .waiting(let why) = dialer.dialer.standing { !why.isEmpty } else { false } }
         dialer.dialer.stop()
         #expect(dialer.dialer.standing == .stopped)
     }
 
-    /// Waits for a level that nothing announces: looks at it from an event loop, with a bound.
-    private func poll(_ what: String, _ holds: @escaping @Sendable () -> Bool) async throws {
-        let seen = Recorder<Bool>()
-        let task = TestFleet.group.next().scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(5)) { task in
-            guard holds() else { return }
-            seen.append(true)
-            task.cancel()
-        }
-        defer { task.cancel() }
-        try await seen.wait(for: what) { !$0.isEmpty }
-    }
 }
 
 extension BootTime {

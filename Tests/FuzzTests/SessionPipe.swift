@@ -86,7 +86,7 @@ final class SessionPipe {
                 break
             }
             do {
-                try decoder.decode(ByteBuffer(bytes: chunk[..<got])) { envelopes.append($0) }
+                try decoder.decode(ByteBuffer(bytes: chunk[..<got])) { envelope, _ in envelopes.append(envelope) }
             } catch {
                 Issue.record("what it sent is no message: \(error)")
                 isClosed = true

@@ -73,6 +73,16 @@ extension StolenKeys {
             ).der)
     }
 
+    /// The signature of its release.
+    package func signRelease(_ latch: WireLatch, by signer: String) throws -> String {
+        guard let release = latch.core(word: .signed).release else { preconditionFailure("\(latch.id) is not released") }
+        let statement = LatchStatement.release(latch.id, release, fleet: FleetName(fleet))
+        return Base64.encode(
+            try DetachedSignature.sign(
+                statement, certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key")
+            ).der)
+    }
+
     /// An identity with exact dates, in place of the one that is there.
     package func issue(_ role: String, _ name: String, fromUnix: Int64, toUnix: Int64) throws {
         guard let role = FleetIdentity.Role(rawValue: role) else { preconditionFailure("no role \(role)") }

@@ -153,8 +153,9 @@ package struct LatchBook: Equatable, Sendable {
         released.insert(entry, at: place)
         while released.count > releasedMax {
             let oldest = released.removeFirst()
-            latches[oldest.id] = nil
-            forgottenThrough = max(forgottenThrough, oldest.unixMicroseconds)
+            let release = latches.removeValue(forKey: oldest.id)?.release
+            // Not past its release: one that was dated ahead would make all that is set from now on look forgotten.
+            forgottenThrough = max(forgottenThrough, min(oldest.unixMicroseconds, release?.unixMicroseconds ?? oldest.unixMicroseconds))
         }
     }
 }

@@ -62,6 +62,9 @@ extension RunMachine {
         blocked = new
         blockedOn = subject
         guard isNew else { return [.blockChanged] }
+        blockRecords[subject, default: 0] += 1
+        // A host that comes and goes all the time fills no audit.
+        guard blockRecords[subject, default: 0] <= Self.blockRecordsMax else { return [.blockChanged] }
         return [.record(.runBlocked, worker: nil, fields: [.init("slug", slug), .init("text", text)]), .blockChanged]
     }
 

@@ -98,6 +98,8 @@ package struct RunMachine: Equatable, Sendable {
     package static let secondReadingAfter: Duration = .milliseconds(150)
     /// After this many pairs without two equal readings the ledger is called unsettled.
     package static let readingsLimit = 20
+    /// Records of one step's blocks about one subject; more are shown, and not recorded.
+    package static let blockRecordsMax = 16
     /// The name by which an operator overrides a quiesce that does not come about: `--gate quiesce`.
     package static let quiesceGate = "quiesce"
     /// The name by which an operator goes on although a worker left something: `--gate left-behind`.
@@ -125,6 +127,8 @@ package struct RunMachine: Equatable, Sendable {
     var waits: [CommandID: Block] = [:]
     /// What `blocked` is about: the same slug about something else is a new block.
     var blockedOn = ""
+    /// How often the current step's blocks were recorded, by what they are about.
+    var blockRecords: [String: Int] = [:]
     var stepReadings: [HostName: [StreamReading]] = [:]
     var previousReadings: [StreamReading]?
     var readingCount = 0
@@ -219,6 +223,7 @@ package struct RunMachine: Equatable, Sendable {
         openGates = [:]
         failures = [:]
         waits = [:]
+        blockRecords = [:]
         stepReadings = [:]
     }
 

@@ -23,14 +23,15 @@ package struct FrameDecoder: Sendable {
     /// True while a frame has begun and not ended.
     package var isMidFrame: Bool { !partial.isEmpty }
 
-    /// Consumes all of `buffer`, and calls `body` with each envelope that is complete, in order.
+    /// Consumes all of `buffer`, and calls `body` with each envelope that is complete and the bytes it took, in order.
     ///
-    /// What `body` throws ends it.
-    package mutating func decode(_ buffer: ByteBuffer, _ body: (WireEnvelope) throws -> Void) throws {
+    /// What `body` throws ends it. `body` must not come back to this decoder: a handler whose writes may fail in it queues what
+    /// it is given meanwhile.
+    package mutating func decode(_ buffer: ByteBuffer, _ body: (WireEnvelope, Int) throws -> Void) throws {
         try buffer.withUnsafeReadableBytes { try decode($0, body) }
     }
 
-    private mutating func decode(_ input: UnsafeRawBufferPointer, _ body: (WireEnvelope) throws -> Void) throws {
+    private mutating func decode(_ input: UnsafeRawBufferPointer, _ body: (WireEnvelope, Int) throws -> Void) throws {
         var rest = input
         while !rest.isEmpty {
             if partial.isEmpty {
@@ -39,7 +40,7 @@ package struct FrameDecoder: Sendable {
                 guard rest.count >= Self.headerBytes + length else { return move(&rest, rest.count) }
                 let payload = UnsafeRawBufferPointer(rebasing: rest[Self.headerBytes..<Self.headerBytes + length])
                 rest = UnsafeRawBufferPointer(rebasing: rest[(Self.headerBytes + length)...])
-                try body(try Self.envelope(payload))
+                try body(try Self.envelope(payload), length)
             } else {
                 if partial.count < Self.headerBytes {
                     move(&rest, Self.headerBytes - partial.count)
@@ -53,7 +54,7 @@ package struct FrameDecoder: Sendable {
                 }
                 // Released, not kept: most connections never see a second incomplete frame of that size.
                 partial = []
-                try body(envelope)
+                try body(envelope, length)
             }
         }
     }

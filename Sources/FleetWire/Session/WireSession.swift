@@ -27,6 +27,7 @@ package final class WireSession: Sendable {
         var heardAt: BootTime
         /// What the coordinator has last said of the agent's dates.
         var toldRestricted: Bool
+        var payloadBytes = 0
     }
 
     init(
@@ -44,6 +45,12 @@ package final class WireSession: Sendable {
             State(
                 peer: peer, peerBoottime: BootTime(nanoseconds: hello.boottimeNs), peerBoottimeReadAt: now, heardAt: now,
                 toldRestricted: welcome.restricted))
+    }
+
+    /// Bytes of the message that is being delivered; on the event loop, while the delegate has it.
+    package internal(set) var payloadBytes: Int {
+        get { state.withLockedValue { $0.payloadBytes } }
+        set { state.withLockedValue { $0.payloadBytes = newValue } }
     }
 
     /// As last verified: a reload may restrict it, or lift that.

@@ -32,6 +32,9 @@ final class WireSessionHandler: ChannelInboundHandler {
     private let ended: @Sendable (_ why: String) -> Void
     private var machine: WireSessionStateMachine
     private var decoder: FrameDecoder
+    /// Bytes that came while others were being decoded: a write that fails in the middle has the channel deliver what is left.
+    private var arrived: [ByteBuffer] = []
+    private var isDecoding = false
     private var peer: VerifiedPeer?
     private var hello: WireHello?
     private var context: ChannelHandlerContext?
@@ -108,10 +111,20 @@ final class WireSessionHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        arrived.append(unwrapInboundIn(data))
+        guard !isDecoding else { return }
+        isDecoding = true
+        defer { isDecoding = false }
+        while !arrived.isEmpty { decode(arrived.removeFirst()) }
+    }
+
+    private func decode(_ bytes: ByteBuffer) {
+        guard machine.state != .closed else { return }
         let now = Clock.boottime()
         do {
-            try decoder.decode(unwrapInboundIn(data)) { envelope in
+            try decoder.decode(bytes) { envelope, payloadBytes in
                 machine.frameEnded()
+                session?.payloadBytes = payloadBytes
                 received(envelope, at: now)
             }
             machine.bytesRead(midFrame: decoder.isMidFrame, at: now)
@@ -287,8 +300,12 @@ final class WireSessionHandler: ChannelInboundHandler {
         } else if let peer {
             // Verified and yet no session: the gate has logged everything before that.
             peerLog.log(.warning, "peer refused", metadata, about: peer.identity.uri, to: log)
+            delegate?.refused(peer, why: why)
         }
         if wasConnected { ended(why) }
+        // Session and handler hold each other while it is open, and not longer.
+        session = nil
+        hello = nil
     }
 
     private func logSession(_ message: Logger.Message, _ peer: VerifiedPeer) {

@@ -87,6 +87,13 @@ import WireImpostors
             ]
         }
         #expect(eventually(within: 5) { fleet.agents["ex-1"]?.log.contains("nobody who may has signed it") == true }, "\(fleet.logs)")
+        // Signed with the thief's own key, a coordinator's perhaps: still nobody who may.
+        var own = WireLatch.with {
+            $0.id = "thiefs"; $0.released = true; $0.releasedBy = "operator/alice"; $0.releaseReason = "forged"; $0.releasedUnixUs = 5
+        }
+        own.releaseSignature = try fleet.keys.signRelease(own, by: certificate)
+        let signed = own
+        try thief.say(to: "ex-1") { $0.latches.latches = [signed] }
         #expect(try fleet.trading("start", "order-gateway", "--reason", "too early").status != 0)
         // The true coordinator is followed as before, through its restart too, and an operator's release is taken.
         if inItsPlace { thief.stop() } else { fleet.coordinator?.killNow() }
