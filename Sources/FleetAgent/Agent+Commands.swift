@@ -84,8 +84,9 @@ extension Agent {
         guard shell != nil || isHostWide else {
             return refuse("unknown-service", "there is no \(command.service) on \(host): its part of the inventory (\(part.digest.prefix(12))) doesn't name it")
         }
-        guard operations.insert(operation, ofGuest: session.isGuest) else {
-            let count = session.isGuest ? OperationMemory.guestsMax : OperationMemory.bound
+        let isGuests = session.isGuest && what.isQuestion
+        guard operations.insert(operation, ofGuest: isGuests) else {
+            let count = isGuests ? OperationMemory.guestsMax : OperationMemory.bound
             return refuse("busy", "\(count) operations are going on at \(host). Wait for some to end")
         }
         operation.attach(listener)

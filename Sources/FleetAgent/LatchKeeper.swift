@@ -53,7 +53,10 @@ final class LatchKeeper: @unchecked Sendable {
         // Released here, in force there.
         let stale = latches.filter { $0.release == nil }.compactMap { known.latches[$0.id] }.filter { $0.release?.signature.isEmpty == false }
         if !stale.isEmpty { session.send(.latches(WireLatchSet(stale))) }
-        for latch in latches where latch.release != nil && unkeptWaiting[latch.id] != nil { unkeptWaiting[latch.id]?.release = latch.release }
+        for latch in latches {
+            guard let release = latch.release, let waiting = unkeptWaiting[latch.id], waiting.releases.count < Unkept.releasesMax else { continue }
+            unkeptWaiting[latch.id]?.releases.append(release)
+        }
         let unproven = latches.filter { $0.release != nil && !releasesByWord && known.latches[$0.id].map { $0.release == nil } == true }
         judge(unproven, from: session)
     }
@@ -62,8 +65,14 @@ final class LatchKeeper: @unchecked Sendable {
     private static let heardMax = 2_048
     /// A signature takes some milliseconds to look at.
     private static let judgedAfter: Duration = .seconds(1)
-    /// Latches that there was no room for and whose signature is still to be looked at, by id, with the release that came meanwhile.
-    private var unkeptWaiting: [String: Latch] = [:]
+    /// A latch that there was no room for and whose signature is still to be looked at, with the releases that came meanwhile.
+    private struct Unkept {
+        let latch: Latch
+        var releases: [Latch.Release] = []
+        static let releasesMax = 8
+    }
+
+    private var unkeptWaiting: [String: Unkept] = [:]
     private var unkeptLines = RateBound(60, in: .seconds(60))
     private static let unkeptWaitingMax = 64
 
@@ -77,16 +86,17 @@ final class LatchKeeper: @unchecked Sendable {
         take(book.merge(others), from: source)
     }
 
-    /// What a side is told when its session opens: all in force, the releases of what it holds in force still, and the newest that
-    /// an operator has signed.
+    /// What a side is told when its session opens: all in force, the releases of what it holds in force still, and those
+    /// that operators have signed last.
     func toTell(_ session: AgentSession) -> [Latch] {
         let stale = session.wire.welcome.latches.latches.filter { !$0.released }.compactMap { book.latches[$0.id] }.filter { $0.release != nil }
         // A release that came by another way: who has not heard of it must not take that latch from anybody's memory again.
-        let released = book.all.filter { $0.release?.signature.isEmpty == false }.suffix(Self.releasesToldMax)
+        let released = book.all.filter { $0.release.map { !$0.signature.isEmpty && $0.by.hasPrefix("operator/") } ?? false }
+            .sorted { ($0.release?.unixMicroseconds ?? 0, $0.id) < ($1.release?.unixMicroseconds ?? 0, $1.id) }.suffix(Self.releasesToldMax)
         return book.inForce + stale.filter { latch in !released.contains { $0.id == latch.id } } + released
     }
 
-    /// The newest; with their signatures they take some hundred kilobytes at most.
+    /// With their signatures they take some hundred kilobytes at most.
     private static let releasesToldMax = 32
 
     /// For what came on this word. Operators' signatures count always. A coordinator's counts on what it has set itself, in the session
@@ -134,16 +144,25 @@ final class LatchKeeper: @unchecked Sendable {
 
     /// There was no room for it among those of its bringer; among the signed ones there is, if it proves itself.
     private func judgeUnkept(_ id: String, from source: String) {
-        guard let latch = unkeptWaiting.removeValue(forKey: id), book.latches[id] == nil, latch.word != .signed, let judge = judge(of: latch.word) else {
+        guard let waiting = unkeptWaiting[id] else { return }
+        guard book.latches[id] == nil, let judge = judge(of: waiting.latch.word) else {
+            unkeptWaiting[id] = nil
             return
         }
-        agent.housework.submit(lane: "signatures") { [self] in
-            var signed = latch
-            signed.word = .signed
-            signed.release = latch.release.flatMap { judge.isReleased(id, $0) ? $0 : nil }
-            guard judge.isSet(latch) else { return }
-            agent.loop.execute { [signed] in self.merge([signed], from: source) }
+        let isAsked = agent.housework.submit(lane: "signatures") { [self] in
+            let holds = judge.isSet(waiting.latch)
+            let release = holds ? waiting.releases.first { judge.isReleased(id, $0) } : nil
+            agent.loop.execute {
+                let later = self.unkeptWaiting.removeValue(forKey: id)?.releases.count ?? 0
+                // Released while it was looked at: whoever knows of it tells so with its next session.
+                guard holds, release != nil || later == waiting.releases.count else { return }
+                var signed = waiting.latch
+                signed.word = .signed
+                signed.release = release
+                self.merge([signed], from: source)
+            }
         }
+        if !isAsked { unkeptWaiting[id] = nil }
     }
 
     /// A file that names the host it lies on means this one, and no other that hears of the latch from here.
@@ -250,7 +269,7 @@ final class LatchKeeper: @unchecked Sendable {
         apply(merge.changed, from: source)
         for latch in merge.unkept where !latch.signature.isEmpty && LatchBounds.fault(in: latch) == nil {
             guard unkeptWaiting.count < Self.unkeptWaitingMax, unkeptWaiting[latch.id] == nil else { continue }
-            unkeptWaiting[latch.id] = latch
+            unkeptWaiting[latch.id] = Unkept(latch: latch)
             agent.loop.scheduleTask(in: .nanoseconds(Self.judgedAfter.nanoseconds)) { self.judgeUnkept(latch.id, from: source) }
         }
         // Not now: the kills of this host, and of others on the same CPUs, come first.

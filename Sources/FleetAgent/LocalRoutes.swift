@@ -338,6 +338,13 @@ struct LocalRoutes {
                 why: "At most one of them is right. Nothing was changed.",
                 then: "each coordinator's log names its key at its start    End the false one, then accept again")
         }
+        guard request.unseen || !claimants.isEmpty else {
+            let stores = Set(agent.sessions.filter { !$0.isRelay }.map { Cleaned.text($0.wire.welcome.storeID, bytesMax: 80) }).sorted()
+            throw APIProblem(
+                slug: "other-coordinator", what: "REFUSED  no coordinator that is connected has store \(request.store). Nothing was changed",
+                why: stores.isEmpty ? "None is connected." : "Connected: \(stores.joined(separator: ", "))",
+                then: "accept one of those    The first that comes with that store, whoever it is: --unseen")
+        }
         agent.accept(store: request.store, claimant: claimants.first, by: peer.origin, reason: LatchBounds.reason(request.reason))
         var done = APIDone()
         done.text =

@@ -5,7 +5,7 @@ struct OperationMemory {
     /// Enough for a fleet-wide stop and start of 300 workers on one host with a repeat of each.
     static let bound = 1_024
 
-    /// Of those who give no orders here, a relay or a coordinator that isn't followed: their questions take no room from others.
+    /// Questions of those who give no orders here, a relay or a coordinator that isn't followed: they take no room from others.
     static let guestsMax = 64
 
     private var operations: [String: Operation] = [:]

@@ -98,7 +98,8 @@ extension FleetClientSettings {
             if line.isEmpty { continue }
             let place = "\(file):\(index + 1)"
             guard let equals = line.firstIndex(of: "=") else {
-                faults.append("\(place): \"\(line)\" is not `key = value`")
+                // Without its text: somebody may have named a private key's file.
+                faults.append("\(place): it is not `key = value`")
                 continue
             }
             let key = trimmed(line[..<equals])

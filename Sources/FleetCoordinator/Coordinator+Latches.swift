@@ -90,7 +90,10 @@ extension Coordinator {
     var word: LatchWord { settings.relay ? .relay(settings.name.raw) : .coordinator(settings.name.raw) }
 
     /// A caller's clock that is further off says nothing about order.
-    private static func isNear(_ a: UInt64, _ b: UInt64) -> Bool { max(a, b) - min(a, b) <= 300_000_000 }
+    private static func isNear(_ a: UInt64, _ b: UInt64) -> Bool { max(a, b) - min(a, b) <= clocksDifferMax }
+
+    /// Microseconds by which the clocks of an operator's machine and this one may differ.
+    private static let clocksDifferMax: UInt64 = 300_000_000
 
     // MARK: Signatures
 
@@ -242,6 +245,8 @@ extension Coordinator {
             }
         } then: { [self] proven in
             for latch in unproven where !proven.contains(where: { $0.id == latch.id }) {
+                // Releases of what is not in force here are told with every session.
+                guard latch.release == nil || book.latches[latch.id] != nil else { continue }
                 guard hosts[host]?.mayRecordLatch(at: now().boot) ?? false else { break }
                 log.error(
                     "a host brought an emergency stop, or the release of one, that it can't show whose it is; it counts for that host alone",
@@ -334,7 +339,9 @@ extension Coordinator {
 
     func endRuns(under latch: Latch, begunBefore unixMicroseconds: UInt64 = .max) {
         eachActiveRun { machine in
-            guard (machine.began?.unixMicroseconds ?? 0) <= unixMicroseconds else { return nil }
+            // By two clocks: only what is older beyond doubt is left out.
+            let began = machine.began?.unixMicroseconds ?? 0
+            guard max(began, Self.clocksDifferMax) - Self.clocksDifferMax <= unixMicroseconds else { return nil }
             return machine.plan.workers.contains { covers(latch.scope, $0) } ? .latched(latch.id) : nil
         }
     }

@@ -69,6 +69,8 @@ extension Coordinator: WireSessionDelegate {
         }
         offerPart(session)
         home.execute { [self] in
+            // It may have ended while it was greeted.
+            guard table.session(host)?.session === session else { return }
             say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
             hosts[host]?.lastWordAt = now().boot
@@ -85,7 +87,18 @@ extension Coordinator: WireSessionDelegate {
         }
     }
 
-    package func limitsChanged(_ session: WireSession) { offerPart(session) }
+    package func limitsChanged(_ session: WireSession) {
+        offerPart(session)
+        let host = HostName(session.hello.host)
+        home.execute { [self] in
+            // What it was told under the restriction it may not have taken.
+            let owed = releasesOwed[host, default: []].sorted().compactMap { table.book.latches[$0] }
+            guard !owed.isEmpty else { return }
+            var envelope = WireEnvelope()
+            envelope.latches.latches = owed.map { WireLatch($0) }
+            session.send(envelope)
+        }
+    }
 
     /// Where the host has another part of the inventory, or none, and the session carries one.
     private func offerPart(_ session: WireSession) {
@@ -229,7 +242,8 @@ extension Coordinator: WireSessionDelegate {
             return "it knows another key of store \(storeID) than this coordinator holds: was store.key lost or put back? "
                 + "To have it follow: trading coordinator succeed --reason …"
         }
-        return "it follows \(pin.coordinator) with store \(pin.storeID), this is \(settings.name) with store \(storeID). "
+        return
+            "it follows \(pin.coordinator.isEmpty ? "whoever comes first" : pin.coordinator) with store \(pin.storeID), this is \(settings.name) with store \(storeID). "
             + "To take it over: trading coordinator succeed --reason …"
     }
 

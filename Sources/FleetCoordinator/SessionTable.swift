@@ -136,7 +136,9 @@ final class SessionTable: Sendable {
     /// What the fleet's book has is no word of the host's own.
     func brought(_ latches: [Latch], by host: HostName, isWhole: Bool) -> [Latch] {
         state.withLockedValue { state in
-            let own = latches.filter { state.book.latches[$0.id] == nil }.map { latch in
+            // The release of what was never the host's own here is the fleet's, or nobody's: its signature decides, elsewhere.
+            let held = state.hostBooks[host]?.latches ?? [:]
+            let own = latches.filter { state.book.latches[$0.id] == nil && ($0.release == nil || held[$0.id] != nil) }.map { latch in
                 var latch = latch
                 latch.scope.hosts = [host]
                 latch.word = .host(host)

@@ -64,8 +64,16 @@ package enum LocalEmergencyStop {
         }
         let started = Clock.boottime()
         let deadline = started + bound
-        let writer = LatchWriter.start(
-            latch, directories: ["\(runDirectory)/latch"] + (stateDirectory.map { ["\($0)/latch"] } ?? []))
+        // A directory that is not there is none of an agent's: to make it on a guess would look as if the stop were kept.
+        let (present, absent) = ([runDirectory] + (stateDirectory.map { [$0] } ?? [])).reduce(into: ([String](), [String]())) { parts, directory in
+            if Files.exists(directory) { parts.0.append(directory) } else { parts.1.append(directory) }
+        }
+        if absent.contains(runDirectory) {
+            report.problems.append(
+                LinuxError(
+                    "look into the run directory", runDirectory, errno: ENOENT, detail: "is run_dir right? What runs here was not seen, nothing was killed"))
+        }
+        let writer = LatchWriter.start(latch, directories: present.map { "\($0)/latch" })
         var stop = Sweep(latch: latch, started: started, settled: settled)
         func sweep() {
             var spared: Set<String> = []
@@ -85,7 +93,8 @@ package enum LocalEmergencyStop {
         writer.waitForFirst(until: max(deadline, Clock.boottime() + .seconds(1)))
         sweep()
         writer.waitForAll(until: max(deadline, Clock.boottime() + .milliseconds(200)))
-        report.latchWrites = writer.results
+        report.latchWrites =
+            writer.results + absent.map { LatchWrite(path: "\($0)/latch", error: LinuxError("make", "\($0)/latch", errno: ENOENT)) }
         report.workers = stop.outcomes
         report.problems += stop.problems
         return report

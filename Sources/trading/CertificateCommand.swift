@@ -87,6 +87,10 @@ struct CertificateVerify: ParsableCommand {
         }
         let signed: SignedDocument
         let (list, listProblem) = Self.list(crl ?? settings.crl)
+        // A slip in the files given says nothing about the certificate.
+        do { if let list { _ = try PeerVerifier(caPEM: CredentialFile.read(ca), crlPEM: list, fleet: fleet) } } catch {
+            throw Failure("certificate verify: \(error). Is that list of this authority?", .usage)
+        }
         do {
             signed = try SignedDocument.verify(
                 document.bytes, signatureDER: CredentialFile.read(signature ?? Self.besides(file)), caPEM: CredentialFile.read(ca),
@@ -122,12 +126,17 @@ struct CertificateVerify: ParsableCommand {
         var status = ExitStatus.done
         if let revoked = signed.revokedUnix {
             let ended = Int64(clamping: certificate.endedUnixUs / 1_000_000)
-            // A record that is no older than the revocation, or stands behind one that isn't, speaks against it, whoever vouches for it.
-            guard revoked >= ended, found.map({ Int64(clamping: $0.latestUnixMicroseconds / 1_000_000) <= revoked }) ?? true else {
+            func isLater(_ unixMicroseconds: UInt64) -> Bool { Int64(clamping: unixMicroseconds / 1_000_000) > revoked }
+            // A record from after the revocation speaks against it, whoever vouches for that record.
+            guard revoked >= ended, found.map({ !isLater($0.record.unixMicroseconds) }) ?? true else {
                 throw Failure("NOT GENUINE: \(file): its signer was revoked before it was made", .contradicted)
             }
             // For it speaks only what a head vouches for that somebody else kept.
-            if found?.isAnchored != true {
+            if let found, isLater(found.latestUnixMicroseconds) {
+                lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): its record stands behind one from after its signer's revocation"
+                lines.append("  then         trading audit show: a clock that once ran ahead, or a record that was put there later")
+                status = .unknown
+            } else if found?.isAnchored != true {
                 lines[0] = "UNKNOWN: run \(certificate.run) of \(certificate.fleet): its signer was revoked later, and a stolen key can set any date"
                 lines.append("  then         show that it was recorded before: --journal FILE --anchor NUMBER:HASH, a head that was kept before the revocation")
                 status = .unknown
@@ -146,7 +155,8 @@ struct CertificateVerify: ParsableCommand {
         guard let path else { return (nil, "no revocation list (--crl FILE)") }
         do {
             let bytes = try CredentialFile.read(path)
-            let due = try RevocationList.all(pem: bytes, object: path).compactMap(\.nextUpdateUnix).min() ?? 0
+            let due = try RevocationList.all(pem: bytes, object: path).compactMap(\.nextUpdateUnix).min()
+            guard let due else { return (bytes, "\(path) does not say until when it is good. Give one that does") }
             guard due >= Int64(Clock.unixMicroseconds() / 1_000_000) else {
                 return (bytes, "\(path) is past its date: whoever was revoked since is not on it. Give a newer one")
             }
@@ -184,11 +194,13 @@ struct CertificateVerify: ParsableCommand {
         guard report.isIntact else { throw Failure("NOT GENUINE: the journal \(path) is not intact:\n\(report.text)", .contradicted) }
         let digest = Digest.sha256Hex(document.bytes)
         var latest: UInt64 = 0
+        var isCoordinators = false
         for line in lines {
             guard case .success(let record) = Result(catching: { () throws(AuditRecord.FormatError) in try AuditRecord(json: line.dropFirst(65)) }) else {
                 continue
             }
             latest = max(latest, record.unixMicroseconds)
+            if record.known == .coordinatorStart { isCoordinators = true }
             guard record.known == .verdict, record.run == document.certificate.run, record["certificate_sha256"] == digest
             else { continue }
             if let serial = record["signer_serial"], serial != signed.serialHex {
@@ -196,6 +208,7 @@ struct CertificateVerify: ParsableCommand {
             }
             return Recorded(record: record, isAnchored: report.anchoredUpTo >= record.sequence, latestUnixMicroseconds: latest)
         }
+        guard isCoordinators else { throw Failure("certificate verify: \(path) is no coordinator's journal. Give that of \(signed.signer.name)", .usage) }
         throw Failure("NOT GENUINE: \(path) has no record of this certificate (sha256 \(digest.prefix(16))…)", .contradicted)
     }
 }

@@ -9,7 +9,7 @@ import NIOCore
 struct CertsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "certs", abstract: "Makes a fleet's certificate authority, issues identities and revokes them.",
-        subcommands: [CertsInit.self, CertsIssue.self, CertsRevoke.self])
+        subcommands: [CertsInit.self, CertsIssue.self, CertsRevoke.self, CertsList.self])
 }
 
 struct CertsInit: ParsableCommand {
@@ -89,6 +89,25 @@ struct CertsIssue: ParsableCommand {
                     + "whose certificate is of another role. Write: trading certs issue \(declared.rawValue) \(name) --inventory \(inventory)", .usage)
         }
         return try [spec.address, spec.api].compactMap { $0 }.compactMap { try WireAddress.parse($0).ipAddress }
+    }
+}
+
+struct CertsList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "crl", abstract: "Signs the revocation list anew, with new dates; who is on it stays the same.",
+        discussion: "A list is good for --crl-days. Past them start, restart and resume are refused everywhere; sign it anew in time, and copy it.")
+
+    @Option(help: ArgumentHelp("The authority's directory.", valueName: "directory")) var dir: String = "certs"
+    @Option(name: .customLong("crl-days"), help: ArgumentHelp("How long the revocation list is current.", valueName: "days"))
+    var listDays: Int = CertificateAuthority.revocationListDays
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        let authority = try CertificateAuthority(directory: dir)
+        try authority.renewRevocationList(days: listDays)
+        Terminal.out([
+            "\(authority.revocationListPath)  current for \(ScreenText.plural(listDays, "day")): copy it to every host and coordinator, then SIGHUP trading-agent and trading-coordinator"
+        ])
     }
 }
 

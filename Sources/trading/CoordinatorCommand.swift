@@ -41,7 +41,9 @@ struct CoordinatorSucceed: AsyncParsableCommand {
         var stores: [String] = []
         for store in followed.map(\.report.pin.storeID) + replaces where !stores.contains(store) { stores.append(store) }
         guard !stores.isEmpty else {
-            throw Failure("No host that reports follows another store or key than \(status.storeID) of \(status.coordinator). Nothing was done.", .refused)
+            throw Failure(
+                "No host that reports follows another store or key than \(status.storeID) of \(status.coordinator). Nothing was done. "
+                    + "Hosts that get no session can't be told; trading status says why they get none.", .refused)
         }
         guard stores.count <= SuccessionStatement.replacesMax else {
             throw Failure("Hosts follow \(stores.count) stores; one statement replaces at most \(SuccessionStatement.replacesMax)", .refused)
@@ -71,6 +73,7 @@ struct CoordinatorAccept: AsyncParsableCommand {
         commandName: "accept", abstract: "On a host itself (--local): has its agent follow the coordinator of this store, and no other.")
 
     @Argument(help: ArgumentHelp("The store, as status shows it.", valueName: "store")) var store: String
+    @Flag(help: "Also a store that no connected coordinator has: the first that comes with it is followed.") var unseen = false
     @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
@@ -85,6 +88,7 @@ struct CoordinatorAccept: AsyncParsableCommand {
         var request = APIAcceptRequest()
         request.store = store
         request.reason = why.reason
+        request.unseen = unseen
         let done: APIDone = try await client.post(Route.accept, request)
         Terminal.out([done.text])
     }

@@ -269,7 +269,7 @@ enum Explanations {
         ),
         (
             "stale-coordinator",
-            "Agents have seen a later epoch of this coordinator's store than it says itself: its state directory was put back from a backup, or is a copy. It gets no session. Start the right one, or have agents follow this one: trading coordinator succeed --reason."
+            "Agents have seen a later epoch of this coordinator's store than it says itself: its state directory was put back from a backup, or is a copy. It gets no session. Start the right one. If it is gone: set it up anew with an empty state directory, then trading coordinator succeed --reason."
         ),
         (
             "wrong-host",

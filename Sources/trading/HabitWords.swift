@@ -17,6 +17,29 @@ enum HabitWords {
         "cert": "trading certs", "shutdown": "trading stop --all", "emergency": "trading emergency-stop", "version": "trading --version",
     ]
 
+    /// What to say where an emergency stop is asked for in words that it doesn't take: none of them may be guessed at. nil: nothing.
+    static func emergencyFault(in arguments: [String]) -> String? {
+        guard arguments.first == "emergency-stop" else { return nil }
+        let valued: Set<String> = ["--reason", "--tier", "--host", "--service", "--config", "--via", "--latch"]
+        var rest = arguments.dropFirst()
+        while let word = rest.popFirst() {
+            if ["release", "help"].contains(word) { return nil }
+            if word == "--all" || word == "--force" {
+                return
+                    "emergency-stop has no \(word). Without a scope it kills what the inventory's emergency_stop names; also what that spares: --everything\nNothing was sent."
+            }
+            if valued.contains(word) {
+                _ = rest.popFirst()
+            } else if !word.hasPrefix("-") {
+                let shown = Cleaned.text(word, bytesMax: 80)
+                if let near = nearest(to: word, in: ["release"]) { return "emergency-stop has no command \(shown). Did you mean \(near)?\nNothing was sent." }
+                return
+                    "emergency-stop takes no bare name. Is \(shown) a service: --service \(shown)    a tier: --tier \(shown)    a host: --host \(shown)\nNothing was sent."
+            }
+        }
+        return nil
+    }
+
     /// What to say where the command's word is none of ours; nil: it is one, or there is none.
     static func fault(in arguments: [String], commands: [String]) -> String? {
         guard let word = arguments.first, !word.hasPrefix("-"), word != "help", !commands.contains(word) else { return nil }

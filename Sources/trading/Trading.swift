@@ -33,6 +33,7 @@ struct Trading: AsyncParsableCommand {
         do {
             let arguments = HelpTopics.asked(LeadingOptions.moved(given))
             if let unknown = HabitWords.fault(in: arguments, commands: configuration.subcommands.map { $0._commandName }) { throw Failure(unknown, .usage) }
+            if let slip = HabitWords.emergencyFault(in: arguments) { throw Failure(slip, .usage) }
             var command = try parseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

@@ -101,6 +101,23 @@ struct LatchBookTests {
 
     // MARK: Bounds
 
+    @Test("what relays have in force is bounded for each and for all of them together")
+    func relays() {
+        var book = LatchBook()
+        var unkept = 0
+        for relay in 0..<8 {
+            for number in 0..<20 {
+                var one = latch("r\(relay)-\(number)")
+                one.word = .relay("r\(relay)")
+                unkept += book.order(one).unkept.count
+            }
+        }
+        #expect(book.inForce.count == LatchWord.relaysInForceMax && unkept == 8 * 20 - LatchWord.relaysInForceMax)
+        var signed = latch("signed")
+        signed.word = .signed
+        #expect(book.order(signed).unkept.isEmpty)
+    }
+
     @Test("latches dated ahead, released and forgotten, don't make what is set today look forgotten")
     func datedAhead() {
         var book = LatchBook(releasedMax: 4)

@@ -50,6 +50,28 @@ import Testing
         }
     }
 
+    @Test("an emergency stop in words that it doesn't take is guessed at in nothing; a run directory that isn't there is no success and is not made")
+    func emergencySlips() throws {
+        let directory = "/tmp/tc-\(UUID().uuidString.prefix(8).lowercased())"
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        let config = directory + "/c.conf"
+        try "fleet = demo\nrun_dir = \(directory)/run/nope\nstate_dir = \(directory)/state/nope\n".write(toFile: config, atomically: true, encoding: .utf8)
+        func trading(_ arguments: String...) throws -> Program.Output { try Program.run(TestFleet.bin + "/trading", ["--config", config] + arguments) }
+        for (words, hint) in [(["--all"], "--everything"), (["order-gateway"], "--service order-gateway"), (["relase"], "release")] {
+            let slip = try Program.run(TestFleet.bin + "/trading", ["--config", config, "emergency-stop"] + words + ["--reason", "x", "--yes"])
+            #expect(slip.status == 2 && slip.text.contains(hint) && slip.text.contains("Nothing was sent"), "\(slip.text)")
+        }
+        let nowhere = try trading("--local", "emergency-stop", "--everything", "--yes", "--reason", "x")
+        #expect(nowhere.status == 4 && flat(nowhere.text).contains("is run_dir right?") && nowhere.text.contains("NOT KEPT"), "\(nowhere.text)")
+        #expect(!FileManager.default.fileExists(atPath: directory + "/run") && !FileManager.default.fileExists(atPath: directory + "/state"))
+        // Somebody's private key, named by mistake, is printed nowhere.
+        let key = directory + "/secret.key"
+        try "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\n-----END PRIVATE KEY-----\n".write(toFile: key, atomically: true, encoding: .utf8)
+        let wrong = try Program.run(TestFleet.bin + "/trading", ["--config", key, "status"])
+        #expect(wrong.status == 2 && !wrong.text.contains("MIGHAgEA"), "\(wrong.text)")
+    }
+
     @Test("curl verifies a coordinator's name by its certificate, as browsers and Prometheus do")
     func standardClient() throws {
         let fleet = try TestFleet.ofTwo()

@@ -172,9 +172,8 @@ import Testing
         #expect(LatchBounds.fault(in: latch) == nil)
         let one: [UInt8] = try WireEnvelope.with { $0.emergencyStop.latch = WireLatch(latch) }.serializedBytes()
         #expect(one.count < 16 << 10, "\(one.count)")
-        let words: [LatchWord] = [.signed, .relay("r"), .host("h")]
         latch.word = .signed
-        let count = words.reduce(0) { $0 + $1.inForceMax }
+        let count = LatchWord.signed.inForceMax + LatchWord.relaysInForceMax + LatchWord.host("h").inForceMax
         let hello: [UInt8] = try WireEnvelope.with { $0.hello.latches = WireLatchSet(Array(repeating: latch, count: count)) }.serializedBytes()
         #expect(hello.count < FrameDecoder.helloMax, "\(hello.count)")
     }

@@ -58,7 +58,8 @@ import Testing
         #expect(last.received().contains { $0.welcome.coordinator == (relay ? "ctl-2" : "ctl-1") })
         try last.send(WireEnvelope.with { $0.report.host = "ex-1" }.serializedBytes())
         let status = try await coordinator.status()
-        #expect(sessions > 0 && status.hosts.contains { $0.host == "ex-1" && $0.known })
+        let told = try #require(status.hosts.first { $0.host == "ex-1" })
+        #expect(sessions > 0 && told.known, "known \(told.known), ever \(told.ever), age \(told.ageNs), why \(told.whyUnknown), closed \(last.isClosed)")
     }
 
     private func answering(_ operations: [String], _ bytes: [UInt8], _ mutator: inout Mutator) throws -> [UInt8] {

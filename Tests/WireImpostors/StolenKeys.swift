@@ -45,6 +45,9 @@ extension StolenKeys {
 }
 
 extension StolenKeys {
+    /// Replaces the authority's list by one of today, newer than any before.
+    package func freshList() throws { try CertificateAuthority(directory: directory).renewRevocationList() }
+
     /// Writes the authority's list with dates that are past.
     package func staleList(at path: String) throws {
         let authority = try CertificateAuthority(directory: directory)

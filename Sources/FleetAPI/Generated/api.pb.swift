@@ -463,6 +463,7 @@ package nonisolated struct APISuccessionRequest: Sendable {
 }
 
 /// POST /api/v1/coordinator/accept, on a host itself: its agent is to follow this store from now on.
+/// unseen: also a store that no connected coordinator has.
 package nonisolated struct APIAcceptRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -471,6 +472,8 @@ package nonisolated struct APIAcceptRequest: Sendable {
   package var store: String = String()
 
   package var reason: String = String()
+
+  package var unseen: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2180,7 +2183,7 @@ nonisolated extension APISuccessionRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension APIAcceptRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".AcceptRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}store\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}store\0\u{1}reason\0\u{1}unseen\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2190,6 +2193,7 @@ nonisolated extension APIAcceptRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.store) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.unseen) }()
       default: break
       }
     }
@@ -2202,12 +2206,16 @@ nonisolated extension APIAcceptRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.reason.isEmpty {
       try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
     }
+    if self.unseen != false {
+      try visitor.visitSingularBoolField(value: self.unseen, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: APIAcceptRequest, rhs: APIAcceptRequest) -> Bool {
     if lhs.store != rhs.store {return false}
     if lhs.reason != rhs.reason {return false}
+    if lhs.unseen != rhs.unseen {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -46,7 +46,8 @@ package enum DetailScreen {
         if host.report.hasPin {
             let pin = host.report.pin
             lines.append(
-                "  follows    coordinator \(pin.coordinator), store \(pin.storeID), epoch \(pin.epoch) (\(pin.how)\(pin.by.isEmpty ? "" : " by \(pin.by)"))")
+                "  follows    \(pin.coordinator.isEmpty ? "the first coordinator that comes with" : "coordinator \(pin.coordinator),") store \(pin.storeID), epoch \(pin.epoch) (\(pin.how)\(pin.by.isEmpty ? "" : " by \(pin.by)"))"
+            )
             lines.append(
                 "  its store  \(keyWords(pin.storeKey))\(pin.storeKey.isEmpty ? ": the first one that it proves is pinned" : ", proved in every session")")
         }

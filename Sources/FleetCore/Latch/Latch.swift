@@ -102,6 +102,11 @@ package enum LatchWord: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Of all relays together, and of coordinators that aren't followed: however many keys there are, what is in force fits a hello.
+    package static let relaysInForceMax = 64
+
+    var isRelay: Bool { if case .relay = self { true } else { false } }
+
     /// Whether both count towards one bound. A coordinator signs what nobody else has; each relay has room of its own.
     func sharesRoom(with other: Self) -> Bool {
         switch (self, other) {

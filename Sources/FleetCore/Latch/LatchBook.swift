@@ -133,7 +133,7 @@ package struct LatchBook: Equatable, Sendable {
     private mutating func insert(_ other: Latch, isOrder: Bool, _ merge: inout Merge) {
         if other.release == nil {
             guard isOrder || !mayBeForgotten(setAt: other.unixMicroseconds) else { return }
-            guard inForce(of: other.word) < other.word.inForceMax else {
+            guard inForce(of: other.word) < other.word.inForceMax, !other.word.isRelay || relaysInForce < LatchWord.relaysInForceMax else {
                 merge.unkept.append(other)
                 return
             }
@@ -142,6 +142,8 @@ package struct LatchBook: Equatable, Sendable {
         merge.changed.append(other)
         if other.release != nil { remember(other) }
     }
+
+    private var relaysInForce: Int { latches.values.count { $0.release == nil && $0.word.isRelay } }
 
     private func inForce(of word: LatchWord) -> Int { latches.values.count { $0.release == nil && $0.word.sharesRoom(with: word) } }
 

@@ -8,7 +8,7 @@ import SwiftProtobuf
 /// reserved for it than has arrived, whatever length it announces. After an error it must not be used again.
 package struct FrameDecoder: Sendable {
     package static let payloadMax = 4 << 20
-    /// Before the peer has said hello: twice what a hello takes with every emergency stop in force that may be, each at its bounds.
+    /// Before the peer has said hello: more than a hello takes with every emergency stop in force that may be, each at its bounds.
     package static let helloMax = 2 << 20
     private static let headerBytes = 4
 

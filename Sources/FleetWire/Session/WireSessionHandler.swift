@@ -229,6 +229,8 @@ final class WireSessionHandler: ChannelInboundHandler {
     private func begin(
         _ hello: WireHello, _ welcome: WireWelcome, _ peer: VerifiedPeer, _ context: ChannelHandlerContext, at now: BootTime
     ) {
+        // The write of the welcome may have failed and ended it all: whoever is told of a session is told of its end after that.
+        guard machine.state == .open else { return }
         let session = WireSession(
             hello: hello, welcome: welcome, peer: peer, handler: self, eventLoop: context.eventLoop,
             remoteAddress: context.remoteAddress.map { "\($0)" } ?? "unknown", log: log, now: now)

@@ -1,3 +1,6 @@
+import FleetAPI
+import FleetClient
+import FleetWire
 import Foundation
 import Glibc
 import TestSupport
@@ -112,6 +115,29 @@ import WireImpostors
         #expect(!isAlive(gateway))
         try fleet.startAgent("ex-1")
         #expect(try eventually(within: 20) { try fleet.latches.contains { $0["by"] as? String == "local:uid 0" } }, "\(fleet.logs)")
+    }
+
+    @Test("a release that a host did not take for its coordinator's stale list reaches it when a fresh list lifts the restriction, in the same session")
+    func releaseUnderRestriction() async throws {
+        let fleet = try TestFleet.startedOfTwo()
+        defer { fleet.end() }
+        let client = APIClient(.unix(name: "coordinator", path: fleet.directory + "/run/ctl-1.sock"))
+        var stop = APIEmergencyRequest()
+        stop.reason = "runaway"
+        stop.scope.services = ["order-gateway"]
+        let _: APIEmergencyAnswer = try await client.post(Route.emergencyStop, stop)
+        func isRestricted() throws -> Bool { try fleet.hostStatuses().contains { $0["restricted"] as? Bool == true } }
+        try fleet.keys.staleList(at: fleet.directory + "/pki/crl.pem")
+        fleet.coordinator?.signal(SIGHUP)
+        #expect(try eventually(within: 10) { try isRestricted() }, "\(fleet.logs)")
+        var release = APILatchRelease()
+        release.reason = "over"
+        let _: APIDone = try await client.post(Route.emergencyRelease, release)
+        try fleet.keys.freshList()
+        fleet.coordinator?.signal(SIGHUP)
+        #expect(try eventually(within: 10) { try !isRestricted() }, "\(fleet.logs)")
+        #expect(try eventually(within: 15) { try fleet.trading("start", "order-gateway", "--reason", "again").status == 0 }, "\(fleet.logs)")
+        #expect(fleet.agents["ex-1"]?.log.contains("session closed") == false, "\(fleet.logs)")
     }
 
     @Test("with no authority file to be had it goes out over the Unix socket; with nothing it says what it could not send")

@@ -94,12 +94,15 @@ import WireImpostors
         own.releaseSignature = try fleet.keys.signRelease(own, by: certificate)
         let signed = own
         try thief.say(to: "ex-1") { $0.latches.latches = [signed] }
+        func refusals() -> Int { (fleet.agents["ex-1"]?.log ?? "").components(separatedBy: "nobody who may has signed it").count - 1 }
+        #expect(eventually(within: 10) { refusals() == 2 }, "\(fleet.logs)")
         #expect(try fleet.trading("start", "order-gateway", "--reason", "too early").status != 0)
         // The true coordinator is followed as before, through its restart too, and an operator's release is taken.
         if inItsPlace { thief.stop() } else { fleet.coordinator?.killNow() }
         try fleet.startCoordinator()
         #expect(try eventually(within: 30) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
-        #expect(try eventually(within: 10) { try !fleet.latches.isEmpty }, "what holds on a host is shown: \(fleet.logs)")
+        #expect(
+            try eventually(within: 10) { try fleet.latches.contains { $0["id"] as? String == "thiefs" } }, "what holds on a host is shown: \(fleet.logs)")
         #expect(try fleet.trading("--via", "ctl-1", "emergency-stop", "release", "--reason", "a thief set it").status == 0, "\(fleet.logs)")
         #expect(try eventually(within: 20) { try fleet.trading("start", "order-gateway", "--reason", "again").status == 0 }, "\(fleet.logs)")
         #expect(try fleet.hostStatuses().allSatisfy { ($0["refuses"] as? String ?? "").isEmpty })
@@ -215,6 +218,8 @@ import WireImpostors
         let third = try #require(try fleet.status()["store_id"] as? String)
         let wrong = try fleet.local("ex-1", "coordinator", "accept", "not a store", "--reason", "x")
         #expect(wrong.status == 2, "\(wrong.text)")
+        let unseen = try fleet.local("ex-1", "coordinator", "accept", "zzz", "--reason", "a slip")
+        #expect(unseen.status == 3 && unseen.text.contains(third) && unseen.text.contains("--unseen"), "\(unseen.text)")
         #expect(try fleet.local("ex-1", "coordinator", "accept", third, "--reason", "the disk was lost again").status == 0)
         func refuses(_ host: String) throws -> Bool {
             let found = try fleet.hostStatuses().first { $0["host"] as? String == host && $0["known"] as? Bool == true }
