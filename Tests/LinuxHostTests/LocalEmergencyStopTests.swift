@@ -25,6 +25,7 @@ import Testing
         let strategy = try fixture.launch("strategy", "trap '' TERM; sleep 1000 & (setsid sleep 1000 &); touch $OUT/up; wait")
         let recorder = try fixture.launch("recorder", "exec sleep 1000")
         try fixture.expectFile("up")
+        try Files.makeDirectory("\(fixture.runDirectory)/state", mode: 0o750)
         let report = stop(state: "\(fixture.runDirectory)/state")
         #expect(report.everythingGone)
         #expect(report.workers.map(\.service) == ["strategy"])
@@ -41,6 +42,17 @@ import Testing
         }
         // Once more: nothing is left, and nothing breaks.
         #expect(stop().workers.isEmpty)
+    }
+
+    @Test("a directory that isn't there is none of an agent's: it is said and not made, and a run directory that isn't means that nothing was seen")
+    func guessed() throws {
+        let (run, state) = ("\(fixture.runDirectory)/nope", "\(fixture.runDirectory)/nope-either")
+        let report = LocalEmergencyStop.run(runDirectory: run, stateDirectory: state, latch: latch)
+        #expect(!report.everythingGone && report.workers.isEmpty && report.latchWrites.allSatisfy { $0.error != nil }, "\(report)")
+        #expect(!Files.exists(run) && !Files.exists(state))
+        let known = stop(state: state)
+        #expect(known.everythingGone && known.latchWrites.map { $0.error == nil } == [true, false], "\(known)")
+        #expect(!Files.exists(state))
     }
 
     @Test("a shim that is stopped is passed by, and records the latch when it goes on")
