@@ -155,7 +155,7 @@ let package = Package(
         .testTarget(
             name: "FleetWireTests", dependencies: ["TestSupport", "FleetWire", "FleetTrust", "FleetCore", tls, protobuf, log] + nio, swiftSettings: strict),
         .testTarget(
-            name: "FleetProbesTests", dependencies: ["FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
+            name: "FleetProbesTests", dependencies: ["TestSupport", "FleetProbes", "FleetWire", "FleetCore", "LinuxHost", "CSQLite", "trading-demo"],
             swiftSettings: strict),
         .testTarget(
             name: "FleetClientTests",

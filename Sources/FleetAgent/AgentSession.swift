@@ -40,9 +40,7 @@ final class AgentSession: @unchecked Sendable {
     func author(claiming person: String) -> String { isGuest ? LatchBounds.author("\(origin), for \(person)") : person }
 
     /// Whether one more line about what it sends is logged.
-    func maySay() -> Bool {
-        if case .admitted = lines.take(at: Clock.boottime()) { true } else { false }
-    }
+    func maySay() -> Bool { lines.admits(at: Clock.boottime()) }
 
     /// On whose word a latch is held that it brings.
     var word: LatchWord { isGuest ? .relay(name) : .coordinator(name) }

@@ -91,7 +91,7 @@ final class LatchKeeper: @unchecked Sendable {
     func toTell(_ session: AgentSession) -> [Latch] {
         let stale = session.wire.welcome.latches.latches.filter { !$0.released }.compactMap { book.latches[$0.id] }.filter { $0.release != nil }
         // A release that came by another way: who has not heard of it must not take that latch from anybody's memory again.
-        let released = book.all.filter { $0.release.map { !$0.signature.isEmpty && $0.by.hasPrefix("operator/") } ?? false }
+        let released = book.latches.values.filter { $0.release.map { !$0.signature.isEmpty && $0.by.hasPrefix("operator/") } ?? false }
             .sorted { ($0.release?.unixMicroseconds ?? 0, $0.id) < ($1.release?.unixMicroseconds ?? 0, $1.id) }.suffix(Self.releasesToldMax)
         return book.inForce + stale.filter { latch in !released.contains { $0.id == latch.id } } + released
     }
@@ -261,7 +261,7 @@ final class LatchKeeper: @unchecked Sendable {
 
     private func take(_ merge: LatchBook.Merge, from source: String) {
         for latch in merge.unkept {
-            guard case .admitted = unkeptLines.take(at: Clock.boottime()) else { break }
+            guard unkeptLines.admits(at: Clock.boottime()) else { break }
             say([
                 "the emergency stop \(Cleaned.text(latch.id, bytesMax: 64)) from \(source) has killed and is not kept: as many as can be are in force, or it is out of bounds"
             ])

@@ -16,21 +16,16 @@ struct OperationMemory {
 
     /// False when every remembered operation is still going on: the caller refuses the new one.
     mutating func insert(_ operation: Operation, ofGuest isGuest: Bool = false) -> Bool {
-        if isGuest {
-            if guests.count >= Self.guestsMax {
-                guard let index = guests.firstIndex(where: { operations[$0]?.result != nil }) else { return false }
-                operations[guests.remove(at: index)] = nil
-            }
-            operations[operation.id] = operation
-            guests.append(operation.id)
-            return true
-        }
-        if order.count >= Self.bound {
-            guard let index = order.firstIndex(where: { operations[$0]?.result != nil }) else { return false }
-            operations[order.remove(at: index)] = nil
+        isGuest ? insert(operation, into: \.guests, countMax: Self.guestsMax) : insert(operation, into: \.order, countMax: Self.bound)
+    }
+
+    private mutating func insert(_ operation: Operation, into list: WritableKeyPath<Self, [String]>, countMax: Int) -> Bool {
+        if self[keyPath: list].count >= countMax {
+            guard let index = self[keyPath: list].firstIndex(where: { operations[$0]?.result != nil }) else { return false }
+            operations[self[keyPath: list].remove(at: index)] = nil
         }
         operations[operation.id] = operation
-        order.append(operation.id)
+        self[keyPath: list].append(operation.id)
         return true
     }
 

@@ -208,7 +208,7 @@ extension Coordinator {
                 _ = table.brought([latch], by: host, isWhole: false)
                 var envelope = WireEnvelope()
                 envelope.latches.latches = [WireLatch(latch)]
-                table.session(host)?.session.send(envelope)
+                table.session(host)?.send(envelope)
                 record([record(of: latch)])
             } else {
                 latchesChanged(table.merge([latch]))

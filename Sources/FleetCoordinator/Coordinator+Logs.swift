@@ -47,15 +47,15 @@ extension Coordinator {
                 envelope.logRequest.follow = follow
                 envelope.logRequest.sinceUnixUs = since
                 envelope.logRequest.grep = grep
-                guard let entry = table.session(target) else {
+                guard let session = table.session(target) else {
                     logEnded(operation, target, because: "UNKNOWN: \(target) is not answering; its logs are not shown")
                     continue
                 }
-                if let (_, text) = entry.session.refusal(of: envelope) {
+                if let (_, text) = session.refusal(of: envelope) {
                     logEnded(operation, target, because: "NOTE: \(target): \(text)")
                     continue
                 }
-                entry.session.send(envelope)
+                session.send(envelope)
             }
             if targets.isEmpty {
                 logStreams[operation] = nil
@@ -153,7 +153,7 @@ extension Coordinator {
         var envelope = WireEnvelope()
         envelope.logRequest.operation = operation
         envelope.logRequest.cancel = true
-        for host in stream.hosts { table.session(host)?.session.send(envelope) }
+        for host in stream.hosts { table.session(host)?.send(envelope) }
     }
 
     // MARK: Audit
@@ -177,16 +177,16 @@ extension Coordinator {
     private func agentAudit(_ host: HostName, limit: UInt32) async throws -> [String] {
         let promise = home.makePromise(of: [String].self)
         home.execute { [self] in
-            guard let entry = table.session(host) else { return promise.fail(Coordinator.silent(host)) }
+            guard let session = table.session(host) else { return promise.fail(Coordinator.silent(host)) }
             let operation = operationID()
             var envelope = WireEnvelope()
             envelope.auditRequest.operation = operation
             envelope.auditRequest.limit = limit
-            if let (slug, text) = entry.session.refusal(of: envelope) {
+            if let (slug, text) = session.refusal(of: envelope) {
                 return promise.fail(APIProblem(slug: slug, what: "REFUSED  \(host): \(text)", then: "trading status \(host)"))
             }
             awaiting[operation] = .audit(promise, host: host, lines: [])
-            entry.session.send(envelope)
+            session.send(envelope)
             home.scheduleTask(in: .seconds(10)) { [self] in
                 guard case .audit(let promise, _, _)? = awaiting.removeValue(forKey: operation) else { return }
                 promise.fail(Coordinator.silent(host))

@@ -60,7 +60,7 @@ extension Coordinator: WireSessionDelegate {
 
     package func opened(_ session: WireSession) {
         let host = HostName(session.hello.host)
-        let replaced = table.open(host, SessionTable.Entry(session: session))
+        let replaced = table.open(host, session)
         replaced?.close(why: "a newer session of \(host) has taken its place")
         if let succession = table.succession, !settings.relay {
             var envelope = WireEnvelope()
@@ -70,7 +70,7 @@ extension Coordinator: WireSessionDelegate {
         offerPart(session)
         home.execute { [self] in
             // It may have ended while it was greeted.
-            guard table.session(host)?.session === session else { return }
+            guard table.session(host) === session else { return }
             say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
             hosts[host]?.lastWordAt = now().boot
@@ -123,8 +123,8 @@ extension Coordinator: WireSessionDelegate {
             // From the session's own loop: nothing stands between the agents' words and the one who waits for them.
             table.answered(result, by: host)
         case .report(let report)?:
-            guard table.keep(report, of: host) else { return }
-            home.execute { [self] in if let newest = table.takeReport(of: host) { reported(host, newest) } }
+            guard waiting.keep(report, of: host) else { return }
+            home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
         case .result(let result)?: onHome(session, host) { $0.answered(host, result) }
         case .latches(let set)?: onHome(session, host) { $0.brought(set.latches, by: host, isWhole: false) }
         case .logChunk(let chunk)?: onHome(session, host) { $0.logged(host, chunk) }
@@ -139,11 +139,11 @@ extension Coordinator: WireSessionDelegate {
     private func onHome(_ session: WireSession, _ host: HostName, _ look: @escaping @Sendable (Coordinator) -> Void) {
         // A few small texts take more than their bytes.
         let bytes = session.payloadBytes + 1_024
-        guard table.queue(bytes, of: host) else {
-            return session.close(why: "it sends faster than is looked at: more than \(SessionTable.waitingBytesMax >> 20) MiB wait")
+        guard waiting.enter(bytes, of: host) else {
+            return session.close(why: "it sends faster than is looked at: more than \(HomeQueue.bytesMax >> 20) MiB wait")
         }
         home.execute { [self] in
-            table.unqueue(bytes, of: host)
+            waiting.leave(bytes, of: host)
             look(self)
         }
     }

@@ -35,7 +35,7 @@ extension Coordinator {
         guard let host = hosts[name] else { return status }
         status.known = host.isKnown(now: time, bound: settings.reportBound)
         status.ever = host.reportAt != nil
-        status.restricted = table.session(name)?.session.isRestricted ?? false
+        status.restricted = table.session(name)?.isRestricted ?? false
         status.refuses = host.refuses ?? ""
         if let last = host.lastWordAt { status.ageNs = UInt64(max(0, (time - last).nanoseconds)) }
         if let report = host.report { status.report = report }

@@ -45,6 +45,7 @@ package final class Coordinator: @unchecked Sendable {
     let home: any EventLoop
     let log: Logger
     let table: SessionTable
+    let waiting = HomeQueue()
     /// nil in a relay, which keeps nothing.
     let journal: Journal?
     let storeID: String
@@ -125,9 +126,10 @@ package final class Coordinator: @unchecked Sendable {
         self.trust = trust
         self.storeKey = storeKey
         table = SessionTable(book: fold.latches)
-        let own = (name: settings.name.raw, store: fold.storeID, key: storeKey?.publicText ?? "")
-        table.succession = fold.succession.flatMap { signed in
-            SuccessionStatement(document: signed.document)?.names(coordinator: own.name, store: own.store, key: own.key) == true ? signed : nil
+        if let signed = fold.succession, let statement = SuccessionStatement(document: signed.document),
+            statement.names(coordinator: settings.name.raw, store: fold.storeID, key: storeKey?.publicText ?? "")
+        {
+            table.succession = signed
         }
         storeID = fold.storeID.isEmpty ? Random.hex(8) : fold.storeID
         epoch = fold.epoch + 1
@@ -205,15 +207,15 @@ package final class Coordinator: @unchecked Sendable {
     // MARK: Sending
 
     func send(_ command: WireCommand, to host: HostName) -> Sending {
-        guard let entry = table.session(host) else { return .silent }
+        guard let session = table.session(host) else { return .silent }
         if let why = hosts[host]?.refuses, command.what?.isQuestion != true { return .refused(slug: SessionLimit.stranger.slug, text: "\(host): \(why)") }
         var command = command
-        command.session = entry.session.id
-        command.notAfterBoottimeNs = (entry.session.peerBoottime() + settings.commandBound).nanoseconds
+        command.session = session.id
+        command.notAfterBoottimeNs = (session.peerBoottime() + settings.commandBound).nanoseconds
         var envelope = WireEnvelope()
         envelope.command = command
-        if let (slug, text) = entry.session.refusal(of: envelope) { return .refused(slug: slug, text: "\(host): \(text)") }
-        entry.session.send(envelope)
+        if let (slug, text) = session.refusal(of: envelope) { return .refused(slug: slug, text: "\(host): \(text)") }
+        session.send(envelope)
         return .sent
     }
 

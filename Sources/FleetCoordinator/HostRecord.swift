@@ -21,14 +21,10 @@ struct HostRecord {
     init(spec: HostSpec) { self.spec = spec }
 
     /// Whether one more word of the host's about latches is recorded and logged.
-    mutating func mayRecordLatch(at now: BootTime) -> Bool {
-        if case .admitted = latchWords.take(at: now) { true } else { false }
-    }
+    mutating func mayRecordLatch(at now: BootTime) -> Bool { latchWords.admits(at: now) }
 
     /// Whether one more line about it is logged.
-    mutating func maySay(at now: BootTime) -> Bool {
-        if case .admitted = lines.take(at: now) { true } else { false }
-    }
+    mutating func maySay(at now: BootTime) -> Bool { lines.admits(at: now) }
 
     /// It talks and has reported within the session's bound.
     func isKnown(now: BootTime, bound: Duration) -> Bool {

@@ -9,22 +9,14 @@ internal import NIOCore
 ///
 /// `@unchecked` is not needed: every stored property is a `NIOLockedValueBox` of values and Sendable references.
 final class SessionTable: Sendable {
-    struct Entry: Sendable {
-        let session: WireSession
-    }
-
     private struct State {
-        var sessions: [HostName: Entry] = [:]
+        var sessions: [HostName: WireSession] = [:]
         /// The fleet's: what coordinators, relays and operators have set. Passed on to every host.
         var book: LatchBook
         /// What hosts say that they are under and nobody else's word shows: theirs alone, never passed on.
         var hostBooks: [HostName: LatchBook] = [:]
         var collectors: [String: EmergencyCollector] = [:]
         var succession: WireSignedStatement?
-        /// Each host's newest report that `home` has not looked at yet: what a host says faster than that is never queued.
-        var reports: [HostName: WireHostReport] = [:]
-        /// Bytes of each host's other messages that wait for `home`.
-        var waitingBytes: [HostName: Int] = [:]
     }
 
     /// Released latches that a coordinator remembers at most, for hosts that have been away.
@@ -34,55 +26,21 @@ final class SessionTable: Sendable {
 
     init(book: LatchBook) { state = NIOLockedValueBox(State(book: book)) }
 
-    // MARK: What waits for home
-
-    /// Bytes of one host's messages that may wait: several pages of a log, each as large as a frame may be.
-    static let waitingBytesMax = 32 << 20
-
-    /// True if no report of that host waited: the caller has `home` take it.
-    func keep(_ report: WireHostReport, of host: HostName) -> Bool {
-        state.withLockedValue { $0.reports.updateValue(report, forKey: host) == nil }
-    }
-
-    func takeReport(of host: HostName) -> WireHostReport? { state.withLockedValue { $0.reports.removeValue(forKey: host) } }
-
-    /// False: more would wait than may; nothing was counted.
-    func queue(_ bytes: Int, of host: HostName) -> Bool {
-        state.withLockedValue { state in
-            let waiting = state.waitingBytes[host, default: 0] + bytes
-            guard waiting <= Self.waitingBytesMax else { return false }
-            state.waitingBytes[host] = waiting
-            return true
-        }
-    }
-
-    func unqueue(_ bytes: Int, of host: HostName) {
-        state.withLockedValue { state in
-            let waiting = state.waitingBytes[host, default: 0] - bytes
-            state.waitingBytes[host] = waiting > 0 ? waiting : nil
-        }
-    }
-
-    // MARK: Sessions
-
     /// Returns the session it replaces.
-    func open(_ host: HostName, _ entry: Entry) -> WireSession? {
-        state.withLockedValue { state in
-            defer { state.sessions[host] = entry }
-            return state.sessions[host]?.session
-        }
+    func open(_ host: HostName, _ session: WireSession) -> WireSession? {
+        state.withLockedValue { $0.sessions.updateValue(session, forKey: host) }
     }
 
     /// Returns whether that session was the host's current one.
     func close(_ host: HostName, _ session: WireSession) -> Bool {
         state.withLockedValue { state in
-            guard state.sessions[host]?.session === session else { return false }
+            guard state.sessions[host] === session else { return false }
             state.sessions[host] = nil
             return true
         }
     }
 
-    func session(_ host: HostName) -> Entry? { state.withLockedValue { $0.sessions[host] } }
+    func session(_ host: HostName) -> WireSession? { state.withLockedValue { $0.sessions[host] } }
 
     /// An operator's word on which store agents follow; told to each that opens a session.
     var succession: WireSignedStatement? {
@@ -172,7 +130,7 @@ final class SessionTable: Sendable {
             state.collectors[latch.id] = collector
             collector.expect(Set(state.sessions.keys.map(\.raw)))
             return (
-                state.sessions.values.map(\.session),
+                Array(state.sessions.values),
                 Setting(isNew: !merge.changed.isEmpty, isKept: state.book.latches[latch.id]?.release == nil && state.book.latches[latch.id] != nil)
             )
         }
@@ -191,7 +149,7 @@ final class SessionTable: Sendable {
 
     func broadcast(_ envelope: WireEnvelope) throws {
         let frame = try encodeFrame(envelope, allocator: ByteBufferAllocator())
-        for entry in state.withLockedValue({ Array($0.sessions.values) }) { entry.session.send(encoded: frame) }
+        for session in state.withLockedValue({ Array($0.sessions.values) }) { session.send(encoded: frame) }
     }
 }
 

@@ -46,7 +46,7 @@ package struct CertificateAuthority: Sendable {
         guard isValidName(fleet.raw) else {
             throw TrustError(
                 "make a certificate authority for the fleet", "\"\(fleet)\"", "the name isn't allowed",
-                advice: "use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit")
+                advice: "use \(FleetIdentity.nameRule)")
         }
         try requireDays(days, "the certificate authority")
         try requireDays(revocationListDays, "the revocation list")
@@ -133,7 +133,7 @@ package struct CertificateAuthority: Sendable {
         guard let identity = FleetIdentity(role: role, name: name, fleet: fleet) else {
             throw TrustError(
                 "issue a certificate for the \(role.rawValue)", "\"\(name)\"", "the name isn't allowed",
-                advice: "use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit")
+                advice: "use \(FleetIdentity.nameRule)")
         }
         let certificatePath = "\(directory)/\(identity.fileName).pem"
         let keyPath = "\(directory)/\(identity.fileName).key"

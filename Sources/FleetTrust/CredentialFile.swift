@@ -45,13 +45,19 @@ package enum CredentialFile {
 
     /// Makes one file, whole; throws where anything is there already, which stays as it is.
     package static func create(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(TrustError) {
-        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        try makeDirectory(directory)
+        let directory = try madeDirectory(of: path)
         let temporary = "\(path).\(Random.hex(4)).new"
         defer { unlink(temporary) }
         try writeNew(temporary, bytes, mode: mode)
         guard link(temporary, path) == 0 else { throw TrustError("make", path, errno: errno) }
         try syncDirectory(directory)
+    }
+
+    /// The directory of a file, made if it isn't there.
+    private static func madeDirectory(of path: String) throws(TrustError) -> String {
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        try makeDirectory(directory)
+        return directory
     }
 
     static func makeDirectory(_ path: String) throws(TrustError) {
@@ -67,8 +73,7 @@ package enum CredentialFile {
 
     /// Replaces one file, whole.
     package static func replace(_ path: String, _ bytes: [UInt8], mode: UInt32) throws(TrustError) {
-        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        try makeDirectory(directory)
+        let directory = try madeDirectory(of: path)
         try write([Content(path: path, bytes: bytes, mode: mode)], in: directory)
     }
 

@@ -29,6 +29,9 @@ package struct FleetIdentity: Hashable, Sendable, CustomStringConvertible {
         self.init(role: role, name: String(parts[2]), fleet: FleetName(String(parts[0])))
     }
 
+    /// What a fleet's or an identity's name may be, for whoever writes one.
+    package static let nameRule = "up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit"
+
     package var uri: String { "spiffe://\(fleet)/\(role.rawValue)/\(name)" }
 
     /// `operator/alice`: as it stands in a record, a statement or a certificate.

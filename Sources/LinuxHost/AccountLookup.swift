@@ -11,35 +11,32 @@ final class AccountLookup: Sendable {
     private let answered: WakePipe
     private let answer = Mutex<String?>(nil)
 
-    private init(_ user: UInt32) throws(LinuxError) {
+    /// nil: as many as may wait for an answer already.
+    private init?(_ user: UInt32) throws(LinuxError) {
         self.user = user
         answered = try WakePipe()
+        guard Self.underWay.add(1, ordering: .relaxed).newValue <= Self.underWayMax else { return nil }
     }
+
+    // Held by whoever asks, and by its thread until that has the answer.
+    deinit { Self.underWay.subtract(1, ordering: .relaxed) }
 
     static func name(of user: UInt32, within bound: Duration) -> String? {
-        guard underWay.add(1, ordering: .relaxed).newValue <= underWayMax else {
-            underWay.subtract(1, ordering: .relaxed)
-            return nil
-        }
         do throws(LinuxError) {
-            guard let lookup = try begun(user) else { return nil }
-            guard try Descriptors.wait(lookup.answered.descriptor, for: Int16(POLLIN), within: bound) else { return nil }
+            guard let lookup = try AccountLookup(user), lookup.begin(),
+                try Descriptors.wait(lookup.answered.descriptor, for: Int16(POLLIN), within: bound)
+            else { return nil }
             return lookup.answer.withLock { $0 }
         } catch {
-            // Without a pipe or a thread a number does.
+            // Without a pipe a number does.
             return nil
         }
     }
 
-    /// nil: no thread is to be had.
-    private static func begun(_ user: UInt32) throws(LinuxError) -> AccountLookup? {
-        let lookup: AccountLookup
-        do throws(LinuxError) { lookup = try AccountLookup(user) } catch {
-            underWay.subtract(1, ordering: .relaxed)
-            throw error
-        }
+    /// False: no thread is to be had.
+    private func begin() -> Bool {
         var thread = pthread_t()
-        let held = Unmanaged.passRetained(lookup)
+        let held = Unmanaged.passRetained(self)
         let code = pthread_create(
             &thread, nil,
             { raw in
@@ -48,17 +45,15 @@ final class AccountLookup: Sendable {
             }, held.toOpaque())
         guard code == 0 else {
             held.release()
-            underWay.subtract(1, ordering: .relaxed)
-            return nil
+            return false
         }
         pthread_detach(thread)
-        return lookup
+        return true
     }
 
     private func ask() {
         let found = Account.name(of: user)
         answer.withLock { $0 = found }
-        Self.underWay.subtract(1, ordering: .relaxed)
         answered.wake()
     }
 }

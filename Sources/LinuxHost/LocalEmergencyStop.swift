@@ -65,9 +65,9 @@ package enum LocalEmergencyStop {
         let started = Clock.boottime()
         let deadline = started + bound
         // A directory that is not there is none of an agent's: to make it on a guess would look as if the stop were kept.
-        let (present, absent) = ([runDirectory] + (stateDirectory.map { [$0] } ?? [])).reduce(into: ([String](), [String]())) { parts, directory in
-            if Files.exists(directory) { parts.0.append(directory) } else { parts.1.append(directory) }
-        }
+        let directories = [runDirectory] + (stateDirectory.map { [$0] } ?? [])
+        let present = directories.filter(Files.exists)
+        let absent = directories.filter { !present.contains($0) }
         if absent.contains(runDirectory) {
             report.problems.append(
                 LinuxError(

@@ -117,7 +117,7 @@ private enum CertsNames {
         guard isValidName(name) else {
             throw Failure(
                 "\(command) \(Cleaned.text(name, bytesMax: 80)): the name isn't allowed. "
-                    + "Use up to 63 letters, digits, '-', '_' or '.', starting with a letter or a digit. Nothing was written", .usage)
+                    + "Use \(FleetIdentity.nameRule). Nothing was written", .usage)
         }
     }
 }

@@ -3,6 +3,7 @@ import FleetCore
 import FleetProbes
 import FleetWire
 import Glibc
+import TestSupport
 import Testing
 
 /// The demo's workers as processes, against a real Redis: to the tick.

@@ -1,5 +1,6 @@
 import FleetProbes
 import Glibc
+import TestSupport
 import Testing
 
 /// A directory that is gone after the test.
@@ -59,37 +60,6 @@ final class PrivateRedis {
 
     @discardableResult
     func run(_ command: String...) throws -> RESPValue { try connect().call(command, by: Deadline(in: .seconds(10))) }
-}
-
-/// A listening loopback socket.
-final class LoopbackListener {
-    let descriptor: Int32
-    let port: UInt16
-
-    init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let file = descriptor
-        let failed = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(file, $0, length) != 0 || listen(file, 16) != 0 || getsockname(file, $0, &length) != 0
-            }
-        }
-        try #require(!failed)
-        port = UInt16(bigEndian: address.sin_port)
-    }
-
-    private var isClosed = false
-
-    func close() {
-        if !isClosed { Glibc.close(descriptor) }
-        isClosed = true
-    }
-
-    deinit { close() }
 }
 
 /// Stands in for a peer: sends each client the same bytes, in pieces, once it has said something, then closes or holds.

@@ -3,6 +3,7 @@ import FleetCore
 import FleetProbes
 import FleetWire
 import Glibc
+import TestSupport
 import Testing
 
 /// Everything here talks to a real Redis, a real SQLite file or a peer on a socket, and blocks while it does.

@@ -4,6 +4,7 @@ import FleetWire
 import Glibc
 import LinuxHost
 import Synchronization
+import TestSupport
 import Testing
 
 /// Whatever a dependency, a sink or a worker's own port answers: a figure, or unknown with the reason.
@@ -55,23 +56,12 @@ import Testing
 /// Listens on loopback, answers whatever it is asked with the same bytes, and hangs up.
 private final class FalseServer: Sendable {
     let address: String
-    private let descriptor: Int32
+    private let listener: LoopbackListener
     private let bytes = Mutex<[UInt8]>([])
 
     init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        var name = sockaddr_in()
-        name.sin_family = sa_family_t(AF_INET)
-        name.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let file = descriptor
-        let bound = withUnsafeMutablePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(file, $0, size) == 0 && listen(file, 64) == 0 && getsockname(file, $0, &size) == 0
-            }
-        }
-        try #require(bound, "\(LinuxError.text(errno))")
-        address = "127.0.0.1:\(UInt16(bigEndian: name.sin_port))"
+        listener = try LoopbackListener()
+        address = "127.0.0.1:\(listener.port)"
         var thread = pthread_t()
         let box = Unmanaged.passRetained(self)
         let failed = pthread_create(
@@ -86,12 +76,12 @@ private final class FalseServer: Sendable {
 
     func answer(_ new: [UInt8]) { bytes.withLock { $0 = new } }
 
-    func end() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    func end() { shutdown(listener.descriptor, Int32(SHUT_RDWR)) }
 
     private func serve() {
         var chunk = [UInt8](repeating: 0, count: 1 << 16)
         while true {
-            let client = accept(descriptor, nil, nil)
+            let client = accept(listener.descriptor, nil, nil)
             if client < 0, errno == EINTR { continue }
             guard client >= 0 else { break }
             _ = recv(client, &chunk, chunk.count, 0)
@@ -102,6 +92,6 @@ private final class FalseServer: Sendable {
             while recv(client, &chunk, chunk.count, 0) > 0 {}
             close(client)
         }
-        close(descriptor)
+        listener.close()
     }
 }

@@ -60,30 +60,26 @@ extension StolenKeys {
 }
 
 extension StolenKeys {
+    private func signature(over bytes: [UInt8], by signer: String) throws -> [UInt8] {
+        try DetachedSignature.sign(
+            bytes, certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key")
+        ).der
+    }
+
     /// Signs a file as a coordinator signs its certificates.
     package func sign(_ path: String, by signer: String, to signature: String) throws {
-        let signed = try DetachedSignature.sign(
-            CredentialFile.read(path), certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key"))
-        try CredentialFile.replace(signature, signed.der, mode: 0o644)
+        try CredentialFile.replace(signature, self.signature(over: CredentialFile.read(path), by: signer), mode: 0o644)
     }
 
     /// The signature of an emergency stop, as `trading` makes it, in base64.
     package func sign(_ latch: WireLatch, by signer: String) throws -> String {
-        let statement = LatchStatement.set(latch.core(word: .signed), fleet: FleetName(fleet))
-        return Base64.encode(
-            try DetachedSignature.sign(
-                statement, certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key")
-            ).der)
+        Base64.encode(try signature(over: LatchStatement.set(latch.core(word: .signed), fleet: FleetName(fleet)), by: signer))
     }
 
     /// The signature of its release.
     package func signRelease(_ latch: WireLatch, by signer: String) throws -> String {
         guard let release = latch.core(word: .signed).release else { preconditionFailure("\(latch.id) is not released") }
-        let statement = LatchStatement.release(latch.id, release, fleet: FleetName(fleet))
-        return Base64.encode(
-            try DetachedSignature.sign(
-                statement, certPEM: CredentialFile.read("\(directory)/\(signer).pem"), keyPEM: CredentialFile.read("\(directory)/\(signer).key")
-            ).der)
+        return Base64.encode(try signature(over: LatchStatement.release(latch.id, release, fleet: FleetName(fleet)), by: signer))
     }
 
     /// An identity with exact dates, in place of the one that is there.

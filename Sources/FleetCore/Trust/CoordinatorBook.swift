@@ -107,7 +107,7 @@ package struct CoordinatorBook: Equatable, Sendable {
         }
         if let unusable { return .stranger(unusable) }
         let name = CoordinatorName(contact.certified)
-        guard var pin else { return first(contact, name, unixMicroseconds) }
+        guard let pin else { return first(contact, name, unixMicroseconds) }
         guard pin.store == contact.store, pin.coordinator.raw.isEmpty || pin.coordinator == name else {
             return .stranger("this host follows \(pin.coordinator) with store \(pin.store), it is \(name) with store \(contact.store)")
         }
@@ -132,10 +132,8 @@ package struct CoordinatorBook: Equatable, Sendable {
         met.epoch = contact.epoch
         met.coordinator = name
         met.key = contact.provenKey
-        let isNew = met != pin
-        pin = met
-        self.pin = pin
-        return .followed(isNew: isNew)
+        self.pin = met
+        return .followed(isNew: met != pin)
     }
 
     private mutating func first(_ contact: Contact, _ name: CoordinatorName, _ now: UInt64) -> Standing {

@@ -21,6 +21,11 @@ package struct RateBound: Equatable, Sendable {
         case beyond
     }
 
+    /// For whoever says nothing about what is beyond the bound.
+    package mutating func admits(at now: BootTime) -> Bool {
+        if case .admitted = take(at: now) { true } else { false }
+    }
+
     package mutating func take(at now: BootTime) -> Verdict {
         var missed = 0
         if now - began >= window {

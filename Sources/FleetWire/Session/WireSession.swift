@@ -27,7 +27,6 @@ package final class WireSession: Sendable {
         var heardAt: BootTime
         /// What the coordinator has last said of the agent's dates.
         var toldRestricted: Bool
-        var payloadBytes = 0
     }
 
     init(
@@ -48,10 +47,7 @@ package final class WireSession: Sendable {
     }
 
     /// Bytes of the message that is being delivered; on the event loop, while the delegate has it.
-    package internal(set) var payloadBytes: Int {
-        get { state.withLockedValue { $0.payloadBytes } }
-        set { state.withLockedValue { $0.payloadBytes = newValue } }
-    }
+    package var payloadBytes: Int { handler.value.payloadBytes }
 
     /// As last verified: a reload may restrict it, or lift that.
     package var peer: VerifiedPeer { state.withLockedValue { $0.peer } }

@@ -22,6 +22,8 @@ final class WireSessionHandler: ChannelInboundHandler {
 
     /// Set once the session is open.
     private(set) var session: WireSession?
+    /// Of the message that is being delivered.
+    private(set) var payloadBytes = 0
     private let role: Role
     private let timing: WireTiming
     private let group: SessionGroup
@@ -124,7 +126,7 @@ final class WireSessionHandler: ChannelInboundHandler {
         do {
             try decoder.decode(bytes) { envelope, payloadBytes in
                 machine.frameEnded()
-                session?.payloadBytes = payloadBytes
+                self.payloadBytes = payloadBytes
                 received(envelope, at: now)
             }
             machine.bytesRead(midFrame: decoder.isMidFrame, at: now)
