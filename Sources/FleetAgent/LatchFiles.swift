@@ -7,6 +7,16 @@ internal import LinuxHost
 ///
 /// Blocking: called from the files thread, and from the loop only for the tmpfs right before a launch.
 enum LatchFiles {
+    /// Makes a directory where it is missing; returns why it can't, in one sentence.
+    static func make(_ directory: String) -> String? {
+        do {
+            try Files.makeDirectory(directory)
+            return nil
+        } catch {
+            return "no emergency stop could be kept in \(directory): \(LinuxError.text(error.errno)). It would hold all the same"
+        }
+    }
+
     /// Writes to every directory it can; returns what failed, one sentence each.
     ///
     /// A release that another side has written there meanwhile is left: nothing takes a release back.

@@ -28,7 +28,9 @@ final class LatchKeeper: @unchecked Sendable {
 
     /// What an earlier agent kept, before anything is adopted or launched.
     func load() {
-        let places = [agent.paths.runLatches, agent.paths.stateLatches].map { LatchFiles.read($0) }
+        // Made now, not when the first emergency stop needs the CPU for its kills.
+        say(directories.compactMap { LatchFiles.make($0.path) })
+        let places = directories.map { LatchFiles.read($0.path) }
         for place in places { say(place.problems) }
         // The oldest first: what the bound makes the book forget is then what is longest over.
         for latch in placed(places.flatMap(\.latches)).sorted(by: { $0.unixMicroseconds < $1.unixMicroseconds }) {

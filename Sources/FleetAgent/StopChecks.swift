@@ -13,6 +13,8 @@ internal import NIOCore
 final class StopChecks: @unchecked Sendable {
     /// How long what goes by itself may take to go: a shim to end, a peer's acknowledgement, pages that are being freed.
     static let settleBound: Duration = .seconds(2)
+    /// The kernel's socket tables take milliseconds to read: the kills of this host, and of others on the same CPUs, come first.
+    private static let emergencyPause: Duration = .milliseconds(100)
     /// The first pause before a second look; it doubles.
     private static let firstPause: Duration = .milliseconds(5)
 
@@ -120,8 +122,14 @@ final class StopChecks: @unchecked Sendable {
     // MARK: After
 
     /// Looks, and looks again for a while at what may still go by itself; `then` is called on the loop, exactly once.
-    func look(_ look: StopLook, then: @escaping @Sendable (Verification) -> Void) {
-        enqueue(Look(look: look, until: Clock.boottime() + Self.settleBound, pause: Self.firstPause, then: then))
+    ///
+    /// After an emergency stop not before `emergencyPause`.
+    func look(_ look: StopLook, isEmergency: Bool, then: @escaping @Sendable (Verification) -> Void) {
+        let begin: @Sendable () -> Void = { [self] in
+            enqueue(Look(look: look, until: Clock.boottime() + Self.settleBound, pause: Self.firstPause, then: then))
+        }
+        guard isEmergency else { return begin() }
+        agent.loop.scheduleTask(in: .nanoseconds(Self.emergencyPause.nanoseconds), begin)
     }
 
     private func enqueue(_ look: Look) {

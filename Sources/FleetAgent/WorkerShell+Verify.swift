@@ -37,7 +37,9 @@ extension WorkerShell {
 
     /// Looks at what a launch has left and tells the machine.
     func verify(_ launch: LaunchID) {
-        agent.stopChecks.look(look(at: launch)) { [weak self] verification in self?.handle(.verified(launch, verification)) }
+        agent.stopChecks.look(look(at: launch), isEmergency: machine.latch != nil) { [weak self] verification in
+            self?.handle(.verified(launch, verification))
+        }
     }
 
     /// `launch` is over.

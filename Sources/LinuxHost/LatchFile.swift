@@ -123,7 +123,7 @@ package struct LatchFile: Equatable, Sendable {
     /// `sync` on a disk, not on a tmpfs.
     package func write(directory: String, sync: Bool) throws(LinuxError) {
         guard Self.isValid(id: id) else { throw LinuxError("keep the latch", id, errno: EINVAL, detail: "no valid latch id") }
-        try Files.makeDirectory(directory, mode: 0o750)
+        try Files.makeDirectory(directory)
         try Files.writeAtomically("\(directory)/\(id)", Array(json.text.utf8) + [10], mode: 0o640, sync: sync)
     }
 

@@ -35,6 +35,17 @@ import Testing
         #expect(LatchFiles.read(scratch.path + "/run").latches == [Self.latch])
     }
 
+    @Test("an agent makes its latches' directories at its start, not in an emergency, and says which it can't")
+    func madeAtStart() throws {
+        let fixture = try AgentFixture()
+        try fixture.savePart()
+        try Files.writeAtomically(fixture.state + "/latch", [], sync: false)
+        _ = try fixture.start()
+        defer { fixture.end() }
+        #expect(try FileStatus.read(fixture.run + "/latch")?.kind == .directory)
+        #expect(LatchFiles.make(fixture.state + "/latch")?.contains("\(fixture.state)/latch") == true)
+    }
+
     @Test("a release that lies there already is not overwritten by who hasn't heard of it")
     func keepsRelease() throws {
         let scratch = try Scratch()

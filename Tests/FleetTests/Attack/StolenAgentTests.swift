@@ -63,6 +63,34 @@ import WireImpostors
         #expect((gateway?["fields"] as? [String: Any])?["signal"] as? String == "TERM", "\(String(describing: gateway))")
     }
 
+    @Test(
+        "an emergency stop that an agent's key brings, signed by an operator, ends a run that it may have been meant for, and none that began long after it",
+        arguments: [(age: 0, isEnd: true), (age: 3_600, isEnd: false)])
+    func broughtDuringRun(age: Double, isEnd: Bool) throws {
+        let fleet = try TestFleet.startedOfTwo(slow: true)
+        defer { fleet.end() }
+        let strategy = try fleet.pid("strategy")
+        fleet.agents["ex-1"]?.killNow()
+        let liar = try fleet.liar(as: "ex-1")
+        defer { liar.stop() }
+        try liar.report()
+        let stop = try fleet.background("stop", "strategy", "--reason", "end of day")
+        defer { stop.end() }
+        #expect(try eventually(within: 20) { try fleet.state("strategy") == "STOPPING" }, "\(fleet.logs)")
+        var latch = WireLatch.with {
+            $0.id = "old"; $0.by = "operator/alice"; $0.reason = "of then"
+            $0.unixUs = UInt64((Date().timeIntervalSince1970 - age) * 1e6); $0.scope.services = ["strategy"]
+        }
+        latch.signature = try fleet.keys.sign(latch, by: "operator-alice")
+        try liar.say { $0.latches.latches = [latch] }
+        // In force it is either way: it was signed, and nobody here knows of its release.
+        #expect(eventually(within: 20) { !isAlive(strategy) }, "\(fleet.logs)")
+        stop.process.waitUntilExit()
+        let events = try fleet.audit().compactMap { $0["event"] as? String }
+        #expect(events.contains("RUN_ABORTED") == isEnd, "\(stop.log) \(events)")
+        #expect(stop.process.terminationStatus != 0, "a worker killed in its stop is no proof: \(stop.log)")
+    }
+
     @Test("an emergency result that names another host is its sender's alone: that host is not confirmed")
     func forgedEmergencyResult() throws {
         let fleet = try TestFleet.startedOfTwo()
