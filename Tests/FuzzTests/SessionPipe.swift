@@ -69,8 +69,20 @@ final class SessionPipe {
             }
             rest = rest.dropFirst(put)
         }
-        // One turn reads what was there before it began, the next has done so for certain.
-        for _ in 0..<2 { try loop.submit {}.wait() }
+        // A turn that has begun reads nothing more, and runs what is submitted to it meanwhile: turns prove nothing, an empty pipe does.
+        let bound = Clock.boottime() + Self.dealtWithin
+        while !isClosed, unread > 0, Clock.boottime() < bound { try loop.submit {}.wait() }
+        // What was read is dealt with in the turn that read it.
+        try loop.submit {}.wait()
+    }
+
+    /// An end that has closed, or will read no more, is not waited for longer.
+    private static let dealtWithin: Duration = .seconds(10)
+
+    /// Bytes that the other end has not read (unix(7), SIOCOUTQ).
+    private var unread: Int32 {
+        var count: Int32 = 0
+        return ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? count : 0
     }
 
     /// What the other end has said meanwhile.
