@@ -1,3 +1,4 @@
+internal import FleetCore
 internal import LinuxHost
 
 /// What a host's own administrator decides about its agent: who it is, where it dials, what may run here (law 10).
@@ -195,7 +196,7 @@ package struct AgentSettings: Equatable, Sendable {
 
     static func fileEntries(_ text: String, file: String) throws -> [Entry] {
         var entries: [Entry] = []
-        for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, raw) in TextLines.of(text).enumerated() {
             let place = "\(file):\(index + 1)"
             let line = trim(raw)
             if line.isEmpty || line.hasPrefix("#") { continue }

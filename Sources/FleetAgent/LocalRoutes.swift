@@ -155,12 +155,18 @@ struct LocalRoutes {
     private func run(_ kind: String, _ body: [UInt8], aliased: Bool = false) throws {
         var request = try order(APIRunRequest.self, body)
         if aliased {
-            request.scope = APIScope()
-            request.scope.all = true
+            // A scope that was given is meant.
+            if !request.hasScope { request.scope.all = true }
             if request.reason.isEmpty { request.reason = "\(kind) through /api/pipeline" }
         }
         let scope = request.scope
-        guard scope.all || !scope.tiers.isEmpty || !scope.hosts.isEmpty || !scope.services.isEmpty else {
+        let names = scope.tiers + scope.hosts + scope.services
+        guard !scope.all || names.isEmpty else {
+            throw APIProblem(
+                slug: "bad-request", what: "REFUSED  \(kind): everything was named, and parts of it beside it", why: "Nothing was done.",
+                then: "name all, or the services and tiers that are meant")
+        }
+        guard scope.all || !names.isEmpty else {
             throw APIProblem(
                 slug: "bad-request", what: "REFUSED  \(kind): nothing was named", then: "name a service, a tier, or everything: {\"scope\": {\"all\": true}}")
         }

@@ -93,7 +93,7 @@ extension FleetClientSettings {
         settings.file = file
         var faults: [String] = []
         var seen: Set<String> = []
-        for (index, raw) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, raw) in TextLines.of(text).enumerated() {
             let line = trimmed(raw.prefix { $0 != "#" })
             if line.isEmpty { continue }
             let place = "\(file):\(index + 1)"

@@ -1,10 +1,10 @@
 /// What is declared under each heading, known before anything that may refer to it is read.
 struct DeclaredNames {
-    var tiers: [String]
-    var hosts: [String]
-    var services: [String]
-    var dependencies: [String]
-    var releases: [String]
+    var tiers: NameList
+    var hosts: NameList
+    var services: NameList
+    var dependencies: NameList
+    var releases: NameList
     /// Of alerts.
-    var receivers: [String]
+    var receivers: NameList
 }

@@ -12,6 +12,8 @@ struct InventoryDecoder {
     ]
 
     let reader: SchemaReader
+    /// Names of time zones; nil: not known.
+    let zones: [String]?
 
     var faults: Faults { reader.faults }
 
@@ -31,10 +33,10 @@ struct InventoryDecoder {
         let dependencyEntries = map["dependencies"].map { reader.named($0, "dependencies") } ?? []
         let releaseEntries = map["releases"].map { reader.named($0, "releases") } ?? []
         let alertEntries = map["alerts"].map { reader.named($0, "alerts") } ?? []
+        func list(_ entries: [YAMLTree.Entry]) -> NameList { NameList(entries.map(\.key)) }
         let names = DeclaredNames(
-            tiers: tierEntries.map(\.key), hosts: hostEntries.map(\.key), services: serviceEntries.map(\.key),
-            dependencies: dependencyEntries.map(\.key), releases: releaseEntries.map(\.key),
-            receivers: alertEntries.map(\.key))
+            tiers: list(tierEntries), hosts: list(hostEntries), services: list(serviceEntries), dependencies: list(dependencyEntries),
+            releases: list(releaseEntries), receivers: list(alertEntries))
 
         for tier in tierEntries { _ = reader.map(tier.value, "the tier \(tier.key)", keys: [], later: ["on_unknown_host"]) }
         let hosts = self.hosts(hostEntries)
@@ -66,7 +68,14 @@ struct InventoryDecoder {
         let valid = parts.allSatisfy { part in
             !part.isEmpty && part.utf8.allSatisfy { (65...90).contains($0) || (97...122).contains($0) || $0 == 95 || $0 == 45 }
         }
-        if text == "UTC" || (valid && parts.count >= 2 && parts[0] != "Etc") { return text }
+        if text == "UTC" { return text }
+        if valid, parts.count >= 2, parts[0] != "Etc" {
+            guard let zones, !zones.contains(text) else { return text }
+            faults.add(
+                tree.position, "timezone is \(text), which this machine's zone database does not have",
+                nearest(to: text, in: zones).map { "write \($0)" } ?? "write Europe/London or UTC; timedatectl list-timezones shows the names")
+            return nil
+        }
         faults.add(tree.position, "timezone is \(text), which is no IANA zone", "write Europe/London or UTC: a fixed offset is wrong half the year")
         return nil
     }
@@ -154,7 +163,7 @@ struct InventoryDecoder {
 
     private func emergencyStop(_ tree: YAMLTree, _ names: DeclaredNames) -> EmergencyStopSpec {
         guard let map = reader.map(tree, "emergency_stop", keys: ["kills", "spares"]) else { return EmergencyStopSpec() }
-        func references(_ key: String, _ kind: String, _ known: [String]) -> [String] {
+        func references(_ key: String, _ kind: String, _ known: NameList) -> [String] {
             guard let list = map[key], let items = reader.texts(list, "emergency_stop.\(key)") else { return [] }
             return items.compactMap { reader.reference($0.text, at: $0.position, "emergency_stop.\(key)", to: kind, in: known) }
         }
@@ -168,7 +177,7 @@ struct InventoryDecoder {
 
     private func hosts(_ entries: [YAMLTree.Entry]) -> [LocatedHost] {
         ServiceLayers.checkLikes(entries, kind: "host", reader: reader)
-        let layers = ServiceLayers(reader: reader, defaults: nil, services: entries)
+        let layers = ServiceLayers(defaults: nil, services: entries)
         let decoder = HostDecoder(reader: reader)
         return entries.compactMap { decoder.decode($0.key, at: $0.keyPosition, layers.tree(of: $0)) }
     }
@@ -178,17 +187,22 @@ struct InventoryDecoder {
     ) -> [LocatedService] {
         if let defaults { checkDefaults(defaults, names) }
         ServiceLayers.checkLikes(entries, kind: "service", reader: reader)
-        let layers = ServiceLayers(reader: reader, defaults: defaults, services: entries)
+        let layers = ServiceLayers(defaults: defaults, services: entries)
         let decoder = ServiceDecoder(reader: reader, names: names, releases: releases)
         return entries.compactMap { entry in
-            guard var service = decoder.decode(entry.key, at: entry.keyPosition, layers.tree(of: entry)) else { return nil }
+            let everywhere = layers.tree(of: entry)
+            guard var service = decoder.decode(entry.key, at: entry.keyPosition, everywhere) else { return nil }
             for host in service.spec.hosts {
+                guard entry.value["on"]?[host.raw] != nil else {
+                    service.placed[host] = LocatedPlacement(spec: service.spec, tree: everywhere)
+                    continue
+                }
                 let tree = layers.tree(of: entry, host: host.raw)
                 guard let onHost = decoder.decode(entry.key, at: entry.keyPosition, tree) else { continue }
-                if entry.value["on"]?[host.raw] != nil { service.spec.onHost[host] = onHost.spec }
+                service.spec.onHost[host] = onHost.spec
                 service.placed[host] = LocatedPlacement(spec: onHost.spec, tree: tree)
             }
-            if let on = entry.value["on"] { checkOn(on, service.spec.hosts.map(\.raw)) }
+            if let on = entry.value["on"] { checkOn(on, NameList(service.spec.hosts.map(\.raw))) }
             return service
         }
     }
@@ -204,7 +218,7 @@ struct InventoryDecoder {
         }
     }
 
-    private func checkOn(_ on: YAMLTree, _ hosts: [String]) {
+    private func checkOn(_ on: YAMLTree, _ hosts: NameList) {
         for entry in reader.entries(on, "on") ?? [] {
             _ = reader.reference(entry.key, at: entry.keyPosition, "on", to: "host", in: hosts)
             _ = reader.map(entry.value, "on.\(entry.key)", keys: ServiceDecoder.hostKeys)

@@ -61,7 +61,7 @@ package enum InventoryExpansion {
             "stop",
             [
                 ("signal", spec.stop.signal), ("grace", duration(spec.stop.grace)), ("extend_to", duration(spec.stop.extendTo)),
-                ("then", spec.stop.then.rawValue),
+                ("then", spec.stop.then.rawValue), ("tree", spec.stop.tree.rawValue),
             ])
         action("quiesce", spec.quiesce, to: &yaml)
         action("resume", spec.resume, to: &yaml)

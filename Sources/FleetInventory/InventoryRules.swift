@@ -2,12 +2,28 @@ import FleetCore
 
 /// The rules between declarations: orders that contradict each other, aliases that clash, and what one host can't hold.
 struct InventoryRules {
-    let faults: Faults
+    private let faults: Faults
     /// In stop order.
-    let tiers: [TierName]
-    let hosts: [LocatedHost]
-    let services: [LocatedService]
-    let streams: [LocatedStream]
+    private let tiers: [TierName]
+    private let hosts: [LocatedHost]
+    private let services: [LocatedService]
+    private let streams: [LocatedStream]
+    /// Each service's tier, as its place in the stop order.
+    private let ranks: [ServiceName: Int]
+
+    init(faults: Faults, tiers: [TierName], hosts: [LocatedHost], services: [LocatedService], streams: [LocatedStream]) {
+        self.faults = faults
+        self.tiers = tiers
+        self.hosts = hosts
+        self.services = services
+        self.streams = streams
+        var ranks: [ServiceName: Int] = [:]
+        for service in services {
+            guard let tier = service.tier, let rank = tiers.firstIndex(of: tier), ranks[service.spec.name] == nil else { continue }
+            ranks[service.spec.name] = rank
+        }
+        self.ranks = ranks
+    }
 
     func check() {
         checkAliases()
@@ -18,10 +34,7 @@ struct InventoryRules {
         checkCycles()
     }
 
-    private func rank(_ service: ServiceName) -> Int? {
-        guard let tier = services.first(where: { $0.spec.name == service })?.tier else { return nil }
-        return tiers.firstIndex(of: tier)
-    }
+    private func rank(_ service: ServiceName) -> Int? { ranks[service] }
 
     // MARK: Aliases
 
@@ -115,6 +128,7 @@ struct InventoryRules {
                 }
             }
         }
+        let edgesFrom = Dictionary(grouping: edges, by: \.before)
         /// The shortest way from one service to another along the edges.
         func path(from start: ServiceName, to end: ServiceName) -> [Edge]? {
             var reached: [ServiceName: [Edge]] = [start: []]
@@ -123,7 +137,7 @@ struct InventoryRules {
                 let service = queue.removeFirst()
                 let soFar = reached[service] ?? []
                 if service == end { return soFar }
-                for edge in edges where edge.before == service && reached[edge.after] == nil {
+                for edge in edgesFrom[service] ?? [] where reached[edge.after] == nil {
                     reached[edge.after] = soFar + [edge]
                     queue.append(edge.after)
                 }

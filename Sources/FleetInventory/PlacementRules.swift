@@ -2,16 +2,27 @@ import FleetCore
 
 /// What one host can't hold all at once: CPUs claimed twice, threads outside their worker's CPUs, more pages than there are.
 struct PlacementRules {
-    let faults: Faults
-    let services: [LocatedService]
+    private let faults: Faults
+    /// What runs on each host, in the order of declaration: looked up once, not for every host anew.
+    private let placements: [HostName: [Placement]]
+
+    private typealias Placement = (service: LocatedService, placed: LocatedPlacement)
+
+    init(faults: Faults, services: [LocatedService]) {
+        self.faults = faults
+        var placements: [HostName: [Placement]] = [:]
+        for service in services {
+            for (host, placed) in service.placed { placements[host, default: []].append((service, placed)) }
+        }
+        self.placements = placements
+    }
 
     func check(_ host: LocatedHost) {
+        let placements = placements[host.spec.name] ?? []
         checkPools(of: host)
-        checkCPUs(of: host)
-        for service in services {
-            if let placed = service.placed[host.spec.name] { checkThreads(of: service, placed) }
-        }
-        checkHugepages(of: host)
+        checkCPUs(of: host, placements)
+        for (service, placed) in placements { checkThreads(of: service, placed) }
+        checkHugepages(of: host, placements)
     }
 
     // MARK: CPUs
@@ -25,21 +36,20 @@ struct PlacementRules {
             "write CPUs that are not \(both)")
     }
 
-    private func checkCPUs(of host: LocatedHost) {
+    private func checkCPUs(of host: LocatedHost, _ placements: [Placement]) {
         let name = host.spec.name
         var claims: [(cpus: CPUList, who: String, line: Int)] = []
         if let housekeeping = host.spec.housekeeping { claims.append((housekeeping, "its housekeeping", host.place("housekeeping").line)) }
         if let shared = host.spec.shared { claims.append((shared, "its shared pool", host.place("shared").line)) }
         // A service whose CPUs are its own comes before one that inherited them, so that the fault stands where the cure is.
-        for service in services {
-            guard let placed = service.placed[name] else { continue }
+        for (service, placed) in placements {
             if placed.spec.cpus.helpers, host.spec.shared == nil, let position = placed.place("cpus", "helpers") {
                 faults.add(position, "helpers: shared, but \(name) has no shared pool", "write shared: 2-3 in the host \(name) (line \(host.position.line))")
             }
             guard let cpus = placed.spec.cpus.exclusive, let position = placed.place("cpus", "exclusive") else { continue }
             let place =
-                services.contains { other in
-                    other.spec.name != service.spec.name && other.placed[name]?.place("cpus", "exclusive") == position
+                placements.contains { other in
+                    other.service.spec.name != service.spec.name && other.placed.place("cpus", "exclusive") == position
                 } && position < service.position ? service.position : position
             for claim in claims {
                 let both = cpus.intersection(claim.cpus)
@@ -81,15 +91,14 @@ struct PlacementRules {
     // MARK: Hugepages
 
     /// The pages of all workers of a host, by node and size, must be in what the host reserves.
-    private func checkHugepages(of host: LocatedHost) {
+    private func checkHugepages(of host: LocatedHost, _ placements: [Placement]) {
         let name = host.spec.name
         struct Pool: Hashable {
             var node: Int
             var pageBytes: UInt64
         }
         var wanted: [Pool: [(who: String, count: UInt64, position: SourcePosition)]] = [:]
-        for service in services {
-            guard let placed = service.placed[name] else { continue }
+        for (service, placed) in placements {
             for pages in placed.spec.release.hugepages {
                 let size = SchemaReader.text(ofBytes: pages.pageBytes)
                 let position = placed.place("hugepages", "node\(pages.node)", size) ?? service.position

@@ -108,14 +108,14 @@ struct SchemaReader {
     }
 
     /// A name that must be one of `known`.
-    func reference(_ tree: YAMLTree, _ name: String, to kind: String, in known: [String]) -> String? {
+    func reference(_ tree: YAMLTree, _ name: String, to kind: String, in known: NameList) -> String? {
         guard let text = text(tree, name) else { return nil }
         return reference(text, at: tree.position, name, to: kind, in: known)
     }
 
-    func reference(_ text: String, at position: SourcePosition, _ name: String, to kind: String, in known: [String]) -> String? {
+    func reference(_ text: String, at position: SourcePosition, _ name: String, to kind: String, in known: NameList) -> String? {
         if known.contains(text) { return text }
-        faults.add(position, "\(name) names the \(kind) \(text), which is not declared", choice(for: text, among: known))
+        faults.add(position, "\(name) names the \(kind) \(text), which is not declared", choice(for: text, among: Array(known)))
         return nil
     }
 

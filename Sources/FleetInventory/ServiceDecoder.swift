@@ -45,6 +45,7 @@ struct ServiceDecoder {
         var spec = ServiceSpec(
             name: ServiceName(name), tier: TierName(tier ?? ""), run: run(map, substitution), hosts: hosts(map))
         launch(map, substitution, &spec)
+        checkSize(of: spec, map)
         spec.execution = ExecutionDecoder(reader: reader, substitution: substitution).decode(map)
         spec.release = ReleaseDecoder(reader: reader, substitution: substitution).decode(map)
         if let health = map["health"] { HealthDecoder(reader: reader, substitution: substitution).decode(health, into: &spec) }
@@ -233,13 +234,36 @@ struct ServiceDecoder {
         }
     }
 
+    /// What no shim takes would pass the check here and fail at the start: it is said now (trading-shim/shim.h, CONF_BYTES_MAX).
+    private func checkSize(of spec: ServiceSpec, _ map: SchemaReader.Map) {
+        let arguments = spec.wrapper + spec.run
+        guard let position = (map["run"] ?? map["env"])?.position else { return }
+        if arguments.count > Self.argumentsMax || spec.env.count > Self.argumentsMax {
+            faults.add(
+                position, "more than \(Self.argumentsMax) arguments or environment variables: no shim takes so many",
+                "write them into a file of the worker's own")
+        }
+        // A key, an equals sign and an end beside each.
+        let bytes = arguments.reduce(0) { $0 + $1.utf8.count + 5 } + spec.env.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count + 6 }
+        if bytes > Self.launchBytesMax {
+            faults.add(
+                position, "arguments and environment are \(bytes >> 10) KiB, larger than the \(Self.launchBytesMax >> 10) KiB that a shim takes",
+                "write them into a file of the worker's own")
+        }
+    }
+
+    private static let argumentsMax = 1_024
+    /// The shim's bound, less what the agent adds to it: secrets, paths, limits.
+    private static let launchBytesMax = 224 << 10
+
     private func stop(_ tree: YAMLTree?, tier: String?) -> StopSpec {
         var spec = StopSpec()
         spec.then = tier == Self.executionTier ? .hold : .kill
-        guard let tree, let map = reader.map(tree, "stop", keys: ["signal", "grace", "extend_to", "then"]) else { return spec }
+        guard let tree, let map = reader.map(tree, "stop", keys: ["signal", "grace", "extend_to", "then", "tree"]) else { return spec }
         spec.signal = map["signal"].flatMap { reader.signal($0, "stop.signal") } ?? spec.signal
         spec.grace = map["grace"].flatMap { reader.duration($0, "stop.grace") } ?? spec.grace
         spec.then = map["then"].flatMap { reader.oneOf($0, "stop.then", ["kill", "hold"]) }.flatMap { StopSpec.Then(rawValue: $0) } ?? spec.then
+        spec.tree = map["tree"].flatMap { reader.oneOf($0, "stop.tree", ["signal", "kill"]) }.flatMap { StopSpec.Tree(rawValue: $0) } ?? spec.tree
         if let tree = map["extend_to"] {
             if let extendTo = reader.duration(tree, "stop.extend_to") {
                 spec.extendTo = extendTo

@@ -6,9 +6,13 @@ struct ServiceLayers {
     /// Names and hooks that belong to one service and are never inherited through `like`.
     private static let own: Set<String> = ["like", "aliases", "on"]
 
-    let reader: SchemaReader
-    let defaults: YAMLTree?
-    let services: [YAMLTree.Entry]
+    private let defaults: YAMLTree?
+    private let services: [String: YAMLTree]
+
+    init(defaults: YAMLTree?, services: [YAMLTree.Entry]) {
+        self.defaults = defaults
+        self.services = Dictionary(services.map { ($0.key, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
 
     /// The service's tree with all it inherits, without `like` and `on`; `host`: with that host's overrides.
     func tree(of service: YAMLTree.Entry, host: String? = nil) -> YAMLTree {
@@ -31,9 +35,9 @@ struct ServiceLayers {
         var chain = [service.value]
         var seen: Set<String> = [service.key]
         while let next = Self.likeName(chain[chain.count - 1]), seen.insert(next).inserted,
-            let base = services.first(where: { $0.key == next })
+            let base = services[next]
         {
-            chain.append(base.value)
+            chain.append(base)
         }
         var tree = chain.removeLast()
         if !chain.isEmpty { tree = tree.without(Self.own) }
@@ -44,9 +48,14 @@ struct ServiceLayers {
     /// Reports every `like` that names nothing or leads back to itself, for services as for hosts.
     static func checkLikes(_ entries: [YAMLTree.Entry], kind: String, reader: SchemaReader) {
         let names = entries.map(\.key)
+        let known = NameList(names)
+        let likes = Dictionary(entries.map { ($0.key, likeName($0.value)) }, uniquingKeysWith: { first, _ in first })
         for entry in entries {
             guard let like = entry.value["like"],
-                let name = reader.reference(like, "like", to: kind, in: names.filter { $0 != entry.key || likeName(entry.value) == entry.key })
+                let name = known.contains(likeName(entry.value) ?? "")
+                    ? likeName(entry.value)
+                    // What is suggested is never itself.
+                    : reader.reference(like, "like", to: kind, in: NameList(names.filter { $0 != entry.key }))
             else { continue }
             var seen: [String] = [entry.key]
             var next: String? = name
@@ -63,7 +72,7 @@ struct ServiceLayers {
                 }
                 if seen.contains(current) { break }
                 seen.append(current)
-                next = entries.first { $0.key == current }.flatMap { likeName($0.value) }
+                next = likes[current] ?? nil
             }
         }
     }

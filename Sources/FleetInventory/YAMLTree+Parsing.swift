@@ -1,3 +1,4 @@
+import FleetCore
 import Yams
 
 extension YAMLTree {
@@ -32,7 +33,7 @@ private struct YAMLSource {
         self.lines = [[]]
         // CRLF is one Character but two scalars; libyaml breaks lines at CR, LF, CRLF, and (1.1) NEL, LS, PS.
         var previous: Unicode.Scalar?
-        for scalar in text.unicodeScalars {
+        for scalar in TextLines.withoutMark(text).unicodeScalars {
             if previous == "\r", scalar == "\n" {
                 lines[lines.count - 2].append(scalar)
             } else {
@@ -65,8 +66,17 @@ private struct YAMLSource {
                 return nil
             }
         }
-        faults.add(.start, "more than \(Self.retriesMax) keys stand twice", "correct those that are listed and check again")
+        for (place, letter) in replaced.sorted(by: { ($0.key.line, $0.key.column) < ($1.key.line, $1.key.column) }) {
+            faults.add(place, "the key \(key(at: place, beginning: letter)) stands twice", "write it once")
+        }
+        faults.add(.start, "more than \(Self.retriesMax) keys stand twice: the rest is not listed", "correct these and check again")
         return nil
+    }
+
+    /// As it was written, up to what ends a key.
+    private func key(at place: SourcePosition, beginning letter: Unicode.Scalar) -> String {
+        let rest = lines[place.line - 1].dropFirst(place.column).prefix { ![":", "\"", "'", ",", "}", "\n", "\r"].contains($0) }
+        return String(String.UnicodeScalarView([letter] + rest))
     }
 
     private mutating func replaceFirstLetter(at place: SourcePosition) -> Bool {

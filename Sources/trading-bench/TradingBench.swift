@@ -7,5 +7,7 @@ import ArgumentParser
 struct TradingBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "trading-bench", abstract: "Measures the orchestrator.",
-        subcommands: [WireBench.self, EstopBench.self, AgentBench.self, PerturbationBench.self, WireBenchServer.self, WireBenchAgents.self])
+        subcommands: [
+            WireBench.self, EstopBench.self, AgentBench.self, PerturbationBench.self, InventoryBench.self, WireBenchServer.self, WireBenchAgents.self,
+        ])
 }

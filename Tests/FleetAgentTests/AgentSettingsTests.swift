@@ -52,6 +52,12 @@ struct AgentSettingsTests {
         #expect(settings.programDirectories == ["/opt/trading/bin"])
     }
 
+    @Test("a file of another system is read: lines that end in CRLF, a byte order mark", arguments: ["\n", "\r\n"], ["", "\u{FEFF}"])
+    func otherSystems(end: String, mark: String) throws {
+        let settings = try settings(file: mark + Self.file.replacing("\n", with: end))
+        #expect(settings.fleet == "demo" && settings.host == "md-1" && settings.programDirectories == ["/opt/trading/bin"])
+    }
+
     @Test("where log files may lie is the host's to say, from / and as often as needed; flags replace the file's")
     func logDirectories() throws {
         let file = Self.file + "\nallow-log-dir = /srv/log\nallow-log-dir = /var/log/trd"

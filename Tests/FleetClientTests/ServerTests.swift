@@ -68,6 +68,10 @@ struct ServerTests {
             // A mistyped dry_run would stop the fleet, a forgotten scope would make it all of it.
             for (path, body) in [
                 (Route.stop, #"{"scope":{"all":true},"reason":"x","dryrun":true}"#), (Route.pipelineStop, #"{"services":["strategy"]}"#),
+                // Twice, in one spelling or in two, at any depth: one of the two was meant.
+                (Route.stop, #"{"scope":{"all":true},"reason":"x","dry_run":true,"dry_run":false}"#),
+                (Route.stop, #"{"scope":{"all":true},"reason":"x","dry_run":true,"dryRun":false}"#),
+                (Route.stop, #"{"scope":{"services":["a"],"services":[],"all":true},"reason":"x"}"#),
             ] {
                 try await #expect(PlainHTTP.post(port: api.loopbackPort, path, body) == 400)
             }

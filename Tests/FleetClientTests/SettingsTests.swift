@@ -1,4 +1,5 @@
 import FleetClient
+import FleetCore
 import Testing
 
 @Suite("The client's settings")
@@ -24,6 +25,16 @@ struct SettingsTests {
         #expect(settings.coordinators.map(\.address) == ["10.20.0.11:7444", "[fd00::11]:7444"])
         #expect(settings.relays.map(\.name) == ["r-1"])
         #expect(settings.stateDirectory == "/var/lib/trading")
+    }
+
+    @Test("a file of another system is read: lines that end in CRLF, a byte order mark", arguments: ["\n", "\r\n"], ["", "\u{FEFF}"])
+    func otherSystems(end: String, mark: String) throws {
+        let lines = ["# ours", "fleet = ld4", "", "run_dir = /run/trading", "state_dir = /var/lib/trading"]
+        let settings = try FleetClientSettings.parse(mark + lines.joined(separator: end) + end, file: "client.conf")
+        #expect(settings.fleet?.raw == "ld4" && settings.runDirectory == "/run/trading" && settings.stateDirectory == "/var/lib/trading")
+        #expect { try FleetClientSettings.parse(mark + "fleet = ld4\(end)colour = red\(end)", file: "client.conf") } throws: {
+            "\($0)".contains("client.conf:2:")
+        }
     }
 
     @Test("every fault is reported at once, each with its line")

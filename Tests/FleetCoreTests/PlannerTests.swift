@@ -87,6 +87,16 @@ struct PlannerTests {
         #expect(nothing?.slug == "nothing-to-do" && nothing?.what == "REFUSED  stop: nothing is left of what was named")
     }
 
+    @Test("everything and a part of it at once is refused: the lesser may be meant")
+    func allAndParts() throws {
+        let planner = Planner(inventory: inventory, fleet: fleet())
+        for scope in [
+            OperationScope(all: true, services: ["feed"]), OperationScope(all: true, tiers: ["execution"]), OperationScope(all: true, hosts: ["st-1"]),
+        ] {
+            #expect(throws: PlanRefusal.self) { try planner.plan(.stop, scope) }
+        }
+    }
+
     @Test("a plan without one worker, whichever, is as sound as with it")
     func exceptAnyone() throws {
         for seed in UInt64(1)...150 {

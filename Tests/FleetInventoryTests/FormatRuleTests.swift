@@ -1,6 +1,7 @@
 import FleetCore
-import FleetInventory
 import Testing
+
+@testable import FleetInventory
 
 @Suite("The format's rules")
 struct FormatRuleTests {
@@ -12,7 +13,50 @@ struct FormatRuleTests {
         #expect(inventory.timezone == "UTC" && inventory.digest.isEmpty)
     }
 
+    @Test("a time zone that the system does not have is an error with the nearest one; without a list of them any goes")
+    func timezones() {
+        func fault(_ zone: String, _ zones: [String]?) -> InventoryError? {
+            do throws(InventoryErrors) {
+                _ = try InventoryLoader.load(text: Fleet(more: "timezone: \(zone)").text, file: "fleet.yaml", zones: zones)
+                return nil
+            } catch { return error.errors.first }
+        }
+        let zones = ["Europe/London", "America/New_York"]
+        #expect(fault("Europe/Lodnon", zones)?.instead == "write Europe/London")
+        #expect(fault("Mars/Olympus", zones)?.what.contains("Mars/Olympus") == true)
+        #expect(fault("Mars/Olympus", nil) == nil && fault("America/New_York", zones) == nil && fault("UTC", zones) == nil)
+        #expect(fault("+01:00", nil) != nil)
+        // The list itself, where there is one.
+        #expect(TimeZoneNames.system("/nowhere") == nil)
+        if let system = TimeZoneNames.system() { #expect(system.contains("Europe/London") && system.contains("America/Argentina/Buenos_Aires")) }
+    }
+
+    @Test("what no shim could launch is refused at the check: too many arguments, too large an environment")
+    func launchSize() {
+        let many = (0..<2_000).map { "a\($0)" }.joined(separator: ", ")
+        let text = Fleet(services: "  big: {tier: execution, hosts: [ex-1], run: [/opt/big, \(many)]}").text
+        #expect(faults(of: text).map(\.what) == ["more than 1024 arguments or environment variables: no shim takes so many"])
+        let large = Fleet(services: "  big: {tier: execution, hosts: [ex-1], run: [/opt/big], env: {A: \(String(repeating: "x", count: 300_000))}}").text
+        #expect(faults(of: large).count == 1 && faults(of: large).first?.what.contains("larger than the 224 KiB") == true)
+    }
+
     // MARK: YAML
+
+    @Test("a file of another system is read, its places are true", arguments: ["\n", "\r\n"], ["", "\u{FEFF}"])
+    func otherSystems(end: String, mark: String) throws {
+        func written(_ fleet: Fleet) -> String { mark + fleet.text.replacing("\n", with: end) }
+        #expect(try InventoryLoader.load(text: written(Fleet()), file: "fleet.yaml").services.count == 4)
+        let faulty = Fleet(feed: "    workdir: !!str /x")
+        let found = faults(of: written(faulty))
+        #expect(found.count == 1 && found.first?.position == position(of: "!!str", in: faulty.text), "\(found)")
+    }
+
+    @Test("of more repeated keys than are looked for the first are listed, with their names")
+    func manyRepeatedKeys() {
+        let twice = (1...80).map { "    k\($0): {A: b, A: c}" }.joined(separator: "\n")
+        let faults = Fleet(feed: twice).faults()
+        #expect(faults.count == 65 && faults.count { $0.what == "the key A stands twice" } == 64, "\(faults.map(\.what).prefix(5))")
+    }
 
     @Test("an anchor and its alias are refused")
     func anchors() {

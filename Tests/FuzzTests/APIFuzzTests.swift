@@ -21,7 +21,7 @@ import Testing
                 taken += 1
             } catch is APIProblem {
                 taken += 1
-            } catch is JSONDecodingError, is APIJSON.OutOfBounds {
+            } catch is JSONDecodingError, is APIJSON.OutOfBounds, is JSON.ParseError {
                 continue
             }
             if campaign.count % 100 == 0 { try FuzzFleet.look(try await coordinator.status()) }

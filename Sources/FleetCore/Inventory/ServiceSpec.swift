@@ -107,6 +107,13 @@ package enum ReadySpec: Equatable, Sendable {
 
 package struct StopSpec: Equatable, Sendable {
     package enum Then: String, Sendable { case kill, hold }
+    /// What becomes of the processes that a main process leaves.
+    package enum Tree: String, Sendable {
+        /// They are told the stop signal, and have the rest of the grace.
+        case signal
+        /// They are killed at once.
+        case kill
+    }
 
     /// A signal's name without SIG.
     package var signal: String
@@ -114,12 +121,16 @@ package struct StopSpec: Equatable, Sendable {
     /// How far the worker may stretch its grace (EXTEND_TIMEOUT_USEC), from the first signal.
     package var extendTo: Duration
     package var then: Then
+    package var tree: Tree
 
-    package init(signal: String = "TERM", grace: Duration = .seconds(10), extendTo: Duration = .seconds(30), then: Then = .kill) {
+    package init(
+        signal: String = "TERM", grace: Duration = .seconds(10), extendTo: Duration = .seconds(30), then: Then = .kill, tree: Tree = .signal
+    ) {
         self.signal = signal
         self.grace = grace
         self.extendTo = extendTo
         self.then = then
+        self.tree = tree
     }
 }
 

@@ -46,6 +46,12 @@ package struct OperationScope: Equatable, Sendable {
         guard all || !tiers.isEmpty || !hosts.isEmpty || !services.isEmpty else {
             throw PlanRefusal(slug: "bad-request", what: "REFUSED  nothing was named", why: "", then: "Name a service, --tier, --host, or --all")
         }
+        // Whoever wrote both may have meant the lesser.
+        guard !all || (tiers.isEmpty && hosts.isEmpty && services.isEmpty) else {
+            throw PlanRefusal(
+                slug: "bad-request", what: "REFUSED  everything was named, and parts of it beside it", why: "Nothing was done.",
+                then: "Name all, or the services, tiers and hosts that are meant; to leave some out: --except WORKER, --exclude-host HOST")
+        }
         return inventory.workers.filter { worker in
             let tier = inventory.service(worker.service)?.tier
             return all || named.contains(worker) || hosts.contains(worker.host) || tier.map(tiers.contains) == true

@@ -13,8 +13,12 @@ package func nearest(to text: String, in known: some Sequence<String>) -> String
 package func choice(for text: String, among known: [String]) -> String {
     if let near = nearest(to: text, in: known) { return "write \(near)" }
     if known.isEmpty { return "declare it first" }
+    if known.count > choicesMax { return "write one of the \(known.count) that are declared, for example \(oneOf(Array(known.prefix(3))))" }
     return "write \(oneOf(known))"
 }
+
+/// More names than these tell nobody which one was meant.
+private let choicesMax = 20
 
 /// Such as `a, b or c`.
 package func oneOf(_ names: [String]) -> String {
