@@ -180,7 +180,8 @@ struct AgentJournalFold: Equatable, Sendable {
         for field in record.fields where WorkerExit.keeps(field.key) { notified[field.key] = field.value }
         return WorkerExit(
             how: how, killedByLatch: record["latch"], notified: notified, saidStopping: record["said_stopping"] == "true",
-            status: record["status"] ?? "", at: BootTime(nanoseconds: record["gone_boottime_ns"].flatMap { UInt64($0) } ?? 0))
+            status: record["status"] ?? "", tree: TreeEnd(field: { record[$0] }),
+            at: BootTime(nanoseconds: record["gone_boottime_ns"].flatMap { UInt64($0) } ?? 0))
     }
 
     private mutating func remember(_ operation: String, _ record: AuditRecord, _ hash: String) {

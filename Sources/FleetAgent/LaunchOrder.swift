@@ -81,6 +81,9 @@ struct LaunchOrder: Sendable {
         configuration.stderr = paths.standardError(spec.service)
         configuration.execution = execution
         configuration.watchdog = declaration.watchdog
+        let stop = declaration.policy.stop
+        configuration.treeSignal = stop.tree == .kill ? 0 : Signals.number(named: stop.signal) ?? SIGTERM
+        configuration.treeGrace = min(stop.grace, Self.treeGrace)
         if execution.cgroup == .killOnly { configuration.cgroup = cgroups?.directory(service: spec.service, launch: launch.raw) }
         return Checked(configuration: configuration, evidence: try checks.evidence(), warnings: warnings)
     }
@@ -102,6 +105,9 @@ struct LaunchOrder: Sendable {
             throw Fault(description: "\(error)")
         }
     }
+
+    /// What a main process that ended by itself leaves has this long, and no longer than the grace: what comes next waits for it.
+    private static let treeGrace: Duration = .seconds(2)
 
     /// Without secrets.
     static func environment(_ declaration: WorkerDeclaration) -> [String: String] {

@@ -52,7 +52,7 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
-        if let facts = shell.agent.prober.workers[shell.service], facts.pid == machine.pid {
+        if let facts = facts(of: shell) {
             if let count = facts.openFiles { report.openFiles = count }
             if let count = facts.connections { report.connections = count }
         }
@@ -63,7 +63,7 @@ enum ReportBuilder {
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
-        report.health = machine.health(now: now)
+        report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
         if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
         if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
@@ -101,8 +101,14 @@ enum ReportBuilder {
         return figures
     }
 
+    /// What was last looked at of the process that it is now; nil: not looked at yet.
+    private static func facts(of shell: WorkerShell) -> WorkerFacts? {
+        shell.agent.prober.workers[shell.service].flatMap { $0.pid == shell.machine.pid ? $0 : nil }
+    }
+
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
+        if let log = facts(of: shell)?.removedLog { notes.append("LOG REMOVED: what it writes is in no log until its next start (\(log))") }
         if shell.machine.reloading { notes.append("reloading") }
         if let text = shell.notified["ERRNO"], let number = Int32(text), number > 0 { notes.append("said ERRNO=\(number) (\(LinuxError.text(number)))") }
         notes += shell.warnings
@@ -165,6 +171,7 @@ extension WireExit {
             notified[Cleaned.cut(key, bytesMax: 128)] = Cleaned.cut(value, bytesMax: ReportBuilder.textBytesMax)
         }
         saidStopping = exit.saidStopping
+        if let end = exit.tree { tree = WireTreeEnd(end) }
     }
 }
 

@@ -19,8 +19,11 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
     private var channel: (any Channel)?
     private var line: [UInt8] = []
     private var closed = false
-    /// The protocol's, once the shim has answered hello: 1 or 2.
+    /// The protocol's, once the shim has answered hello.
     private(set) var version: Int?
+    private var offered = ShimRequest.version
+    /// Whether it knows `ShimRequest.stop`: of a launch by an agent from before, its main process alone can be told.
+    var speaksStop: Bool { version.map { $0 >= 3 } ?? false }
     private var nextRequest = 0
     /// Distinguishes this agent's request ids from those of the agent before it.
     private let prefix: String
@@ -76,7 +79,7 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
     private func opened(_ context: ChannelHandlerContext) {
         guard channel == nil else { return }
         channel = context.channel
-        send(.hello)
+        send(.hello(version: offered))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -98,9 +101,10 @@ final class ShimLink: ChannelInboundHandler, @unchecked Sendable {
 
     private func received(_ message: ShimMessage) {
         switch message {
-        case .error("-", "version", _) where version == nil:
-            version = 1  // an older shim: it lives on under this agent
-            send(.helloVersion1)
+        case .error("-", "version", _) where version == nil && offered > 1:
+            // An older shim: it lives on under this agent.
+            offered -= 1
+            send(.hello(version: offered))
             return
         case .shim(let version, _, _): self.version = version
         default: break

@@ -99,7 +99,7 @@ struct WorkerDeclaration: Equatable, Sendable {
     private static func stop(_ wire: WireStopSpec) -> StopSpec {
         StopSpec(
             signal: wire.signal.isEmpty ? "TERM" : wire.signal, grace: duration(wire.graceNs), extendTo: duration(wire.extendToNs),
-            then: wire.hold ? .hold : .kill)
+            then: wire.hold ? .hold : .kill, tree: wire.killTree ? .kill : .signal)
     }
 
     private static func action(_ wire: WireAction) -> ActionSpec? {

@@ -11,6 +11,19 @@ struct WorkerFacts: Equatable, Sendable {
     var openFiles: UInt32?
     /// Sockets with a peer that the kernel lists; nil: unknown.
     var connections: UInt32?
+    /// A signal (SIGSTOP, SIGTSTP) has stopped its main process: it does nothing until SIGCONT.
+    var isHalted = false
+    /// The file that its output goes to, where somebody has removed that: what it writes is in no log.
+    var removedLog: String?
+
+    /// Only a file can be removed: what the kernel calls deleted and is none (an anonymous map, a pipe) is no log.
+    private static func removedLog(of pid: Int32) throws(LinuxError) -> String? {
+        for descriptor in 1...2 {
+            let target = try Files.link("/proc/\(pid)/fd/\(descriptor)")
+            if target.hasPrefix("/"), target.hasSuffix(" (deleted)") { return String(target.dropLast(" (deleted)".count)) }
+        }
+        return nil
+    }
 
     /// Blocking: lists descriptors of each, and the kernel's sockets once for all.
     static func read(_ workers: [(service: String, pid: Int32)]) -> [String: WorkerFacts] {
@@ -20,6 +33,8 @@ struct WorkerFacts: Equatable, Sendable {
             var facts = WorkerFacts(pid: pid)
             do throws(LinuxError) {
                 facts.cpus = try Processes.affinity(of: pid).description
+                facts.isHalted = try ProcessStat.read(pid: pid)?.state == "T"
+                facts.removedLog = try removedLog(of: pid)
                 let open = try OpenFiles.read(pid: pid, limit: 0)
                 facts.openFiles = UInt32(clamping: open.count)
                 // In a network of its own its sockets can't be seen from here.

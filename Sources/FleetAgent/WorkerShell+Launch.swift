@@ -120,6 +120,11 @@ extension WorkerShell {
             endAdoption()
         case .notify(let key, let value): notify(key, value)
         case .exited, .exitedUnknown: break
+        case .tree(let left, let signal, _):
+            log.notice(
+                "the main process has ended and left others of its tree",
+                metadata: ["left": "\(left)", "they": "\(signal.map { "were told \(Signals.name($0))" } ?? "are being killed")"])
+        case .continued: noteContinued()
         case .mainPID(let pid, let startTime): mainPIDChanged(id, pid, startTime)
         case .watchdog(let late): handle(late ? .watchdogLate : .watchdogBack)
         case .fence(let fence): log.notice("fence", metadata: ["says": "\(fence)"])
@@ -132,6 +137,20 @@ extension WorkerShell {
         case .ok(let request, _): awaited.removeValue(forKey: request)?(.ok)
         case .error(let request, let slug, let text): awaited.removeValue(forKey: request)?(.refused("\(slug) \(text)"))
         }
+    }
+
+    /// The shim did so by itself, after the stop signal; the record is this agent's, for every effect has one (law 5).
+    private func noteContinued() {
+        log.notice("it was stopped by a signal, and was continued for its stop")
+        let fields = [
+            WorkerMachine.Field("signal", "CONT"), WorkerMachine.Field("pid", machine.pid ?? 0),
+            WorkerMachine.Field("why", "a signal had stopped it: it could not take the stop signal"),
+        ]
+        agent.journal.append([
+            AgentJournal.Draft(
+                event: AuditEvent.workerSignal.rawValue, worker: name.description, by: machine.slot?.by ?? "", reason: machine.slot?.reason ?? "",
+                run: machine.slot?.run, fields: fields)
+        ]) { _ in }
     }
 
     private func waiting(_ id: LaunchID, _ link: ShimLink) {
@@ -412,6 +431,6 @@ extension WorkerExit {
             }
         self.init(
             how: how, killedByLatch: exit.latch, notified: exit.notified.filter { WorkerExit.keeps($0.key) },
-            saidStopping: exit.saidStopping, status: exit.notified["STATUS"] ?? "", at: exit.exitedAt)
+            saidStopping: exit.saidStopping, status: exit.notified["STATUS"] ?? "", tree: exit.tree, at: exit.exitedAt)
     }
 }

@@ -219,9 +219,11 @@ final class WorkerShell: @unchecked Sendable {
                 }
             case .signal(let signal):
                 if let order = machine.slot { agent.operations[order.operation]?.signalledAt = Clock.boottime() }
-                send(signal: signal) { [log] answer in
+                send(stop: signal) { [log] answer in
                     if case .refused(let why) = answer { log.warning("the stop signal did not go out", metadata: ["why": "\(why)"]) }
                 }
+            case .callOffStop:
+                if let link, link.speaksStop { link.send(.stop(id: link.requestID(), number: 0)) }
             case .killTree(let latch):
                 killTree(latch: latch)
             case .perform(let action):
@@ -229,9 +231,19 @@ final class WorkerShell: @unchecked Sendable {
             case .verify(let launch):
                 verify(launch)
             case .answer(let order, let answer):
-                agent.answer(order, answer, from: self)
+                agent.answer(order, acknowledged(order, answer), from: self)
             }
         }
+    }
+
+    /// A lock, its end or a note that could not be recorded is gone at this agent's next start: that is no success.
+    private func acknowledged(_ order: Order, _ answer: WorkerMachine.Answer) -> WorkerMachine.Answer {
+        guard let recordProblem, case .done = answer, ["lock", "unlock", "note"].contains(order.verb) else { return answer }
+        return .failed(
+            slug: "not-recorded",
+            text:
+                "\(order.verb) of \(name) holds only until its agent starts again, for it can't be recorded: \(recordProblem). Make room for the agent's state directory, then order it again"
+        )
     }
 
     /// Leaves an order out as if it had never come; only its records stay, and one that says so.
@@ -248,10 +260,12 @@ final class WorkerShell: @unchecked Sendable {
     /// Hands all records at the head of the queue over in one go and waits for them.
     private func record() {
         var drafts: [AgentJournal.Draft] = []
+        var hasMarks = false
         var operations: [String] = []
         while case .record(let event, let order, let fields)? = queue.first?.effect {
             queue.removeFirst()
             var fields = fields
+            hasMarks = hasMarks || [.workerLocked, .workerUnlocked, .workerNoted].contains(event)
             if let order {
                 fields.append(WorkerMachine.Field("op", order.operation))
                 if !fields.contains(where: { $0.key == "generation" }) { fields.append(WorkerMachine.Field("generation", machine.generation)) }
@@ -269,7 +283,7 @@ final class WorkerShell: @unchecked Sendable {
         tickets += 1
         let ticket = tickets
         waiting = ticket
-        agent.journal.append(drafts) { [self, operations] result in
+        agent.journal.append(drafts) { [self, operations, hasMarks] result in
             switch result {
             case .success(let citations):
                 for (citation, operation) in zip(citations, operations) where !operation.isEmpty {
@@ -278,14 +292,17 @@ final class WorkerShell: @unchecked Sendable {
                 if waiting == ticket { recordProblem = nil }
             case .failure(let error):
                 if waiting == ticket { recordProblem = error.description }
+                if hasMarks { _ = machine.handle(.marksUnrecorded, now: Clock.boottime()) }
             }
             proceed(ticket)
         }
-        recordTimer = agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self] in
+        recordTimer = agent.loop.scheduleTask(in: .nanoseconds(Self.recordBound.nanoseconds)) { [self, hasMarks] in
             guard waiting == ticket else { return }
             // A launch waits on: its own bound ends it. Everything else must not depend on a disk that hangs.
             if case .launch? = queue.first?.effect { return }
             log.error("the journal does not answer; going ahead unrecorded", metadata: ["waited": "\(Self.recordBound.words)"])
+            recordProblem = "the journal has not answered for \(Self.recordBound.words)"
+            if hasMarks { _ = machine.handle(.marksUnrecorded, now: Clock.boottime()) }
             proceed(ticket)
         }
     }
@@ -314,11 +331,20 @@ final class WorkerShell: @unchecked Sendable {
     // MARK: What goes to the shim
 
     func send(signal: String, then: @escaping (ShimAnswer) -> Void) {
+        ask(signal, then) { _, id, number in .signal(id: id, number: number) }
+    }
+
+    /// The stop signal: a shim that can passes it on to what the main process leaves.
+    private func send(stop signal: String, then: @escaping (ShimAnswer) -> Void) {
+        ask(signal, then) { link, id, number in link.speaksStop ? .stop(id: id, number: number) : .signal(id: id, number: number) }
+    }
+
+    private func ask(_ signal: String, _ then: @escaping (ShimAnswer) -> Void, _ request: (ShimLink, String, Int32) -> ShimRequest) {
         guard let number = Signals.number(named: signal) else { return then(.refused("this host knows no signal \(signal)")) }
         guard let link else { return then(.refused("its shim can't be reached")) }
         let id = link.requestID()
         awaited[id] = then
-        link.send(.signal(id: id, number: number))
+        link.send(request(link, id, number))
     }
 
     /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.

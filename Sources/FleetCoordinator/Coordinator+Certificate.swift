@@ -121,6 +121,7 @@ extension Coordinator {
                 }
                 proof.exit.notified = exit.notified
                 proof.exit.saidStopping = exit.saidStopping
+                if let tree = exit.tree { proof.exit.tree = WireTreeEnd(tree) }
             }
             proof.checks = stop.checks.map { check in
                 var wire = WireCheck()

@@ -56,6 +56,7 @@ package struct HostPartBuilder: Sendable {
         spec.stop.graceNs = UInt64(service.stop.grace.nanoseconds)
         spec.stop.extendToNs = UInt64(service.stop.extendTo.nanoseconds)
         spec.stop.hold = service.stop.then == .hold
+        spec.stop.killTree = service.stop.tree == .kill
         if let quiesce = service.quiesce { spec.quiesce = action(quiesce) }
         if let resume = service.resume { spec.resume = action(resume) }
         spec.counters = service.counters.map(counter)

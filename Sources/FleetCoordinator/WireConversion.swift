@@ -7,7 +7,7 @@ extension WorkerExit {
         let how: How = !wire.known ? .unknown : wire.signalled ? .signalled(wire.code, core: wire.core) : .exited(wire.code)
         self.init(
             how: how, killedByLatch: wire.killedByLatch.isEmpty ? nil : wire.killedByLatch, notified: wire.notified, saidStopping: wire.saidStopping,
-            status: status, at: BootTime(nanoseconds: wire.atBoottimeNs))
+            status: status, tree: wire.hasTree ? TreeEnd(wire.tree) : nil, at: BootTime(nanoseconds: wire.atBoottimeNs))
     }
 }
 

@@ -34,7 +34,7 @@ final class EmergencyTarget {
         do throws(LinuxError) {
             let connection = try ShimConnection(to: launch)
             // First the deed; hello makes it tell when all are gone. Version 1 is what every shim speaks.
-            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .helloVersion1)
+            try connection.send(.kill(id: "emergency-\(latch)".prefixBytes(64), latch: latch), .hello(version: 1))
             self.connection = connection
             isAsked = true
             return true

@@ -44,6 +44,10 @@ package struct LaunchConfiguration: Equatable, Sendable {
     package var watchdog: Duration?
     /// Has a fence, which must be armed before `go`, and a PID namespace of its own where the kernel allows one.
     package var fence = false
+    /// What the shim tells those that a main process leaves of its tree; 0: they are killed at once.
+    package var treeSignal: Int32 = 0
+    /// How long they have then, where nobody has ordered the end; at most an hour.
+    package var treeGrace: Duration = .zero
 
     package init(
         service: String, launch: String, argv: [String], env: [String: String] = [:], workdir: String? = nil,
@@ -96,6 +100,9 @@ package struct LaunchConfiguration: Equatable, Sendable {
         if user != nil, group == nil { return "it has a user without a group" }
         if let cpus, cpus.isEmpty { return "its CPU list is empty" }
         if goTimeout < .zero || goTimeout > .seconds(3_600) { return "its time to wait for go is not within an hour" }
+        if !(0...64).contains(treeSignal) || treeGrace < .zero || treeGrace > .seconds(3_600) {
+            return "the signal or the grace of its tree is out of range"
+        }
         if let watchdog, !notify || watchdog < .milliseconds(1) || watchdog > .seconds(3_600) {
             return "its watchdog is not within a millisecond and an hour, or it has no notify socket"
         }
@@ -108,7 +115,7 @@ package struct LaunchConfiguration: Equatable, Sendable {
     }
 
     private var records: [(String, String)] {
-        var records = [("version", "2"), ("launch", launch), ("service", service), ("slot", slot ?? "../slot")]
+        var records = [("version", "3"), ("launch", launch), ("service", service), ("slot", slot ?? "../slot")]
         records += argv.map { ("arg", $0) }
         records += env.sorted { $0.key < $1.key }.map { ("env", "\($0.key)=\($0.value)") }
         func add(_ key: String, _ value: String?) {
@@ -133,6 +140,7 @@ package struct LaunchConfiguration: Equatable, Sendable {
         records += execution.capabilities.map { ("capability", $0) }
         add("cgroup", cgroup)
         add("watchdog_ms", watchdog.map { "\($0.nanoseconds / 1_000_000)" })
+        records += [("tree_signal", "\(treeSignal)"), ("tree_grace_ms", "\(treeGrace.nanoseconds / 1_000_000)")]
         if fence { records.append(("fence", "1")) }
         records.append(("go_timeout_ms", "\(goTimeout.nanoseconds / 1_000_000)"))
         if notify { records.append(("notify", "1")) }

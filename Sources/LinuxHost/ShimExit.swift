@@ -45,6 +45,8 @@ package struct ShimExit: Equatable, Sendable {
     ///
     /// False only while the shim is still killing them, or was lost doing so.
     package var treeEmpty: Bool
+    /// What the main process left of its tree; nil: a shim, or an agent that launched it, from before version 3.
+    package var tree: TreeEnd?
     /// SIGKILL was asked for through the shim.
     package var killed: Bool
     /// The emergency stop that killed it.
@@ -81,10 +83,10 @@ package struct ShimExit: Equatable, Sendable {
         }
     }
 
-    /// nil: not a record of version 1 or 2, or one that a full run directory has cut.
+    /// nil: not a record of version 1 to 3, or one that a full run directory has cut.
     package init?(_ bytes: [UInt8]) {
         let text = KeyedText(bytes)
-        guard ["1", "2"].contains(text["version"]), let launch = text["launch"], let tree = text["tree"] else { return nil }
+        guard ["1", "2", "3"].contains(text["version"]), let launch = text["launch"], let tree = text["tree"] else { return nil }
         let code: Int32 = text.number("code") ?? 0
         switch text["how"] {
         case "never": how = .never
@@ -96,6 +98,11 @@ package struct ShimExit: Equatable, Sendable {
         }
         self.launch = launch
         treeEmpty = tree == "empty"
+        if let left: UInt64 = text.number("tree_left") {
+            self.tree = TreeEnd(
+                left: TreeEnd.bounded(left), killed: text.number("tree_killed").map(TreeEnd.bounded), untold: text.number("tree_untold").map(TreeEnd.bounded),
+                isDeclared: text["tree_kill"] == "1")
+        }
         killed = text["killed"] == "1"
         latch = text["latch"].flatMap { $0.isEmpty ? nil : $0 }
         saidStopping = text["stopping"] == "1"

@@ -13,7 +13,7 @@ package enum ShimMessage: Equatable, Sendable {
         case withoutNamespace(why: String)
     }
 
-    /// `version` is the one that was asked for by hello: 1 or 2.
+    /// `version` is the one that was asked for by hello.
     case shim(version: Int, launch: String, phase: Phase)
     case running(pid: Int32, startTime: UInt64)
     case failed(errno: Int32, step: String)
@@ -22,7 +22,12 @@ package enum ShimMessage: Equatable, Sendable {
     case exited(signalled: Bool, code: Int32, core: Bool)
     /// The main process has ended as another's child, which took its status.
     case exitedUnknown
+    /// Version 3: so many processes of the tree were left by the main one. They were told `signal` and are killed at `until`;
+    /// nil: not before they are asked to be. No `signal`: they are being killed.
+    case tree(left: Int, signal: Int32?, until: BootTime?)
     case gone
+    /// Version 3: a stop found the main process stopped by a signal, and told it SIGCONT as well.
+    case continued
     /// Version 2: another process of the tree is the main one now (MAINPID=).
     case mainPID(pid: Int32, startTime: UInt64)
     /// Version 2: WATCHDOG=1 did not come in time (`late`), or came again.
@@ -37,7 +42,7 @@ package enum ShimMessage: Equatable, Sendable {
     /// The longest line, newline included; a longer one is no shim's.
     package static let lineBytesMax = 4_096
 
-    /// Takes a line without its newline; nil: none that versions 1 and 2 have.
+    /// Takes a line without its newline; nil: none that a version up to 3 has.
     package static func parse(_ line: some Sequence<UInt8>) -> ShimMessage? {
         let bytes = Array(line)
         let words = bytes.split(separator: 32, omittingEmptySubsequences: false).map { String(decoding: $0, as: UTF8.self) }
@@ -61,7 +66,11 @@ package enum ShimMessage: Equatable, Sendable {
             if words[1] == "unknown" { return .exitedUnknown }
             guard ["exit", "signal"].contains(words[1]), let code = Int32(words[2]), ["0", "1"].contains(words[3]) else { return nil }
             return .exited(signalled: words[1] == "signal", code: code, core: words[3] == "1")
+        case ("tree", 4):
+            guard let left = Int(words[1]), (1...1 << 22).contains(left), let signal = Int32(words[2]), let until = UInt64(words[3]) else { return nil }
+            return .tree(left: left, signal: signal == 0 ? nil : signal, until: until == 0 ? nil : BootTime(nanoseconds: until))
         case ("gone", 1): return .gone
+        case ("continued", 1): return .continued
         case ("mainpid", 3):
             guard let pid = Int32(words[1]), pid > 0, let start = UInt64(words[2]) else { return nil }
             return .mainPID(pid: pid, startTime: start)

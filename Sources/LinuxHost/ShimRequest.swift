@@ -4,16 +4,21 @@ package import FleetCore
 ///
 /// Ids are 1 to 64 printable characters, chosen by the asker and executed once.
 package enum ShimRequest: Equatable, Sendable {
-    /// For all events of version 2.
+    /// The newest version of the protocol that this program speaks.
+    package static let version = 3
+
+    /// For all events up to that version of the protocol.
     ///
-    /// A shim of version 1 answers with an error of the slug `version`; then `helloVersion1` follows on the same
+    /// A shim that does not speak it answers with an error of the slug `version`; a lower one may follow on the same
     /// connection.
-    case hello
-    /// For the events of version 1 alone, which every shim has.
-    case helloVersion1
+    case hello(version: Int)
     case go(id: String)
     /// To the main process alone.
     case signal(id: String, number: Int32)
+    /// To the main process, and once that has ended to what it leaves of its tree, which the shim then kills only when asked.
+    ///
+    /// Version 3. Number 0 calls it off while the main process lives.
+    case stop(id: String, number: Int32)
     /// SIGKILL to the whole tree; `latch` is kept in the exit record.
     case kill(id: String, latch: String?)
     /// Arms the fence or extends it: at `soft` the shim sends `signal` by itself, at `hard` all of the launch is killed
@@ -26,10 +31,10 @@ package enum ShimRequest: Equatable, Sendable {
     /// Without the newline that ends it.
     package var line: String {
         switch self {
-        case .hello: "hello 2"
-        case .helloVersion1: "hello 1"
+        case .hello(let version): "hello \(version)"
         case .go(let id): "go \(id)"
         case .signal(let id, let number): "signal \(id) \(number)"
+        case .stop(let id, let number): "stop \(id) \(number)"
         case .kill(let id, let latch): latch.map { "kill \(id) \($0)" } ?? "kill \(id)"
         case .fence(let id, let epoch, let soft, let hard, let signal):
             "fence \(id) \(epoch) \(soft.nanoseconds) \(hard.nanoseconds) \(signal)"

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static void hello(struct client *client, int version) {
     }
     if (version >= 2 && watchdog_is_late()) client_send(client, "watchdog late");
     if (shim.phase == PHASE_EXITED && exited_line(line, sizeof line) <= version) client_send(client, line);
+    if (version >= 3 && tree_event(line, sizeof line) != NULL) client_send(client, line);
 }
 
 static void refuse(struct client *client, const char *id, const char *slug, const char *why) {
@@ -229,14 +231,38 @@ static void signal_main(struct client *client, struct answer *answer, const char
     client_send(client, answer->text);
 }
 
+static void stop_tree(struct client *client, struct answer *answer, const char *argument) {
+    uint64_t number;
+    if (!number_parse(argument, 10, 64, &number)) {
+        snprintf(answer->text, sizeof answer->text, "err %s bad-request a signal number up to 64 is wanted, 0 to call a stop off", answer->id);
+    } else if (number != 0 && shim.phase == PHASE_RUNNING) {
+        struct process_stat stat;
+        bool halted = process_stat_read(shim.main, &stat) && stat.state == 'T';
+        signal_main(client, answer, argument);
+        if (strncmp(answer->text, "ok ", 3) != 0) return;
+        (void)tree_stop((int)number);
+        // Stopped by a signal it could take none: it is woken for this one.
+        if (halted && worker_signal(SIGCONT)) clients_send_event(3, "continued");
+        return;
+    } else if ((number != 0 && shim.phase != PHASE_EXITED) || !tree_stop((int)number)) {
+        snprintf(answer->text, sizeof answer->text, "err %s not-running this launch is %s", answer->id, phase_word());
+    } else {
+        snprintf(answer->text, sizeof answer->text, "ok %s signalled %d", answer->id, (int)number);
+    }
+    client_send(client, answer->text);
+}
+
 static void kill_all(struct client *client, struct answer *answer, const char *latch) {
     // First the deed, then the words.
     if (shim.phase == PHASE_WAITING) {
         if (shim.how == HOW_OPEN) shim.how = HOW_NEVER;
     } else {
+        bool emergency = *latch != '\0';
+        if (!emergency) tree_kill_begins(false);
         // What has left its cgroup can wait until the main process is gone, or for a millisecond where that lingers.
-        if (!tree_kill_at_once()) tree_kill();
-        shim.tree_ends = true;
+        bool at_once = tree_kill_at_once();
+        if (emergency) tree_kill_begins(true);
+        if (!at_once) tree_kill();
         if (shim.phase < PHASE_EXITED) shim.killed = true;
     }
     if (shim.latch[0] == '\0' && shim.phase < PHASE_EXITED) snprintf(shim.latch, sizeof shim.latch, "%s", latch);
@@ -261,16 +287,18 @@ static void request(struct client *client, char *line) {
         words[count] = word;
     }
     if (strcmp(words[0], "hello") == 0) {
-        if (count == 2 && (strcmp(words[1], "1") == 0 || strcmp(words[1], "2") == 0)) hello(client, words[1][0] - '0');
-        else refuse(client, "-", "version", "this shim speaks versions 1 and 2: hello 2");
+        uint64_t version;
+        if (count == 2 && number_parse(words[1], 10, PROTOCOL_VERSION, &version) && version > 0) hello(client, (int)version);
+        else refuse(client, "-", "version", "this shim speaks versions 1 to 3: hello 3");
         return;
     }
     bool is_go = strcmp(words[0], "go") == 0 && count == 2;
     bool is_signal = strcmp(words[0], "signal") == 0 && count == 3;
+    bool is_stop = strcmp(words[0], "stop") == 0 && count == 3;
     bool is_kill = strcmp(words[0], "kill") == 0 && (count == 2 || (count == 3 && word_is_printable(words[2], LATCH_BYTES_MAX)));
     bool is_fence = strcmp(words[0], "fence") == 0 && count == 6;
-    if (!is_go && !is_signal && !is_kill && !is_fence) {
-        refuse(client, "-", "bad-request", "wanted: hello 2, go ID, signal ID NUMBER, kill ID [LATCH] or fence ID EPOCH SOFT HARD SIGNAL");
+    if (!is_go && !is_signal && !is_stop && !is_kill && !is_fence) {
+        refuse(client, "-", "bad-request", "wanted: hello 3, go ID, signal ID NUMBER, stop ID NUMBER, kill ID [LATCH] or fence ID EPOCH SOFT HARD SIGNAL");
         return;
     }
     if (!word_is_printable(words[1], ID_BYTES_MAX)) {
@@ -286,6 +314,7 @@ static void request(struct client *client, char *line) {
     answer = answer_new(words[1]);
     if (is_go) go(client, answer);
     else if (is_signal) signal_main(client, answer, words[2]);
+    else if (is_stop) stop_tree(client, answer, words[2]);
     else if (is_fence) {
         fence_request(answer->text, sizeof answer->text, answer->id, words + 2);
         client_send(client, answer->text);

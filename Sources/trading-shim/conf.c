@@ -175,6 +175,12 @@ static const char *record_take_new(struct conf *conf, const char *key, char *val
     } else if (strcmp(key, "watchdog_ms") == 0) {
         if (!number_parse(value, 10, 3600000, &number)) return "watchdog_ms is no number up to an hour";
         conf->watchdog_ms = (unsigned)number;
+    } else if (conf->version >= 3 && strcmp(key, "tree_signal") == 0) {
+        if (!number_parse(value, 10, 64, &number)) return "tree_signal is no signal's number";
+        conf->tree_signal = (int)number;
+    } else if (conf->version >= 3 && strcmp(key, "tree_grace_ms") == 0) {
+        if (!number_parse(value, 10, 3600000, &number)) return "tree_grace_ms is no number up to an hour";
+        conf->tree_grace_ms = (unsigned)number;
     } else if (strcmp(key, "fence") == 0) conf->fence = strcmp(value, "1") == 0;
     else return "it has a key that this shim does not know";
     return NULL;
@@ -191,7 +197,7 @@ static bool environment_is_ours(const char *value) {
 static const char *record_take(struct conf *conf, const char *key, char *value) {
     uint64_t number;
     if (strcmp(key, "version") == 0) {
-        if (!number_parse(value, 10, PROTOCOL_VERSION, &number) || number == 0) return "its version is neither 1 nor 2: shim and agent do not match";
+        if (!number_parse(value, 10, PROTOCOL_VERSION, &number) || number == 0) return "its version is none of 1 to 3: shim and agent do not match";
         conf->version = (int)number;
     } else if (strcmp(key, "launch") == 0) conf->launch = value;
     else if (strcmp(key, "slot") == 0) conf->slot = value;

@@ -142,7 +142,7 @@ static void finish(void) {
     _exit(0);
 }
 
-/// Once the main process is gone: says so once and kills what is left.
+/// Once the main process is gone: says so once and sees to what is left.
 static void after_exit(bool tree_empty, bool *told) {
     if (!*told) {
         *told = true;
@@ -152,11 +152,11 @@ static void after_exit(bool tree_empty, bool *told) {
         int since = exited_line(line, sizeof line);
         clients_send_event(since, line);
         if (!tree_empty) {
-            tree_kill();
+            tree_main_ended();
             exit_record_write(false);
         }
     } else if (!tree_empty) {
-        tree_kill();
+        tree_turn();
     }
     if (tree_empty) finish();
 }
@@ -186,7 +186,8 @@ static void run(void) {
         clients_flush();
         uint64_t deadline = earlier(notify_deadline(), fence_deadline());
         if (shim.phase == PHASE_WAITING) deadline = earlier(deadline, go_deadline);
-        if (shim.phase == PHASE_EXITED || shim.tree_ends) {
+        deadline = earlier(deadline, tree_deadline());
+        if (tree_wants_looks()) {
             // SIGCHLD and the cgroup pace the killing; this catches what was forked in between.
             deadline = earlier(deadline, boottime_ns() + pause_ns);
             if (pause_ns < 256000000u) pause_ns *= 2;
@@ -219,7 +220,7 @@ static void run(void) {
         if (polled[AT_MAIN].revents != 0) main_process_looked_at();
         if (polled[AT_CGROUP].revents != 0) (void)cgroup_is_empty();  // only reading it ends the readiness (cgroups(7))
         if (polled[AT_CHILD].revents == 0 && shim.phase < PHASE_EXITED) {
-            if (shim.tree_ends && polled[AT_TIMER].revents != 0) tree_kill();
+            if (tree_is_killed() && polled[AT_TIMER].revents != 0) tree_kill();
             continue;
         }
         bool tree_empty = tree_reap();

@@ -2,8 +2,12 @@
 //
 // `exit`, one key=value a line, values with %XX as on the socket; the order is by importance, since a run directory that
 // is completely full may cut the end off (the reserve keeps that to pathological sizes):
-//   version=2  launch=  how=never|failed|exit|signal|unknown  code=N (status or signal number)  core=0|1
+//   version=3  launch=  how=never|failed|exit|signal|unknown  code=N (status or signal number)  core=0|1
 //   tree=empty|remaining  errno= step= (failed)  killed=0|1 (through the shim)  latch=ID (of an emergency stop)
+//   tree_left= (processes that the main process left)  tree_signal= (that they were told; 0: none)  tree_kill=0|1
+//     (the conf wants them killed at once)  tree_killed= (of all but the
+//     main process, by SIGKILL)  tree_untold= (of those, without having been told); the last two are missing where they
+//     died with their PID namespace in an emergency stop, uncounted; all five with a conf of version 1 or 2
 //   stopping=0|1 (STOPPING=1 was received)  ready=0|1  pid=  start=  boot=  exited_ns= gone_ns= (CLOCK_BOOTTIME)
 //   fence=soft (its signal was sent; of the hard deadline only the file `fence` can tell)  cgroup=PATH
 //   utime_us= stime_us= maxrss_kb= minflt= majflt= nvcsw= nivcsw=  what the main process used, children it waited for
@@ -11,7 +15,7 @@
 //     has reaped, and those that they had waited for
 //   notify.KEY=VALUE, the last value of every key: X_* first
 // `unknown`: the main process, named by MAINPID=, was the child of another process of the tree, which took its status.
-// A conf of version 1 gets version=1 here; the other keys are the same.
+// `version` is the conf's; the other keys are the same.
 #include "shim.h"
 
 #include <errno.h>
@@ -160,6 +164,7 @@ bool exit_record_write(bool tree_empty) {
         shim.failed_step, shim.killed, latch, stopping != NULL && strcmp(stopping, "1") == 0,
         ready != NULL && strcmp(ready, "1") == 0, shim.main, (unsigned long long)shim.main_start, shim.boot_id,
         (unsigned long long)shim.exited_ns, (unsigned long long)shim.gone_ns, fence_word(), cgroup);
+    at += tree_record(text + at, sizeof text - at);
     if (shim.has_usage) at = usage_append(at, "", &shim.usage);
     struct rusage tree;
     if (shim.phase >= PHASE_EXITED && getrusage(RUSAGE_CHILDREN, &tree) == 0) at = usage_append(at, "tree_", &tree);

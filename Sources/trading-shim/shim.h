@@ -12,8 +12,8 @@
 //
 // Files in DIRECTORY (text, written whole and renamed; never synced: they live on a tmpfs)
 //   conf      read once: NUL-terminated records `key=value`, the keys in conf.c. Unknown keys are an error: an older shim
-//             must not half-understand. version=2; version=1 (of an agent that is older than this shim) knows only the
-//             keys of then, and gets an `exit` that says version=1 and MAINPID= ignored
+//             must not half-understand. version=3; 2 and 1 (of an agent that is older than this shim) know only the keys
+//             of then, and get an `exit` that says so; with 1 MAINPID= is ignored
 //   identity  the shim:   pid= start= boot= launch= cgroup=     start is field 22 of /proc/PID/stat (proc_pid_stat(5))
 //   worker    the main process: pid= start= boot= launch=; first written by itself before exec, which keeps both
 //             numbers; again when MAINPID= has changed it. All numbers are the host's, also of a worker in a PID namespace
@@ -32,11 +32,14 @@
 // once is cut off and may come back: `hello` repeats all that matters.
 //
 //   requests                      answers
-//   hello 2 | hello 1             shim VERSION LAUNCH PHASE, then everything that has happened, as events. A client that
-//                                 said 1 gets the events of version 1 alone (marked so below). A shim of version 1
-//                                 answers `hello 2` with err - version …; `hello 1` may follow on the same connection
+//   hello 3 | hello 2 | hello 1   shim VERSION LAUNCH PHASE, then everything that has happened, as events. A client that
+//                                 said 1 or 2 gets no events of later versions (marked below). A shim that does not speak
+//                                 the version answers err - version …; a lower one may follow on the same connection
 //   go ID                         ok ID running PID START | err ID failed ERRNO STEP, after the exec
 //   signal ID NUMBER              ok ID signalled NUMBER, to the main process alone, through a pidfd
+//   stop ID NUMBER           (3)  ok ID signalled NUMBER: the same, and from then on what the main process leaves of its tree
+//                                 is told NUMBER and waited for, until a `kill` comes; `stop ID 0` calls that off while
+//                                 the main process lives
 //   kill ID [LATCH]               ok ID killed: SIGKILL to the whole tree; a shim that waits for `go` gives up
 //   fence ID EPOCH SOFT HARD SIGNAL   ok ID armed HARD: deadlines in ns of CLOCK_BOOTTIME; the rules are in fence.c
 //   anything else                 err ID|- SLUG TEXT   (bad-request, bad-id, version, too-long, not-waiting, not-running,
@@ -50,8 +53,11 @@
 //   failed ERRNO STEP        (1)  it did not; nothing ran. The steps are in setup.c
 //   notify KEY=VALUE         (1)  from the worker's NOTIFY_SOCKET (sd_notify(3)), see notify.c; VALUE has %XX for control
 //                                 characters and %
-//   exited exit|signal N CORE (1) the main process is gone; what is left of its tree is being killed
+//   exited exit|signal N CORE (1) the main process is gone
+//   tree LEFT SIGNAL UNTIL    (3) LEFT processes of its tree were left, and were told SIGNAL; at UNTIL (CLOCK_BOOTTIME, ns)
+//                                 they are killed. UNTIL 0: not before a `kill`; SIGNAL 0: they are being killed now
 //   exited unknown 0 0            the same, of a MAINPID= whose status went to a parent of its own
+//   continued                 (3) a stop found the main process stopped by a signal: it was told SIGCONT as well
 //   mainpid PID START             another process of the tree is the main one now
 //   watchdog late|back            WATCHDOG=1 did not come in time; came again
 //   fence armed EPOCH SOFT HARD   also after each extension
@@ -77,7 +83,7 @@ enum {
     EXIT_SYSTEM = 1,
     EXIT_USAGE = 2,
     EXIT_HELD = 3,
-    PROTOCOL_VERSION = 2,
+    PROTOCOL_VERSION = 3,
     CONF_BYTES_MAX = 256 * 1024,  // argv and environment; half of what execve(2) takes on the smallest stack
     ARGUMENTS_MAX = 1024,
     ENVIRONMENT_MAX = 1024,
@@ -122,6 +128,8 @@ struct conf {
     gid_t gid;
     mode_t umask;
     unsigned go_timeout_ms, watchdog_ms;  // 0: none
+    unsigned tree_grace_ms;  // of a tree whose main process ended by itself
+    int tree_signal;  // 0: it is killed at once, as before version 3
     int nice, oom, scheduler, priority;
     int memory_policy;  // MPOL_*; 0: as the agent's
     const char *memory_nodes;
@@ -144,7 +152,6 @@ struct shim {
     char failed_step[STEP_BYTES_MAX];
     char latch[LATCH_BYTES_MAX + 1];
     bool killed;  // SIGKILL was asked for
-    bool tree_ends;  // for the whole tree
     bool has_usage;
     struct rusage usage;  // of the main process, from its reaping
     uint64_t exited_ns, gone_ns;
@@ -210,6 +217,9 @@ bool worker_signal(int number);
 void main_process_looked_at(void);
 /// MAINPID=, in the worker's own numbers. False: not a live process of the tree.
 bool main_process_change(pid_t wanted);
+typedef bool visitor(pid_t pid, void *context);
+/// Every descendant of the shim, parents first, zombies too; what `visit` says does not matter.
+void tree_visit(visitor *visit, void *context);
 /// Whether a process descends from the shim.
 bool is_of_tree(pid_t pid);
 /// SIGKILL to the main process and to its cgroup. False: there is none, and others of the tree may live.
@@ -218,6 +228,27 @@ bool tree_kill_at_once(void);
 void tree_kill(void);
 /// Reaps whoever is dead; true once no child is left and the cgroup is empty.
 bool tree_reap(void);
+
+// tree.c
+/// The main process has ended and others of its tree have not: they are told to stop, or killed.
+void tree_main_ended(void);
+/// Kills them once their time is over.
+void tree_turn(void);
+/// When `tree_turn` has something to do; UINT64_MAX: nothing ahead.
+uint64_t tree_deadline(void);
+bool tree_is_killed(void);
+/// Nothing tells of every change: they are killed while some may fork, or end as children of their namespace's init.
+bool tree_wants_looks(void);
+/// Before the first SIGKILL to the tree; in an emergency after it.
+void tree_kill_begins(bool emergency);
+/// A process other than the main one was reaped.
+void tree_reaped(pid_t pid, uint64_t start, bool by_kill);
+/// `stop`; 0 calls it off. False: they are being killed.
+bool tree_stop(int number);
+/// The event; NULL: nothing was left.
+const char *tree_event(char *line, size_t size);
+/// The lines of the exit record.
+size_t tree_record(char *out, size_t size);
 
 // cgroup.c
 /// Makes the launch's own cgroup; its descriptor, or -1 and errno. There is none to make: -1 and errno 0.

@@ -120,25 +120,23 @@ static pid_t innermost_number(pid_t pid) {
     return last == NULL ? 0 : (pid_t)strtol(last, NULL, 10);
 }
 
-typedef bool visitor(pid_t pid, void *context);
-
-/// The shim's own children (it has one thread). False where the kernel doesn't list them.
-static bool children_visit(visitor *visit, void *context) {
-    char path[64], bytes[4096];
-    snprintf(path, sizeof path, "/proc/self/task/%d/children", shim.pid);
+/// The children of one thread. False where the kernel doesn't list them (CONFIG_PROC_CHILDREN), or there is no such thread.
+static bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context) {
+    char path[64], bytes[1024];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
-    long pid = 0;
+    long child = 0;
     for (;;) {
         ssize_t got = read(fd, bytes, sizeof bytes);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) break;
         for (ssize_t i = 0; i < got; i++) {
             if (bytes[i] >= '0' && bytes[i] <= '9') {
-                pid = pid * 10 + (bytes[i] - '0');
+                child = child * 10 + (bytes[i] - '0');
             } else {
-                if (pid > 0) visit((pid_t)pid, context);
-                pid = 0;
+                if (child > 0) visit((pid_t)child, context);
+                child = 0;
             }
         }
     }
@@ -146,11 +144,11 @@ static bool children_visit(visitor *visit, void *context) {
     return true;
 }
 
-/// Every process there is; stops when told to.
-static void processes_visit(visitor *visit, void *context) {
-    int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+/// Every number that names an entry of a directory in /proc; stops when told to.
+static void numbers_visit(const char *directory, visitor *visit, void *context) {
+    int proc = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (proc < 0) return;
-    _Alignas(8) char entries[4096];
+    _Alignas(8) char entries[2048];
     long got;
     bool more = true;
     while (more && (got = syscall(SYS_getdents64, proc, entries, sizeof entries)) > 0) {
@@ -163,6 +161,45 @@ static void processes_visit(visitor *visit, void *context) {
         }
     }
     close(proc);
+}
+
+enum { TREE_DEPTH_MAX = 32 };
+
+struct descent {
+    visitor *visit;
+    void *context;
+    pid_t pid;
+    int depth;
+};
+
+static bool descend(pid_t pid, void *context);
+
+static bool thread_visit(pid_t thread, void *context) {
+    struct descent *descent = context;
+    (void)children_visit(descent->pid, thread, descend, descent);
+    return true;
+}
+
+static bool descend(pid_t pid, void *context) {
+    struct descent *above = context;
+    above->visit(pid, above->context);
+    if (above->depth == TREE_DEPTH_MAX) return true;
+    struct descent below = {above->visit, above->context, pid, above->depth + 1};
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    numbers_visit(path, thread_visit, &below);
+    return true;
+}
+
+static bool of_tree_visit(pid_t pid, void *context) {
+    struct descent *descent = context;
+    if (is_of_tree(pid)) descent->visit(pid, descent->context);
+    return true;
+}
+
+void tree_visit(visitor *visit, void *context) {
+    struct descent descent = {visit, context, shim.pid, 0};
+    if (!children_visit(shim.pid, shim.pid, descend, &descent)) numbers_visit("/proc", of_tree_visit, &descent);
 }
 
 struct search {
@@ -182,7 +219,7 @@ bool main_process_change(pid_t wanted) {
     if (fence_has_namespace()) {
         // Said in the worker's own numbers. A sender of yet another namespace within is not followed.
         struct search search = {.wanted = wanted};
-        processes_visit(search_visit, &search);
+        numbers_visit("/proc", search_visit, &search);
         pid = search.found;
     }
     if (pid <= 1) return false;
@@ -225,11 +262,12 @@ bool tree_kill_at_once(void) {
 }
 
 void tree_kill(void) {
+    tree_kill_begins(shim.latch[0] != '\0');
     (void)tree_kill_at_once();
     // Direct children alone, by number: they stay ours to reap, so none of these numbers can be another's. What they
     // leave behind is orphaned to the shim (PR_SET_CHILD_SUBREAPER), or dies with its namespace's init, which is one of
     // them, and is met in the next round. Also with a cgroup: a process may have left it.
-    if (!children_visit(kill_visit, NULL)) processes_visit(kill_own_visit, NULL);  // without CONFIG_PROC_CHILDREN
+    if (!children_visit(shim.pid, shim.pid, kill_visit, NULL)) numbers_visit("/proc", kill_own_visit, NULL);  // without CONFIG_PROC_CHILDREN
 }
 
 static void main_process_ended(enum how how, int code, bool core) {
@@ -270,7 +308,8 @@ void main_process_looked_at(void) {
     int status;
     if (process_stat_read(shim.main, &stat) && stat.start == shim.main_start) {
         if (stat.parent == shim.pid) return;  // orphaned to the shim meanwhile
-        if (stat.state == 'Z') {
+        // X: its parent is just taking it, and what is kept for the pidfd comes only at the end of that.
+        if (stat.state == 'Z' || stat.state == 'X') {
             main_is_zombie = true;
             main_process_status(stat.exit_status);
             return;
@@ -286,11 +325,15 @@ bool tree_reap(void) {
         struct rusage usage;
         info.si_pid = 0;
         // The system call itself: the C library's waitid(3) hides its fifth argument.
-        if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &usage) != 0) {
+        if (syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, NULL) != 0) {
             if (errno == EINTR) continue;
             return errno == ECHILD && cgroup_is_empty();
         }
         if (info.si_pid == 0) return false;
+        // While its number is still its own.
+        uint64_t start = info.si_pid == shim.main ? 0 : process_start(info.si_pid);
+        if (syscall(SYS_waitid, P_PID, info.si_pid, &info, WEXITED | WNOHANG | __WALL, &usage) != 0) continue;
+        if (start != 0 && info.si_pid != fence_init()) tree_reaped(info.si_pid, start, info.si_code != CLD_EXITED && info.si_status == SIGKILL);
         if (info.si_pid == shim.main && (shim.phase < PHASE_EXITED || main_is_zombie)) {
             shim.usage = usage, shim.has_usage = true;
             main_is_zombie = false;

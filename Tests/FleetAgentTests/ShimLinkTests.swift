@@ -18,7 +18,7 @@ import Testing
 
     @Test(
         "the link speaks what the shim speaks, and adopts, signals and ends a launch of either version",
-        arguments: [("trading-shim-version-1", 1), ("trading-shim", 2)])
+        arguments: [("trading-shim-version-1", 1), ("trading-shim", ShimRequest.version)])
     func versions(_ program: String, _ version: Int) throws {
         let scratch = try Scratch()
         let shim = String(AgentFixture.shim.dropLast("trading-shim".utf8.count)) + program

@@ -60,6 +60,21 @@ struct WorkerMachineMarkTests {
         #expect(worker.records.isEmpty && worker.answers == [Self.done])
     }
 
+    @Test("a mark that could not be recorded is recorded at the next order, though it changes nothing any more")
+    func owed() {
+        var worker = WorkerFixture.at(.running)
+        for event in [AuditEvent.workerLocked, .workerUnlocked] {
+            func order() { if event == .workerLocked { worker.lock() } else { worker.unlock() } }
+            order()
+            worker.tell(.marksUnrecorded)
+            #expect(worker.last.isEmpty)
+            order()
+            #expect(worker.records == [event] && worker.answers == [Self.done])
+            order()
+            #expect(worker.records.isEmpty && worker.answers == [Self.done])
+        }
+    }
+
     @Test("a stop in progress is not undone by a lock, nor refused when it is offered again")
     func stopGoesOn() {
         var worker = WorkerFixture.at(.running)

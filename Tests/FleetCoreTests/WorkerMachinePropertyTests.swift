@@ -79,7 +79,7 @@ private struct Walk {
         launchCount += 1
         let launch = LaunchID("launch-\(launchCount)")
         let exit = WorkerExit(how: random.pick([.exited(0), .exited(1), .signalled(9, core: false), .unknown]), at: worker.now)
-        switch random.below(38) {
+        switch random.below(39) {
         case 0...2: return .startRequested(makeOrder("start"), launch: launch)
         case 3, 4: return .stopRequested(makeOrder("stop"), killNow: random.chance(25))
         case 5: return .quiesceRequested(makeOrder("quiesce"))
@@ -107,6 +107,7 @@ private struct Walk {
         case 30:
             let order = makeOrder(random.chance(30) ? "lock" : "unlock")
             return order.verb == "lock" ? .lockRequested(order, Mark(by: "ops-\(random.below(2))", text: "x", unixMicroseconds: 1)) : .unlockRequested(order)
+        case 38: return .marksUnrecorded
         case 31: return .remarkRequested(makeOrder("note"), random.chance(50) ? Mark(by: "ops-1", text: "y", unixMicroseconds: 1) : nil)
         default: return .timeReached(launch: launch)
         }
@@ -203,7 +204,7 @@ private struct Walk {
                 if before.launch != nil { fail("\(id) is launched while \(before.launch?.raw ?? "") lives (\(event))") }
                 if machine.latch != nil { fail("\(id) is launched under latch \(machine.latch ?? "")") }
                 if !hasRecord { fail("\(id) is launched without a record before") }
-            case .signal, .perform: if !hasRecord { fail("\(effect) goes out without a record before") }
+            case .signal, .callOffStop, .perform: if !hasRecord { fail("\(effect) goes out without a record before") }
             case .killTree(latch: nil): if !hasRecord { fail("a kill without a record before (\(event))") }
             case .killTree: break
             case .verify(let id):

@@ -49,6 +49,36 @@ import Testing
         try fleet.verifyAudits()
     }
 
+    @Test(
+        "with the disk full and its reserve used up a lock is no success; ordered again with room it outlives its agent",
+        .enabled(if: getuid() == 0, "mounting a small file system needs root"))
+    func diskFull() throws {
+        let fleet = try TestFleet()
+        defer { fleet.end() }
+        let small = fleet.directory + "/small"
+        try FileManager.default.createDirectory(atPath: small, withIntermediateDirectories: true)
+        #expect(try fleet.run("/usr/bin/mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]).status == 0)
+        defer { _ = try? fleet.run("/usr/bin/umount", ["-l", small]) }
+        fleet.stateDirectories["ex-1"] = small
+        try fleet.begin()
+        _ = try fleet.run("/usr/bin/dd", ["if=/dev/zero", "of=\(small)/filler", "bs=4k"])
+        let words = String(repeating: "a fill is being looked at ", count: 15)
+        var refused: (status: Int32, text: String)?
+        for number in 0..<1_000 where refused == nil {
+            let lock = try fleet.local("ex-1", "lock", "order-gateway", "--reason", "\(number) \(words)")
+            if lock.status != 0 { refused = (lock.status, lock.text) }
+        }
+        let text = flat(try #require(refused).text)
+        #expect(text.contains("holds only until its agent starts again") && text.contains("Make room"), "\(text)")
+        let last = try #require(try fleet.worker("order-gateway")?["lock"] as? [String: Any])["text"] as? String ?? ""
+        #expect(unlink(small + "/filler") == 0)
+        // The same again: it changes nothing in memory, and is on record now.
+        #expect(try eventually(within: 20) { try fleet.local("ex-1", "lock", "order-gateway", "--reason", last).status == 0 }, "\(fleet.logs)")
+        fleet.agents["ex-1"]?.killNow()
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try (fleet.worker("order-gateway")?["lock"] as? [String: Any])?["text"] as? String == last }, "\(fleet.logs)")
+    }
+
     @Test("a note is shown and forbids nothing; what can't be reached is named, beside what was done")
     func notes() throws {
         let fleet = try TestFleet()

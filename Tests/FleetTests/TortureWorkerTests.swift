@@ -43,12 +43,31 @@ import Testing
     @Test("one that closes its standard descriptors is supervised as any other")
     func closesStdio() throws { try torture("close-stdio") }
 
-    @Test("one that stops itself is killed at its grace")
+    @Test("one that a signal has stopped is shown so, is woken for its stop, on record, and ends by itself")
     func stopsItself() throws {
         try torture("stop-self") { host throws in
             let pid = try host.pid("worker")
             #expect(try eventually(within: 5) { try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8).contains(") T ") })
+            #expect(eventually(within: 30) { host.screen.contains("STOPPED BY A SIGNAL (T)") }, "\(host.screen)")
+            #expect(try host.local("stop", "worker", "--reason", "torture").status == 0)
+            #expect(try host.records("WORKER_SIGNAL", of: "worker").map { $0["signal"] } == ["TERM", "CONT"])
+            #expect(try host.records("WORKER_STOP", of: "worker").first?["killed"] == "false")
         }
+    }
+
+    @Test("one whose log somebody removed says so until its next start")
+    func logRemoved() throws {
+        let host = try TortureHost()
+        defer { host.end() }
+        host.add("worker", "plain")
+        try host.startAgent()
+        #expect(try host.local("start", "worker", "--reason", "torture").status == 0)
+        let log = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(host.pid("worker"))/fd/1")
+        try FileManager.default.removeItem(atPath: log)
+        #expect(eventually(within: 30) { host.screen.contains("LOG REMOVED") }, "\(host.screen)")
+        #expect(try host.local("stop", "worker", "--reason", "torture").status == 0)
+        #expect(try host.local("start", "worker", "--reason", "torture").status == 0)
+        #expect(FileManager.default.fileExists(atPath: log) && !host.screen.contains("LOG REMOVED"), "\(host.screen)")
     }
 
     @Test("one that exits at once is an end on record, not a start")

@@ -21,9 +21,21 @@ import Testing
         let directory = try LaunchDirectory.create(runDirectory: run, service: "feed", launch: "fuzz-\(number)", configuration: configuration)
         try ShimLauncher.spawn(shim: Self.program("trading-shim"), directory: directory, cpus: nil)
         let connection = try ShimConnection(to: directory)
-        try connection.send(.hello)
+        try connection.send(.hello(version: ShimRequest.version))
         try #require(try connection.messages(until: { if case .shim = $0 { true } else { false } }, within: .seconds(10)) != nil)
         return (directory, connection)
+    }
+
+    /// Nil: nobody listens there any more. A shim that is slow to accept, on a busy machine, is asked again.
+    private func reconnect(_ directory: LaunchDirectory) throws -> ShimConnection? {
+        let bound = Clock.boottime() + .seconds(20)
+        while true {
+            do throws(LinuxError) { return try ShimConnection(to: directory) } catch {
+                if [ENOENT, ECONNREFUSED].contains(error.errno) { return nil }
+                guard error.errno == EAGAIN, Clock.boottime() < bound else { throw error }
+                poll(nil, 0, 1)
+            }
+        }
     }
 
     /// Touched on the agent's loop alone.
@@ -89,13 +101,13 @@ import Testing
                 _ = try connection.arrived()
             } catch {
                 // It hung up, as it does on a line without an end. It is there all the same, unless it was told to kill and go.
-                if let next = try? ShimConnection(to: directory) {
+                if let next = try reconnect(directory) {
                     connection = next
                     continue
                 }
             }
             if connection.ended || campaign.count % 500 == 0 {
-                if let next = try? ShimConnection(to: directory) {
+                if let next = try reconnect(directory) {
                     connection = next
                 } else {
                     #expect(try directory.exit != nil, "the shim ended without a record")

@@ -100,7 +100,7 @@ import Testing
         let messages = try fixture.expect(fenced.connection, "a refusal") { if case .error("x", "fenced", _) = $0 { true } else { false } }
         #expect(messages.contains(.fence(.soft(epoch: 7))))
         let next = try ShimConnection(to: fenced.directory)
-        try next.send(.hello)
+        try next.send(.hello(version: ShimRequest.version))
         let heard = try fixture.expect(next, "running") { if case .running = $0 { true } else { false } }
         #expect(heard.contains(.fence(.soft(epoch: 7))) && heard.contains(.fence(.armed(epoch: 7, soft: fenced.soft, hard: fenced.hard))))
         try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)

@@ -56,9 +56,9 @@ final class ShimFixture {
         let directory = try create(service, configuration(script, change))
         try ShimLauncher.spawn(shim: Self.shim, directory: directory, cpus: cpus)
         let connection = try ShimConnection(to: directory)
-        try connection.send(.hello)
+        try connection.send(.hello(version: ShimRequest.version))
         let first = try expect(connection, "shim") { if case .shim = $0 { true } else { false } }
-        #expect(first.first == .shim(version: 2, launch: directory.launch, phase: .waiting))
+        #expect(first.first == .shim(version: ShimRequest.version, launch: directory.launch, phase: .waiting))
         return (directory, connection)
     }
 
@@ -141,7 +141,7 @@ final class ShimFixture {
             if let shim = try launch.identity, try shim.isAlive() {
                 try PIDFD(opening: shim).signal(SIGCONT)
                 let connection = try ShimConnection(to: launch)
-                try connection.send(.kill(id: "end", latch: nil), .hello)
+                try connection.send(.kill(id: "end", latch: nil), .hello(version: ShimRequest.version))
                 _ = try connection.messages(until: { $0 == .gone }, within: Self.patience)
             }
             for pid in try left(of: launch) { try PIDFD(opening: .read(pid: pid)).signal(SIGKILL) }

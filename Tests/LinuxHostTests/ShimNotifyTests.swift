@@ -31,7 +31,7 @@ import Testing
         try fixture.expectFile("up")
         try fixture.expectSoon("the first one's end") { try !first.isAlive() }
         let late = try ShimConnection(to: directory)
-        try late.send(.hello)
+        try late.send(.hello(version: ShimRequest.version))
         let heard = try fixture.expect(late, "running") { if case .running = $0 { true } else { false } }
         #expect(heard.contains(.running(pid: pid, startTime: start)))
         try connection.send(.signal(id: "t", number: SIGTERM))
@@ -91,7 +91,7 @@ import Testing
         let late = try fixture.expect(connection, "watchdog late") { $0 == .watchdog(late: true) }
         #expect(Self.values(late, of: "WATCHDOG").isEmpty)
         let other = try ShimConnection(to: directory)
-        try other.send(.hello)
+        try other.send(.hello(version: ShimRequest.version))
         try fixture.expect(other, "watchdog late for who comes later") { $0 == .watchdog(late: true) }
         try Files.writeAtomically("\(fixture.runDirectory)/feed", [], sync: false)
         let back = try fixture.expect(connection, "the period") { if case .notify("WATCHDOG_USEC", "0") = $0 { true } else { false } }

@@ -21,7 +21,8 @@ import Testing
     func garbage() throws {
         let (directory, connection, worker) = try fixture.launch("feed", "exec sleep 1000")
         for line in [
-            "", " ", "hello", "hello 3", "hello 1 2", "go", "go a b", "kill", "signal a", "signal a 0", "signal a 65", "signal b nine",
+            "", " ", "hello", "hello 4", "hello 0", "hello 1 2", "stop a", "stop a 65", "stop b nine", "go", "go a b", "kill", "signal a", "signal a 0",
+            "signal a 65", "signal b nine",
             "signal c -9", "signal d 99999999999999999999", "go \u{1}", "kill x y z", String(repeating: "a", count: 4_000),
             String(repeating: "b", count: 4_095), "kill\u{0}a",
             "signal \(String(repeating: "i", count: 65)) 9", "kill k \(String(repeating: "l", count: 129))", "\u{ff}\u{fe}",
@@ -45,7 +46,7 @@ import Testing
             return client
         }
         let late = try ShimConnection(to: directory)
-        try late.send(.hello)
+        try late.send(.hello(version: ShimRequest.version))
         try fixture.expect(late, "running") { if case .running = $0 { true } else { false } }
         #expect(try worker.isAlive())
         withExtendedLifetime((connection, silent)) {}
@@ -64,12 +65,14 @@ import Testing
     func notifications() throws {
         let script =
             Self.notify + """
+                until [ -e $OUT/begin ]; do sleep 0.01; done
                 notify 'READY=1
                 STATUS=100% there' X_PRODUCED=1 X_PRODUCED=2 EXTEND_TIMEOUT_USEC=5000000 MAINPID=1 BARRIER=1 FDNAME=x FDPOLL=0 'bad key=1' STOPPING=1
                 exec perl -MSocket -e 'socket(S, AF_UNIX, SOCK_DGRAM, 0); ($n = $ENV{NOTIFY_SOCKET}) =~ s/^@/\\0/; \
                 send(S, "X_PRODUCED=1234567", 0, pack_sockaddr_un($n)); exit 0'
                 """
         let (directory, connection, _) = try fixture.launch("feed", script)
+        try Files.writeAtomically("\(fixture.runDirectory)/begin", [], sync: false)
         let messages = try fixture.expectGone(connection)
         let said = messages.compactMap { if case .notify(let key, let value) = $0 { "\(key)=\(value)" } else { nil } }
         // A counter's second value within 100 ms is held back, and overtaken by the last one. PID 1 is none of the tree.
@@ -91,7 +94,7 @@ import Testing
             "feed", Self.notify + "notify READY=1 X_SENT=1 X_SENT=2; touch $OUT/up; exec sleep 1000")
         try fixture.expect(connection, "X_SENT=2") { $0 == .notify(key: "X_SENT", value: "2") }
         let late = try ShimConnection(to: directory)
-        try late.send(.hello)
+        try late.send(.hello(version: ShimRequest.version))
         let heard = try fixture.expect(late, "X_SENT") { if case .notify("X_SENT", _) = $0 { true } else { false } }
         #expect(heard.suffix(2) == [.notify(key: "READY", value: "1"), .notify(key: "X_SENT", value: "2")])
     }

@@ -149,7 +149,8 @@ import Testing
         let directory = try LaunchDirectory.create(
             runDirectory: fixture.runDirectory, service: "feed", launch: "bad", configuration: fixture.configuration("exit 0"))
         for (conf, words) in [
-            ("version=3\u{0}", "version"), ("version=1\u{0}launch=bad", "cut off"), ("nonsense\u{0}", "key=value"), ("", "empty"),
+            ("version=4\u{0}", "version"), ("version=2\u{0}tree_signal=15\u{0}", "does not know"), ("version=1\u{0}launch=bad", "cut off"),
+            ("nonsense\u{0}", "key=value"), ("", "empty"),
             ("version=1\u{0}surprise=1\u{0}", "does not know"), ("version=1\u{0}nice=1\u{0}", "does not know"),
             ("version=2\u{0}surprise=1\u{0}", "does not know"), ("launch=a\u{0}", "names no version"),
             ("version=1\u{0}launch=bad\u{0}slot=../slot\u{0}arg=/bin/true\u{0}uid=1\u{0}", "gid"),
@@ -214,9 +215,9 @@ import Testing
         _ = consume first  // the agent dies
         first = nil
         let connection = try ShimConnection(to: launched.directory)
-        try connection.send(.hello)
+        try connection.send(.hello(version: ShimRequest.version))
         let messages = try fixture.expect(connection, "running") { if case .running = $0 { true } else { false } }
-        #expect(messages.first == .shim(version: 2, launch: launched.directory.launch, phase: .running))
+        #expect(messages.first == .shim(version: ShimRequest.version, launch: launched.directory.launch, phase: .running))
         #expect(messages.last == .running(pid: launched.worker.pid, startTime: launched.worker.startTime))
         try connection.send(.signal(id: "t", number: SIGTERM))
         try fixture.expectGone(connection)

@@ -22,13 +22,15 @@ import Testing
         return directory
     }
 
-    /// As an agent of today does it: version 2 first, then what the shim speaks.
+    /// As an agent of today does it: the newest version first, then down to what the shim speaks.
     private func negotiate(_ directory: LaunchDirectory) throws -> (connection: ShimConnection, heard: [ShimMessage]) {
         let connection = try ShimConnection(to: directory)
-        try connection.send(.hello)
-        let refused = try fixture.expect(connection, "an answer") { if case .error("-", "version", _) = $0 { true } else { false } }
-        #expect(refused.count == 1)
-        try connection.send(.helloVersion1)
+        for version in stride(from: ShimRequest.version, to: 1, by: -1) {
+            try connection.send(.hello(version: version))
+            let refused = try fixture.expect(connection, "an answer") { if case .error("-", "version", _) = $0 { true } else { false } }
+            #expect(refused.count == 1)
+        }
+        try connection.send(.hello(version: 1))
         let heard = try fixture.expect(connection, "shim") { if case .shim = $0 { true } else { false } }
         return (connection, heard)
     }
@@ -101,7 +103,7 @@ import Testing
         let directory = try spawnVersion1(
             "feed", ShimProtocolTests.notify + "notify READY=1 WATCHDOG=1 MAINPID=1; exec sleep 0.05", shim: ShimFixture.shim)
         let connection = try ShimConnection(to: directory)
-        try connection.send(.helloVersion1, .go(id: "g"))
+        try connection.send(.hello(version: 1), .go(id: "g"))
         let messages = try fixture.expectGone(connection)
         #expect(messages.first == .shim(version: 1, launch: directory.launch, phase: .waiting))
         for message in messages {
@@ -118,7 +120,7 @@ import Testing
     func both() throws {
         let (directory, connection, _) = try fixture.launch("feed", "while [ ! -e $OUT/leave ]; do sleep 0.01; done")
         let old = try ShimConnection(to: directory)
-        try old.send(.helloVersion1)
+        try old.send(.hello(version: 1))
         try fixture.expect(old, "shim") { $0 == .shim(version: 1, launch: directory.launch, phase: .running) }
         try Files.writeAtomically("\(fixture.runDirectory)/leave", [], sync: false)
         try fixture.expectGone(old)

@@ -1,4 +1,5 @@
 package import FleetAPI
+import FleetCore
 import FleetWire
 
 /// A stop certificate as text.
@@ -47,7 +48,11 @@ package enum CertificateScreen {
             lines.append(head + (wrapped.first ?? ""))
             lines += wrapped.dropFirst().map { indent + $0 }
         }
-        let killed = certificate.workers.filter(\.killed).map(\.worker)
+        let killed =
+            certificate.workers.filter(\.killed).map(\.worker)
+            + certificate.workers.compactMap { worker in
+                worker.exit.tree.killed > 0 ? "\(TreeEnd.children(Int(worker.exit.tree.killed))) of \(worker.worker)" : nil
+            }
         let held = certificate.workers.filter(\.held).map(\.worker)
         lines += ScreenText.wrapped(
             "\(ahead(certificate)) Overrides: \(list(certificate.overrides)). Killed: \(list(killed)). Held: \(list(held)).",
@@ -118,7 +123,7 @@ package enum CertificateScreen {
             }
         }
         if let markers = markers(workers) { lines.append("MARKERS    \(markers)") }
-        for worker in workers where !worker.exit.known || worker.exit.signalled || worker.exit.code != 0 {
+        for worker in workers where !worker.exit.known || worker.exit.signalled || worker.exit.code != 0 || worker.exit.tree.killed > 0 {
             guard worker.hasExit || worker.killed else { continue }
             lines.append("EXIT       \(worker.worker)  \(exit(worker.exit))")
         }
@@ -179,10 +184,12 @@ package enum CertificateScreen {
 
     static func exit(_ exit: WireExit) -> String {
         if !exit.known { return "exit status unknown: its shim was lost" }
+        let words = exit.hasTree ? TreeEnd(exit.tree).words : ""
+        let tree = words.isEmpty ? "" : ", \(words)"
         if exit.signalled {
             let latch = exit.killedByLatch.isEmpty ? "" : ", by emergency stop \(exit.killedByLatch)"
-            return "signal \(exit.code)\(exit.core ? ", core dumped" : "")\(latch)"
+            return "signal \(exit.code)\(exit.core ? ", core dumped" : "")\(latch)\(tree)"
         }
-        return "exit \(exit.code)"
+        return "exit \(exit.code)\(tree)"
     }
 }

@@ -30,6 +30,7 @@ package struct StopVerdict: Equatable, Sendable {
                 }
             }
             if stop.killed { found.append((.unproven, "\(worker) was killed: it could not finish")) }
+            found += tree(of: stop, worker)
             if let exit = stop.exit, !exit.isClean, !stop.killed {
                 found.append((.unproven, "\(worker) ended with \(exit.words)\(stop.status.isEmpty ? "" : ", saying \"\(stop.status)\"")"))
             }
@@ -44,5 +45,15 @@ package struct StopVerdict: Equatable, Sendable {
         let worst = found.map(\.0).max() ?? .proven
         let sorted = found.filter { $0.0 == .contradicted }.map(\.1) + found.filter { $0.0 != .contradicted }.map(\.1)
         return StopVerdict(verdict: worst, because: sorted)
+    }
+
+    /// A grace belongs to the whole tree. A worker that this run has not signalled was stopped before: its tree was an earlier stop's.
+    private static func tree(of stop: RunEvidence.Stopped, _ worker: WorkerName) -> [(Verdict, String)] {
+        guard !stop.killed, stop.signalledUnixMicroseconds > 0, let exit = stop.exit, exit.how != .unknown else { return [] }
+        guard let tree = exit.tree else {
+            return [(.unproven, "whether others of \(worker)'s processes were killed is not known: its shim is older. Its next start brings a newer one")]
+        }
+        guard !tree.isDeclared, !tree.words.isEmpty else { return [] }
+        return [(.unproven, "\(worker) ended and left processes that did not: \(tree.words)")]
     }
 }

@@ -378,6 +378,7 @@ package struct RunMachine: Equatable, Sendable {
             failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: "\(worker) has stopped and left behind: \(left)")
         }
         let exit = done.exit?.words ?? "was not running"
+        let children = (done.exit?.tree?.words).map { $0.isEmpty ? "" : ", \($0)" } ?? ""
         return [
             .record(
                 .workerStop, worker: worker,
@@ -389,7 +390,7 @@ package struct RunMachine: Equatable, Sendable {
                     + done.checks.filter { $0.state == .left || $0.state == .unknown }.map {
                         .init("check_\($0.what.rawValue)", "\($0.state.rawValue): \($0.text)")
                     }),
-            .note(worker: worker, text: "\(exit)\(done.killed ? ", KILLED" : "")\(done.status.isEmpty ? "" : ", said: \(done.status)")"),
+            .note(worker: worker, text: "\(exit)\(children)\(done.killed ? ", KILLED" : "")\(done.status.isEmpty ? "" : ", said: \(done.status)")"),
         ]
     }
 

@@ -8,6 +8,8 @@ extension WorkerMachine {
         case resumeRequested(Order)
         case holdWaitRequested(Order, Duration)
         case holdReleaseRequested(Order, kill: Bool)
+        /// The record of a lock, an unlock or a note could not be written.
+        case marksUnrecorded
         case processStarted(pid: Int32)
         case launchFailed(String)
         /// READY=1
@@ -53,7 +55,10 @@ extension WorkerMachine {
     package enum Effect: Equatable, Sendable {
         case record(AuditEvent, order: Order?, fields: [Field])
         case launch(LaunchID)
+        /// The stop signal: to the main process, and once that has ended to what it leaves.
         case signal(String)
+        /// The worker was released from its stop: its main process may end again as it likes.
+        case callOffStop
         case killTree(latch: String?)
         case perform(ActionSpec)
         /// Look at what the launch has left, and tell `verified`. Only a look: it waits for no record.

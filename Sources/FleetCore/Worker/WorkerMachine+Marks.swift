@@ -15,9 +15,10 @@ extension WorkerMachine {
                 )
             ]
         }
-        if let lock, lock.text == mark.text { return [.answer(order, .done(killed: false, held: false))] }
+        if let lock, lock.text == mark.text, !marksOwed { return [.answer(order, .done(killed: false, held: false))] }
         generation += 1
         lock = mark
+        marksOwed = false
         var effects: [Effect] = [.record(.workerLocked, order: order, fields: fields(of: mark)), .answer(order, .done(killed: false, held: false))]
         if case .backoff = phase {
             enter(.failed(lockedNotRestarted), now)
@@ -27,11 +28,13 @@ extension WorkerMachine {
     }
 
     mutating func unlock(_ order: Order, _ now: BootTime) -> [Effect] {
-        guard let old = lock else { return [.answer(order, .done(killed: false, held: false))] }
+        let old = lock
+        guard old != nil || marksOwed else { return [.answer(order, .done(killed: false, held: false))] }
         generation += 1
         lock = nil
+        marksOwed = false
         return [
-            .record(.workerUnlocked, order: order, fields: [Field("locked_by", old.by), Field("text", old.text)]),
+            .record(.workerUnlocked, order: order, fields: old.map { [Field("locked_by", $0.by), Field("text", $0.text)] } ?? []),
             .answer(order, .done(killed: false, held: false)),
         ] + judge(now)
     }
@@ -39,8 +42,9 @@ extension WorkerMachine {
     mutating func remark(_ order: Order, _ mark: Mark?) -> [Effect] {
         let new = mark.flatMap { $0.text.isEmpty ? nil : $0 }
         let isChange = new.map { $0.text != remark?.text || $0.by != remark?.by } ?? (remark != nil)
-        guard isChange else { return [.answer(order, .done(killed: false, held: false))] }
+        guard isChange || marksOwed else { return [.answer(order, .done(killed: false, held: false))] }
         remark = new
+        marksOwed = false
         return [
             .record(.workerNoted, order: order, fields: new.map { fields(of: $0) } ?? [Field("text", "")]),
             .answer(order, .done(killed: false, held: false)),

@@ -177,6 +177,7 @@ extension WorkerMachine {
             } else {
                 enter(.running(launch, pid: pid), now)
             }
+            effects += [.callOffStop]
             effects += finish(.failed(slug: "hold-released", text: "\(worker) was released from its hold by \(order.by) and left running"))
         }
         return effects + [.answer(order, .done(killed: killIt, held: true))]

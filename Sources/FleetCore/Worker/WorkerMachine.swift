@@ -24,6 +24,8 @@ package struct WorkerMachine: Equatable, Sendable {
     package private(set) var latch: String?
     package internal(set) var lock: Mark?
     package internal(set) var remark: Mark?
+    /// The last lock, unlock or note is not on record: the next one is recorded also where it changes nothing.
+    var marksOwed = false
     package private(set) var slot: Order?
     /// Rises with every accepted order, local or remote.
     package internal(set) var generation: UInt64
@@ -131,6 +133,7 @@ package struct WorkerMachine: Equatable, Sendable {
         case .lockRequested(let order, let mark): lock(order, mark, now)
         case .unlockRequested(let order): unlock(order, now)
         case .remarkRequested(let order, let mark): remark(order, mark)
+        case .marksUnrecorded: owe()
         case .processStarted(let pid): processStarted(pid, now)
         case .launchFailed(let why): launchFailed(why, now)
         case .readySaid: ready(now)
@@ -475,6 +478,11 @@ package struct WorkerMachine: Equatable, Sendable {
 
     private mutating func unlatched() -> [Effect] {
         latch = nil
+        return []
+    }
+
+    private mutating func owe() -> [Effect] {
+        marksOwed = true
         return []
     }
 

@@ -83,17 +83,20 @@ package struct WorkerExit: Equatable, Sendable {
     package var saidStopping: Bool
     /// The worker's last STATUS.
     package var status: String
+    /// Nil: not known, its shim is from before protocol 3 or was lost.
+    package var tree: TreeEnd?
     package var at: BootTime
 
     package init(
         how: How, killedByLatch: String? = nil, notified: [String: String] = [:], saidStopping: Bool = false, status: String = "",
-        at: BootTime
+        tree: TreeEnd? = nil, at: BootTime
     ) {
         self.how = how
         self.killedByLatch = killedByLatch
         self.notified = notified
         self.saidStopping = saidStopping
         self.status = status
+        self.tree = tree
         self.at = at
     }
 
@@ -114,6 +117,7 @@ package struct WorkerExit: Equatable, Sendable {
     package var fields: [WorkerMachine.Field] {
         var fields = [WorkerMachine.Field("exit", words)]
         if !status.isEmpty { fields.append(WorkerMachine.Field("status", status)) }
+        if let tree { fields += tree.fields }
         if let killedByLatch { fields.append(WorkerMachine.Field("latch", killedByLatch)) }
         for (key, value) in notified.sorted(by: { $0.key < $1.key }) { fields.append(WorkerMachine.Field(key, value)) }
         return fields

@@ -1333,6 +1333,9 @@ package nonisolated struct WireStopSpec: Sendable {
   /// past the grace: hold instead of kill
   package var hold: Bool = false
 
+  /// what the main process leaves of its tree is killed at once, not told
+  package var killTree: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2001,6 +2004,43 @@ package nonisolated struct WireExit: Sendable {
 
   /// false: the shim was lost before it could keep it
   package var known: Bool = false
+
+  /// absent: not known, its shim is older
+  package var tree: WireTreeEnd {
+    get {_tree ?? WireTreeEnd()}
+    set {_tree = newValue}
+  }
+  /// Returns true if `tree` has been explicitly set.
+  package var hasTree: Bool {self._tree != nil}
+  /// Clears the value of `tree`. Subsequent reads from it will return its default value.
+  package mutating func clearTree() {self._tree = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _tree: WireTreeEnd? = nil
+}
+
+/// What a main process left of its tree.
+package nonisolated struct WireTreeEnd: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var left: UInt32 = 0
+
+  /// false: they died with their PID namespace in an emergency stop
+  package var counted: Bool = false
+
+  /// by SIGKILL
+  package var killed: UInt32 = 0
+
+  /// of those, without having been told to stop
+  package var untold: UInt32 = 0
+
+  /// as the inventory has it: stop: {tree: kill}
+  package var declared: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3120,34 +3160,46 @@ package nonisolated struct WireRecordCitation: Sendable {
   package init() {}
 }
 
-package nonisolated struct WireWorkerSnapshot: Sendable {
+package nonisolated struct WireWorkerSnapshot: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var service: String = String()
+  package var service: String {
+    get {_storage._service}
+    set {_uniqueStorage()._service = newValue}
+  }
 
   /// path -> hex, or "unreadable: …"
-  package var stateFileSha256: Dictionary<String,String> = [:]
+  package var stateFileSha256: Dictionary<String,String> {
+    get {_storage._stateFileSha256}
+    set {_uniqueStorage()._stateFileSha256 = newValue}
+  }
 
-  package var counters: Dictionary<String,WireFigure> = [:]
+  package var counters: Dictionary<String,WireFigure> {
+    get {_storage._counters}
+    set {_uniqueStorage()._counters = newValue}
+  }
 
   package var exit: WireExit {
-    get {_exit ?? WireExit()}
-    set {_exit = newValue}
+    get {_storage._exit ?? WireExit()}
+    set {_uniqueStorage()._exit = newValue}
   }
   /// Returns true if `exit` has been explicitly set.
-  package var hasExit: Bool {self._exit != nil}
+  package var hasExit: Bool {_storage._exit != nil}
   /// Clears the value of `exit`. Subsequent reads from it will return its default value.
-  package mutating func clearExit() {self._exit = nil}
+  package mutating func clearExit() {_uniqueStorage()._exit = nil}
 
-  package var markerFound: Bool = false
+  package var markerFound: Bool {
+    get {_storage._markerFound}
+    set {_uniqueStorage()._markerFound = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _exit: WireExit? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct WireLatch: Sendable {
@@ -5352,7 +5404,7 @@ nonisolated extension WireReady: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireStopSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StopSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signal\0\u{3}grace_ns\0\u{3}extend_to_ns\0\u{1}hold\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signal\0\u{3}grace_ns\0\u{3}extend_to_ns\0\u{1}hold\0\u{3}kill_tree\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -5364,6 +5416,7 @@ nonisolated extension WireStopSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.graceNs) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.extendToNs) }()
       case 4: try { try decoder.decodeSingularBoolField(value: &self.hold) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.killTree) }()
       default: break
       }
     }
@@ -5382,6 +5435,9 @@ nonisolated extension WireStopSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if self.hold != false {
       try visitor.visitSingularBoolField(value: self.hold, fieldNumber: 4)
     }
+    if self.killTree != false {
+      try visitor.visitSingularBoolField(value: self.killTree, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -5390,6 +5446,7 @@ nonisolated extension WireStopSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.graceNs != rhs.graceNs {return false}
     if lhs.extendToNs != rhs.extendToNs {return false}
     if lhs.hold != rhs.hold {return false}
+    if lhs.killTree != rhs.killTree {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6445,7 +6502,7 @@ nonisolated extension WireMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Exit"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signalled\0\u{1}code\0\u{1}core\0\u{3}at_boottime_ns\0\u{3}killed_by_latch\0\u{1}notified\0\u{3}said_stopping\0\u{1}known\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signalled\0\u{1}code\0\u{1}core\0\u{3}at_boottime_ns\0\u{3}killed_by_latch\0\u{1}notified\0\u{3}said_stopping\0\u{1}known\0\u{1}tree\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6461,12 +6518,17 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.notified) }()
       case 7: try { try decoder.decodeSingularBoolField(value: &self.saidStopping) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._tree) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.signalled != false {
       try visitor.visitSingularBoolField(value: self.signalled, fieldNumber: 1)
     }
@@ -6491,6 +6553,9 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if self.known != false {
       try visitor.visitSingularBoolField(value: self.known, fieldNumber: 8)
     }
+    try { if let v = self._tree {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -6503,6 +6568,57 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if lhs.notified != rhs.notified {return false}
     if lhs.saidStopping != rhs.saidStopping {return false}
     if lhs.known != rhs.known {return false}
+    if lhs._tree != rhs._tree {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireTreeEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TreeEnd"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}left\0\u{1}counted\0\u{1}killed\0\u{1}untold\0\u{1}declared\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.left) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.counted) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.killed) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.untold) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.declared) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.left != 0 {
+      try visitor.visitSingularUInt32Field(value: self.left, fieldNumber: 1)
+    }
+    if self.counted != false {
+      try visitor.visitSingularBoolField(value: self.counted, fieldNumber: 2)
+    }
+    if self.killed != 0 {
+      try visitor.visitSingularUInt32Field(value: self.killed, fieldNumber: 3)
+    }
+    if self.untold != 0 {
+      try visitor.visitSingularUInt32Field(value: self.untold, fieldNumber: 4)
+    }
+    if self.declared != false {
+      try visitor.visitSingularBoolField(value: self.declared, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireTreeEnd, rhs: WireTreeEnd) -> Bool {
+    if lhs.left != rhs.left {return false}
+    if lhs.counted != rhs.counted {return false}
+    if lhs.killed != rhs.killed {return false}
+    if lhs.untold != rhs.untold {return false}
+    if lhs.declared != rhs.declared {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -8468,51 +8584,95 @@ nonisolated extension WireWorkerSnapshot: SwiftProtobuf.Message, SwiftProtobuf._
   package static let protoMessageName: String = _protobuf_package + ".WorkerSnapshot"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{3}state_file_sha256\0\u{1}counters\0\u{1}exit\0\u{3}marker_found\0")
 
+  fileprivate class _StorageClass {
+    var _service: String = String()
+    var _stateFileSha256: Dictionary<String,String> = [:]
+    var _counters: Dictionary<String,WireFigure> = [:]
+    var _exit: WireExit? = nil
+    var _markerFound: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _service = source._service
+      _stateFileSha256 = source._stateFileSha256
+      _counters = source._counters
+      _exit = source._exit
+      _markerFound = source._markerFound
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.service) }()
-      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.stateFileSha256) }()
-      case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireFigure>.self, value: &self.counters) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._exit) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.markerFound) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._service) }()
+        case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &_storage._stateFileSha256) }()
+        case 3: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireFigure>.self, value: &_storage._counters) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._exit) }()
+        case 5: try { try decoder.decodeSingularBoolField(value: &_storage._markerFound) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.service.isEmpty {
-      try visitor.visitSingularStringField(value: self.service, fieldNumber: 1)
-    }
-    if !self.stateFileSha256.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.stateFileSha256, fieldNumber: 2)
-    }
-    if !self.counters.isEmpty {
-      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireFigure>.self, value: self.counters, fieldNumber: 3)
-    }
-    try { if let v = self._exit {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
-    if self.markerFound != false {
-      try visitor.visitSingularBoolField(value: self.markerFound, fieldNumber: 5)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._service.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._service, fieldNumber: 1)
+      }
+      if !_storage._stateFileSha256.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: _storage._stateFileSha256, fieldNumber: 2)
+      }
+      if !_storage._counters.isEmpty {
+        try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,WireFigure>.self, value: _storage._counters, fieldNumber: 3)
+      }
+      try { if let v = _storage._exit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if _storage._markerFound != false {
+        try visitor.visitSingularBoolField(value: _storage._markerFound, fieldNumber: 5)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireWorkerSnapshot, rhs: WireWorkerSnapshot) -> Bool {
-    if lhs.service != rhs.service {return false}
-    if lhs.stateFileSha256 != rhs.stateFileSha256 {return false}
-    if lhs.counters != rhs.counters {return false}
-    if lhs._exit != rhs._exit {return false}
-    if lhs.markerFound != rhs.markerFound {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._service != rhs_storage._service {return false}
+        if _storage._stateFileSha256 != rhs_storage._stateFileSha256 {return false}
+        if _storage._counters != rhs_storage._counters {return false}
+        if _storage._exit != rhs_storage._exit {return false}
+        if _storage._markerFound != rhs_storage._markerFound {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

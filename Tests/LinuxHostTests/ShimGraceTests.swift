@@ -1,0 +1,184 @@
+import FleetCore
+import Glibc
+import LinuxHost
+import Testing
+
+/// What a main process leaves of its tree: told, waited for, killed and counted (protocol 3).
+@Suite(.serialized) struct ShimGraceTests {
+    let fixture: ShimFixture
+
+    init() throws { fixture = try ShimFixture() }
+
+    /// Where a tree lives makes no difference to its grace.
+    enum Home: CaseIterable, Sendable { case plain, cgroup, namespace }
+
+    private static var homes: [Home] {
+        Home.allCases.filter { home in
+            switch home {
+            case .plain: true
+            case .cgroup: ShimFixture.cgroups != nil
+            case .namespace: ShimFixture.isRoot
+            }
+        }
+    }
+
+    /// A shell that ends at SIGTERM, or when told by a file, and leaves a program that takes SIGTERM its own way.
+    private static func wrapper(onTerm: String) -> String {
+        """
+        sh -c '\(onTerm); touch $OUT/up; while :; do sleep 1000 & wait $!; done' &
+        trap 'exit 0' TERM
+        until read line < $OUT/leave; do :; done
+        exit 3
+        """
+    }
+
+    /// It writes down what it hears, and needs its time: the sleeper beneath it is told as well, and goes.
+    private static let flushing = wrapper(onTerm: "trap \"echo TERM >> $OUT/heard; sleep 0.3; echo flushed >> $OUT/heard; exit 0\" TERM")
+    private static let deaf = wrapper(onTerm: "trap \"\" TERM")
+
+    /// The wrapper waits at a pipe, so that its program is all that it leaves.
+    private func launch(
+        _ script: String, home: Home = .plain, signal: Int32 = SIGTERM, grace: Duration = .seconds(10)
+    ) throws -> (directory: LaunchDirectory, connection: ShimConnection) {
+        #expect(mkfifo("\(fixture.runDirectory)/leave", 0o600) == 0)
+        let (directory, connection) = try fixture.spawn("feed", script) { configuration in
+            configuration.treeSignal = signal
+            configuration.treeGrace = grace
+            configuration.fence = home == .namespace
+            if home == .cgroup {
+                configuration.cgroup = ShimFixture.cgroups?.directory(service: "feed", launch: "grace-\(getpid())-\(Clock.boottime().nanoseconds)")
+            }
+        }
+        if home == .namespace {
+            let now = Clock.boottime()
+            try connection.send(.fence(id: "f", epoch: 1, soft: now + .seconds(300), hard: now + .seconds(600), signal: SIGTERM))
+        }
+        try connection.send(.go(id: "go"))
+        try fixture.expect(connection, "running") { if case .running = $0 { true } else { false } }
+        try fixture.expectFile("up")
+        return (directory, connection)
+    }
+
+    private func tree(_ messages: [ShimMessage]) throws -> (left: Int, signal: Int32?, until: BootTime?) {
+        try #require(messages.lazy.compactMap { if case .tree(let left, let signal, let until) = $0 { (left, signal, until) } else { nil } }.first)
+    }
+
+    private func leave() throws {
+        let pipe = open("\(fixture.runDirectory)/leave", O_RDWR | O_CLOEXEC)
+        #expect(pipe >= 0 && write(pipe, "\n", 1) == 1)
+        close(pipe)
+    }
+
+    private func expectTree(_ connection: ShimConnection) throws -> [ShimMessage] {
+        try fixture.expect(connection, "tree") { if case .tree = $0 { true } else { false } }
+    }
+
+    @Test("what a wrapper leaves at its stop is told the signal, has its time, and nothing is killed", arguments: homes)
+    func flushes(home: Home) throws {
+        let (directory, connection) = try launch(Self.flushing, home: home)
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        let messages = try fixture.expectGone(connection)
+        #expect(messages.contains(.ok(id: "s", text: "signalled 15")) && messages.contains(.exited(signalled: false, code: 0, core: false)))
+        let said = try tree(messages)
+        #expect(said.left >= 1 && said.signal == SIGTERM && said.until == nil)
+        #expect(try fixture.text("heard") == "TERM\nflushed\n", "once, and to the end")
+        let exit = try #require(try directory.exit)
+        #expect(exit.how == .exited(code: 0) && exit.treeEmpty && !exit.killed)
+        #expect(exit.tree == TreeEnd(left: said.left), "\(String(describing: exit.tree))")
+    }
+
+    @Test("one that does not end is the asker's to kill, however long that takes, and counts as told", arguments: homes)
+    func outlives(home: Home) throws {
+        let (directory, connection) = try launch(Self.deaf, home: home, grace: .milliseconds(1))
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        let said = try tree(expectTree(connection))
+        #expect(said.until == nil)
+        // Longer than an end of its own would have given it.
+        poll(nil, 0, 100)
+        #expect(try !fixture.left(of: directory).isEmpty)
+        // Who comes later hears of it too.
+        let late = try ShimConnection(to: directory)
+        try late.send(.hello(version: ShimRequest.version))
+        #expect(try tree(expectTree(late)).left == said.left)
+        try connection.send(.kill(id: "k", latch: nil))
+        try fixture.expectGone(connection)
+        #expect(try directory.exit?.tree == TreeEnd(left: said.left, killed: said.left, untold: 0))
+        #expect(try fixture.left(of: directory).isEmpty)
+    }
+
+    @Test("after an end of its own what it leaves is told, and killed by the shim when its short grace is over", arguments: homes)
+    func endsByItself(home: Home) throws {
+        let (directory, connection) = try launch(Self.deaf, home: home, grace: .milliseconds(200))
+        let left = Clock.boottime()
+        try leave()
+        let messages = try fixture.expectGone(connection)
+        let said = try tree(messages)
+        #expect(try #require(said.until) >= left + .milliseconds(200) && Clock.boottime() >= left + .milliseconds(200))
+        let exit = try #require(try directory.exit)
+        #expect(exit.how == .exited(code: 3) && exit.tree?.killed.map { $0 >= 1 } == true)
+    }
+
+    @Test("with tree: kill, or for an agent from before, it is killed at once, and the record says that nobody told it", arguments: homes)
+    func killsAtOnce(home: Home) throws {
+        let (directory, connection) = try launch(Self.flushing, home: home, signal: 0)
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        let messages = try fixture.expectGone(connection)
+        let said = try tree(messages)
+        #expect(said.signal == nil)
+        #expect(!Files.exists("\(fixture.runDirectory)/heard"))
+        let end = try #require(try directory.exit?.tree)
+        #expect(end.isDeclared && end.killed == end.untold && end.killed.map { $0 >= 1 } == true, "\(end)")
+    }
+
+    @Test("a kill with the main process alive counts what it takes along without a word", arguments: homes)
+    func killed(home: Home) throws {
+        let (directory, connection) = try launch(Self.flushing, home: home)
+        try connection.send(.kill(id: "k", latch: nil))
+        let messages = try fixture.expectGone(connection)
+        #expect(!messages.contains { if case .tree = $0 { true } else { false } })
+        let end = try #require(try directory.exit?.tree)
+        #expect(end.killed == end.untold && end.killed.map { $0 >= 1 } == true && end.left == 0, "\(end)")
+    }
+
+    @Test("an emergency stop waits for no count where counting takes time, and counts what it reaps elsewhere", arguments: homes)
+    func emergency(home: Home) throws {
+        let (directory, connection) = try launch(Self.flushing, home: home)
+        try connection.send(.kill(id: "k", latch: "l1"))
+        try fixture.expectGone(connection)
+        let end = try #require(try directory.exit?.tree)
+        #expect((end.killed == nil) == (home == .namespace), "\(end)")
+        #expect(end.words.isEmpty == false)
+    }
+
+    @Test("a stop that is called off leaves a later end of its own what it would have been")
+    func calledOff() throws {
+        // Its shell takes the signal and goes on.
+        let (directory, connection) = try launch(Self.deaf.replacing("trap 'exit 0' TERM", with: "trap : TERM"), grace: .milliseconds(50))
+        try connection.send(.stop(id: "s", number: SIGTERM), .stop(id: "off", number: 0))
+        try fixture.expect(connection, "an answer") { $0 == .ok(id: "off", text: "signalled 0") }
+        try leave()
+        let messages = try fixture.expectGone(connection)
+        #expect(try tree(messages).until != nil)
+        #expect(try directory.exit?.how == .exited(code: 3))
+    }
+
+    @Test("a stop that comes while a tree has its short grace makes the end of that the asker's")
+    func stopAfterTheEnd() throws {
+        let (directory, connection) = try launch(Self.deaf, grace: .seconds(3_600))
+        try leave()
+        try _ = expectTree(connection)
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        try fixture.expect(connection, "an answer") { $0 == .ok(id: "s", text: "signalled 15") }
+        try connection.send(.kill(id: "k", latch: nil))
+        try fixture.expectGone(connection)
+        #expect(try directory.exit?.treeEmpty == true)
+    }
+
+    @Test("requests that make no sense are refused, and the worker lives", arguments: ["stop s 65", "stop s x", "stop s", "stop s 15 15"])
+    func nonsense(line: String) throws {
+        let (directory, connection) = try launch(Self.deaf)
+        try connection.send(bytes: Array(line.utf8) + [10])
+        try fixture.expect(connection, "a refusal") { if case .error(_, "bad-request", _) = $0 { true } else { false } }
+        #expect(try #require(try directory.worker).isAlive())
+    }
+}
