@@ -43,6 +43,8 @@ final class WorkerShell: @unchecked Sendable {
     var link: ShimLink?
     var worker: ProcessIdentity?
     var lossChecks = 0
+    /// The launch whose main process has ended and left others of its tree.
+    var treeLeft: LaunchID?
     /// Set while a launch of an earlier agent is being taken over.
     var adoption: Adoption?
     /// What the shim is asked to answer, by request id.
@@ -223,7 +225,8 @@ final class WorkerShell: @unchecked Sendable {
                     if case .refused(let why) = answer { log.warning("the stop signal did not go out", metadata: ["why": "\(why)"]) }
                 }
             case .callOffStop:
-                if let link, link.speaksStop { link.send(.stop(id: link.requestID(), number: 0)) }
+                // What a main process has left by then waits for a stop or a kill: a person wants it left alone.
+                if let link, link.speaksStop, treeLeft != link.launch { link.send(.stop(id: link.requestID(), number: 0)) }
             case .killTree(let latch):
                 killTree(latch: latch)
             case .perform(let action):

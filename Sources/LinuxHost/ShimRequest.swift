@@ -17,7 +17,7 @@ package enum ShimRequest: Equatable, Sendable {
     case signal(id: String, number: Int32)
     /// To the main process, and once that has ended to what it leaves of its tree, which the shim then kills only when asked.
     ///
-    /// Version 3. Number 0 calls it off while the main process lives.
+    /// Version 3. Never SIGKILL. Number 0 calls it off: the end is then its own, as without a stop.
     case stop(id: String, number: Int32)
     /// SIGKILL to the whole tree; `latch` is kept in the exit record.
     case kill(id: String, latch: String?)

@@ -47,7 +47,13 @@ bool cgroup_is_empty(void) {
     if (events_fd < 0) return true;
     char text[128];
     ssize_t got = pread(events_fd, text, sizeof text - 1, 0);
-    if (got < 0) return errno == ENODEV;  // the directory itself is gone
+    if (got < 0 && errno != ENODEV) return false;
+    if (got < 0) {
+        // The directory itself is gone; poll(2) would say so for ever.
+        close(events_fd);
+        events_fd = -1;
+        return true;
+    }
     text[got] = '\0';
     return strstr(text, "populated 0") != NULL;
 }

@@ -233,8 +233,8 @@ static void signal_main(struct client *client, struct answer *answer, const char
 
 static void stop_tree(struct client *client, struct answer *answer, const char *argument) {
     uint64_t number;
-    if (!number_parse(argument, 10, 64, &number)) {
-        snprintf(answer->text, sizeof answer->text, "err %s bad-request a signal number up to 64 is wanted, 0 to call a stop off", answer->id);
+    if (!number_parse(argument, 10, 64, &number) || number == SIGKILL) {
+        snprintf(answer->text, sizeof answer->text, "err %s bad-request a signal number up to 64, not 9, is wanted; 0 calls a stop off", answer->id);
     } else if (number != 0 && shim.phase == PHASE_RUNNING) {
         struct process_stat stat;
         bool halted = process_stat_read(shim.main, &stat) && stat.state == 'T';

@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -176,7 +177,7 @@ static const char *record_take_new(struct conf *conf, const char *key, char *val
         if (!number_parse(value, 10, 3600000, &number)) return "watchdog_ms is no number up to an hour";
         conf->watchdog_ms = (unsigned)number;
     } else if (conf->version >= 3 && strcmp(key, "tree_signal") == 0) {
-        if (!number_parse(value, 10, 64, &number)) return "tree_signal is no signal's number";
+        if (!number_parse(value, 10, 64, &number) || number == SIGKILL) return "tree_signal is no signal that can be told";
         conf->tree_signal = (int)number;
     } else if (conf->version >= 3 && strcmp(key, "tree_grace_ms") == 0) {
         if (!number_parse(value, 10, 3600000, &number)) return "tree_grace_ms is no number up to an hour";

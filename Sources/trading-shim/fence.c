@@ -123,6 +123,12 @@ bool fence_is_over(void) {
     return fence.over;
 }
 
+uint64_t fence_last_moment(void) {
+    const uint64_t margin_max = 250000000u;
+    if (!fence.armed) return UINT64_MAX;
+    return fence.hard - (fence.ttl / 8 < margin_max ? fence.ttl / 8 : margin_max);
+}
+
 uint64_t fence_deadline(void) { return fence.armed && !fence.over ? fence.soft : UINT64_MAX; }
 
 const char *fence_event(int index, char *line, size_t size) {

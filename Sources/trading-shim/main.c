@@ -152,6 +152,7 @@ static void after_exit(bool tree_empty, bool *told) {
         int since = exited_line(line, sizeof line);
         clients_send_event(since, line);
         if (!tree_empty) {
+            clients_flush();  // before what takes a while
             tree_main_ended();
             exit_record_write(false);
         }

@@ -6,8 +6,8 @@
 //   tree=empty|remaining  errno= step= (failed)  killed=0|1 (through the shim)  latch=ID (of an emergency stop)
 //   tree_left= (processes that the main process left)  tree_signal= (that they were told; 0: none)  tree_kill=0|1
 //     (the conf wants them killed at once)  tree_killed= (of all but the
-//     main process, by SIGKILL)  tree_untold= (of those, without having been told); the last two are missing where they
-//     died with their PID namespace in an emergency stop, uncounted; all five with a conf of version 1 or 2
+//     main process, by SIGKILL)  tree_untold= (of those, without having been told); the last two are missing while
+//     the tree remains, and where it died with its PID namespace in an emergency stop, uncounted; all five with a conf of version 1 or 2
 //   stopping=0|1 (STOPPING=1 was received)  ready=0|1  pid=  start=  boot=  exited_ns= gone_ns= (CLOCK_BOOTTIME)
 //   fence=soft (its signal was sent; of the hard deadline only the file `fence` can tell)  cgroup=PATH
 //   utime_us= stime_us= maxrss_kb= minflt= majflt= nvcsw= nivcsw=  what the main process used, children it waited for
@@ -55,6 +55,7 @@ bool process_stat_read(pid_t pid, struct process_stat *out) {
         at++;
         if (field == 3) out->state = *at;
         else if (field == 4) out->parent = (pid_t)strtol(at, NULL, 10);
+        else if (field == 20) out->threads = (int)strtol(at, NULL, 10);
         else if (field == 22) out->start = strtoull(at, NULL, 10);
         else if (field == 52) out->exit_status = (int)strtol(at, NULL, 10);
     }
@@ -164,7 +165,7 @@ bool exit_record_write(bool tree_empty) {
         shim.failed_step, shim.killed, latch, stopping != NULL && strcmp(stopping, "1") == 0,
         ready != NULL && strcmp(ready, "1") == 0, shim.main, (unsigned long long)shim.main_start, shim.boot_id,
         (unsigned long long)shim.exited_ns, (unsigned long long)shim.gone_ns, fence_word(), cgroup);
-    at += tree_record(text + at, sizeof text - at);
+    at += tree_record(text + at, sizeof text - at, tree_empty);
     if (shim.has_usage) at = usage_append(at, "", &shim.usage);
     struct rusage tree;
     if (shim.phase >= PHASE_EXITED && getrusage(RUSAGE_CHILDREN, &tree) == 0) at = usage_append(at, "tree_", &tree);

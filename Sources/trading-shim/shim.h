@@ -38,8 +38,8 @@
 //   go ID                         ok ID running PID START | err ID failed ERRNO STEP, after the exec
 //   signal ID NUMBER              ok ID signalled NUMBER, to the main process alone, through a pidfd
 //   stop ID NUMBER           (3)  ok ID signalled NUMBER: the same, and from then on what the main process leaves of its tree
-//                                 is told NUMBER and waited for, until a `kill` comes; `stop ID 0` calls that off while
-//                                 the main process lives
+//                                 is told NUMBER and waited for, until a `kill` comes; `stop ID 0` calls that off: the
+//                                 end is then its own, as without a stop. Not SIGKILL
 //   kill ID [LATCH]               ok ID killed: SIGKILL to the whole tree; a shim that waits for `go` gives up
 //   fence ID EPOCH SOFT HARD SIGNAL   ok ID armed HARD: deadlines in ns of CLOCK_BOOTTIME; the rules are in fence.c
 //   anything else                 err ID|- SLUG TEXT   (bad-request, bad-id, version, too-long, not-waiting, not-running,
@@ -55,7 +55,8 @@
 //                                 characters and %
 //   exited exit|signal N CORE (1) the main process is gone
 //   tree LEFT SIGNAL UNTIL    (3) LEFT processes of its tree were left, and were told SIGNAL; at UNTIL (CLOCK_BOOTTIME, ns)
-//                                 they are killed. UNTIL 0: not before a `kill`; SIGNAL 0: they are being killed now
+//                                 they are killed. UNTIL 0: not before a `kill`, or shortly
+//                                 before the fence's hard deadline; SIGNAL 0: they are being killed now
 //   exited unknown 0 0            the same, of a MAINPID= whose status went to a parent of its own
 //   continued                 (3) a stop found the main process stopped by a signal: it was told SIGCONT as well
 //   mainpid PID START             another process of the tree is the main one now
@@ -179,6 +180,7 @@ struct process_stat {
     char state;
     pid_t parent;
     uint64_t start;
+    int threads;      // also while the first one has ended and others go on
     int exit_status;  // as wait(2) has it; of a zombie, and for those who may look
 };
 bool process_stat_read(pid_t pid, struct process_stat *out);
@@ -220,6 +222,9 @@ bool main_process_change(pid_t wanted);
 typedef bool visitor(pid_t pid, void *context);
 /// Every descendant of the shim, parents first, zombies too; what `visit` says does not matter.
 void tree_visit(visitor *visit, void *context);
+/// The children of one thread. False where the kernel doesn't list them (CONFIG_PROC_CHILDREN), there is no such thread, or not all could
+/// be read.
+bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context);
 /// Whether a process descends from the shim.
 bool is_of_tree(pid_t pid);
 /// SIGKILL to the main process and to its cgroup. False: there is none, and others of the tree may live.
@@ -248,7 +253,7 @@ bool tree_stop(int number);
 /// The event; NULL: nothing was left.
 const char *tree_event(char *line, size_t size);
 /// The lines of the exit record.
-size_t tree_record(char *out, size_t size);
+size_t tree_record(char *out, size_t size, bool final);
 
 // cgroup.c
 /// Makes the launch's own cgroup; its descriptor, or -1 and errno. There is none to make: -1 and errno 0.
@@ -277,6 +282,8 @@ void fence_request(char *answer, size_t size, const char *id, char *const words[
 void fence_turn(void);
 /// The soft deadline; UINT64_MAX: none ahead.
 uint64_t fence_deadline(void);
+/// When a tree must have been killed, so that the hard deadline finds none of it; UINT64_MAX: not armed.
+uint64_t fence_last_moment(void);
 void fence_record(void);
 /// As events, one by one, empty where there is nothing to say; NULL past the end.
 const char *fence_event(int index, char *line, size_t size);

@@ -9,7 +9,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { TOLD_MAX = 512 };  // what is beyond is not told, and counted so
+enum {
+    TOLD_MAX = 512,  // what is beyond is not told, and counted so
+    ROUNDS_MAX = 3,  // of telling: again for what was forked as the first one passed by
+};
+
+struct named {
+    pid_t pid;
+    uint64_t start;
+};
 
 static struct {
     bool ordered;          // by `stop`: whoever asked ends the grace too
@@ -18,11 +26,12 @@ static struct {
     bool counted;          // false: they died unseen, with their namespace
     int signal;            // 0: nothing was told
     uint64_t deadline_ns;  // of an end that nobody ordered
-    int left, killed, untold, told_count;
-    struct {
-        pid_t pid;
-        uint64_t start;
-    } told[TOLD_MAX];
+    int left;
+    int killed, untold;                // as listed before the kill, but in an emergency
+    int reaped_killed, reaped_untold;  // as reaped here: fewer where a parent that dies with them ignores SIGCHLD
+    int told_count, rounds_left;
+    uint64_t told_from;  // when the first round began, in ticks since boot as a process's start
+    struct named told[TOLD_MAX];
 } tree = {.counted = true, .deadline_ns = UINT64_MAX};
 
 static bool was_told(pid_t pid, uint64_t start) {
@@ -32,48 +41,60 @@ static bool was_told(pid_t pid, uint64_t start) {
     return false;
 }
 
+/// Also one whose first thread has ended while others go on: it is shown as a zombie.
 static bool is_alive(pid_t pid, struct process_stat *stat) {
-    return pid != fence_init() && process_stat_read(pid, stat) && stat->state != 'Z' && stat->state != 'X';
+    return pid != fence_init() && process_stat_read(pid, stat) && stat->state != 'X' && (stat->state != 'Z' || stat->threads > 1);
 }
 
+/// All but the main process.
 static bool count_visit(pid_t pid, void *context) {
     struct process_stat stat;
-    if (is_alive(pid, &stat)) (*(int *)context)++;
+    if (is_alive(pid, &stat) && (pid != shim.main || stat.start != shim.main_start)) (*(int *)context)++;
     return true;
 }
 
-struct telling {
-    bool again;
-    int told;
-};
-
-/// In a later round a process whose parent was told is that one's own business: it may have been forked since, to flush.
-static bool tell_visit(pid_t pid, void *context) {
-    struct telling *telling = context;
+/// In a later round a process younger than the first, of a parent that was told, is that one's own business: it may be what flushes.
+static bool collect_visit(pid_t pid, void *context) {
     struct process_stat stat, parent;
+    (void)context;
     if (tree.told_count == TOLD_MAX || !is_alive(pid, &stat) || was_told(pid, stat.start)) return true;
-    if (telling->again && process_stat_read(stat.parent, &parent) && was_told(stat.parent, parent.start)) return true;
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    if (fd < 0) return true;
-    // With the pidfd open, what is read now is about the process that it holds.
-    if (process_start(pid) == stat.start && syscall(SYS_pidfd_send_signal, fd, tree.signal, NULL, 0) == 0) {
-        if (stat.state == 'T') (void)syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
-        tree.told[tree.told_count].pid = pid;
-        tree.told[tree.told_count++].start = stat.start;
-        telling->told++;
-    }
-    close(fd);
+    bool is_later = tree.rounds_left < ROUNDS_MAX - 1 && stat.start >= tree.told_from;
+    if (is_later && process_stat_read(stat.parent, &parent) && was_told(stat.parent, parent.start)) return true;
+    tree.told[tree.told_count++] = (struct named){pid, stat.start};
     return true;
 }
 
+static bool tell_one(struct named process) {
+    struct process_stat stat;
+    int fd = (int)syscall(SYS_pidfd_open, process.pid, 0);
+    if (fd < 0) return false;
+    // With the pidfd open, what is read now is about the process that it holds.
+    bool told = process_stat_read(process.pid, &stat) && stat.start == process.start && is_of_tree(process.pid) &&
+                syscall(SYS_pidfd_send_signal, fd, tree.signal, NULL, 0) == 0;
+    if (told && stat.state == 'T') (void)syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
+    close(fd);
+    return told;
+}
+
+/// One round: all are listed before the first is told, so that nothing forked to flush is among them and no list shifts as it is read.
+/// The next one comes with the next turn, behind whatever somebody asks meanwhile.
 static void tell(void) {
-    enum { ROUNDS_MAX = 3 };
-    // Again for what was forked as the first round passed by.
-    for (int round = 0; round < ROUNDS_MAX; round++) {
-        struct telling telling = {.again = round > 0};
-        tree_visit(tell_visit, &telling);
-        if (telling.told == 0) return;
+    tree.rounds_left--;
+    int first = tree.told_count;
+    tree_visit(collect_visit, NULL);
+    int found = tree.told_count;
+    tree.told_count = first;
+    for (int i = first; i < found; i++) {
+        if (tell_one(tree.told[i])) tree.told[tree.told_count++] = tree.told[i];
     }
+    if (tree.told_count == first) tree.rounds_left = 0;
+}
+
+static void tell_from_now(void) {
+    tree.told_count = 0;
+    tree.rounds_left = ROUNDS_MAX;
+    tree.told_from = boottime_ns() / (1000000000u / (uint64_t)sysconf(_SC_CLK_TCK));
+    tell();
 }
 
 static uint64_t own_deadline(void) { return boottime_ns() + (uint64_t)shim.conf.tree_grace_ms * 1000000u; }
@@ -98,37 +119,48 @@ void tree_main_ended(void) {
     } else {
         if (tree.signal == 0) tree.signal = shim.conf.tree_signal;
         if (!tree.ordered) tree.deadline_ns = own_deadline();
-        tell();
+        tell_from_now();
     }
     if (tree_event(line, sizeof line) != NULL) clients_send_event(3, line);
 }
 
-void tree_turn(void) {
-    bool over = tree.killing || (!tree.ordered && boottime_ns() >= tree.deadline_ns);
-    if (!over && fence_has_namespace()) {
-        // The namespace's init is what remains when all others have gone.
-        int left = 0;
-        tree_visit(count_visit, &left);
-        over = left == 0;
-    }
-    if (over) tree_kill();
+static uint64_t until(void) {
+    uint64_t last = fence_last_moment();
+    return tree.ordered || tree.deadline_ns > last ? last : tree.deadline_ns;
 }
 
-uint64_t tree_deadline(void) { return tree.handled && !tree.ordered && !tree.killing ? tree.deadline_ns : UINT64_MAX; }
+static bool other_visit(pid_t pid, void *context) {
+    if (pid != fence_init()) (*(int *)context)++;
+    return true;
+}
+
+/// The namespace's init is all that remains: the shim has no other child, then the init has none. Orphans pass from the one list to the
+/// other in one step of the kernel. Without CONFIG_PROC_CHILDREN never true: the grace is then waited out.
+static bool namespace_is_empty(void) {
+    int others = 0;
+    return children_visit(shim.pid, shim.pid, other_visit, &others) && others == 0 &&
+           children_visit(fence_init(), fence_init(), other_visit, &others) && others == 0;
+}
+
+void tree_turn(void) {
+    if (!tree.killing && tree.rounds_left > 0) tell();
+    if (tree.killing || boottime_ns() >= until() || (fence_has_namespace() && namespace_is_empty())) tree_kill();
+}
+
+uint64_t tree_deadline(void) { return tree.handled && !tree.killing ? until() : UINT64_MAX; }
 
 bool tree_is_killed(void) { return tree.killing; }
 
-bool tree_wants_looks(void) { return tree.killing || (tree.handled && fence_has_namespace()); }
+bool tree_wants_looks(void) { return tree.killing || (tree.handled && (tree.rounds_left > 0 || fence_has_namespace())); }
 
 void tree_kill_begins(bool emergency) {
     if (tree.killing) return;
     tree.killing = true;
-    if (!fence_has_namespace() || shim.conf.version < 3) return;
-    // They go with their namespace, and nobody reaps them. An emergency stop doesn't wait for them to be counted.
-    tree.counted = !emergency;
-    if (tree.counted) tree_visit(count_visit, &tree.killed);
-    // The main process is not one of what it leaves.
-    if (tree.counted && shim.phase < PHASE_EXITED && tree.killed > 0) tree.killed--;
+    if (shim.conf.version < 3) return;
+    // An emergency stop doesn't wait for them to be listed. In a namespace they then go with it, and nobody reaps them.
+    tree.counted = !emergency || !fence_has_namespace();
+    if (emergency) return;
+    tree_visit(count_visit, &tree.killed);
     tree.untold = tree.killed;
     struct process_stat stat;
     for (int i = 0; i < tree.told_count && tree.untold > 0; i++) {
@@ -138,9 +170,11 @@ void tree_kill_begins(bool emergency) {
 
 void tree_reaped(pid_t pid, uint64_t start, bool by_kill) {
     if (!by_kill || !tree.killing || fence_has_namespace()) return;
-    tree.killed++;
-    if (!was_told(pid, start)) tree.untold++;
+    tree.reaped_killed++;
+    if (!was_told(pid, start)) tree.reaped_untold++;
 }
+
+static int more(int a, int b) { return a > b ? a : b; }
 
 bool tree_stop(int number) {
     if (tree.killing) return false;
@@ -150,17 +184,19 @@ bool tree_stop(int number) {
     } else if (number != 0) {
         tree.ordered = true;
         tree.signal = number;
-        tree.told_count = 0;
-        tell();
+        tell_from_now();
+    } else {
+        tree.ordered = false;
+        tree.deadline_ns = own_deadline();
     }
-    // Called off with the main process gone: a person wants the rest left alone, until the next `stop` or `kill`.
     return true;
 }
 
-size_t tree_record(char *out, size_t size) {
+size_t tree_record(char *out, size_t size, bool final) {
     if (shim.conf.version < 3) return 0;
     size_t at = (size_t)snprintf(out, size, "tree_left=%d\ntree_signal=%d\ntree_kill=%d\n", tree.left,
                                  tree.told_count > 0 ? tree.signal : 0, shim.conf.tree_signal == 0);
-    if (tree.counted) at += (size_t)snprintf(out + at, size - at, "tree_killed=%d\ntree_untold=%d\n", tree.killed, tree.untold);
+    if (tree.counted && final) at += (size_t)snprintf(out + at, size - at, "tree_killed=%d\ntree_untold=%d\n", more(tree.killed, tree.reaped_killed),
+                                                more(tree.untold, tree.reaped_untold));
     return at;
 }

@@ -120,15 +120,15 @@ static pid_t innermost_number(pid_t pid) {
     return last == NULL ? 0 : (pid_t)strtol(last, NULL, 10);
 }
 
-/// The children of one thread. False where the kernel doesn't list them (CONFIG_PROC_CHILDREN), or there is no such thread.
-static bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context) {
+bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context) {
     char path[64], bytes[1024];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, thread);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     long child = 0;
+    ssize_t got;
     for (;;) {
-        ssize_t got = read(fd, bytes, sizeof bytes);
+        got = read(fd, bytes, sizeof bytes);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) break;
         for (ssize_t i = 0; i < got; i++) {
@@ -141,7 +141,7 @@ static bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *contex
         }
     }
     close(fd);
-    return true;
+    return got == 0;
 }
 
 /// Every number that names an entry of a directory in /proc; stops when told to.

@@ -32,13 +32,14 @@ import Testing
         """
     }
 
-    /// It writes down what it hears, and needs its time: the sleeper beneath it is told as well, and goes.
-    private static let flushing = wrapper(onTerm: "trap \"echo TERM >> $OUT/heard; sleep 0.3; echo flushed >> $OUT/heard; exit 0\" TERM")
+    /// It writes down what it hears, and needs its time: the sleeper beneath it is told as well, and goes; the one that it forks to flush
+    /// is its own business.
+    private static let flushing = wrapper(onTerm: "trap \"echo TERM >> $OUT/heard; sleep 0.3 && echo flushed >> $OUT/heard; exit 0\" TERM")
     private static let deaf = wrapper(onTerm: "trap \"\" TERM")
 
     /// The wrapper waits at a pipe, so that its program is all that it leaves.
     private func launch(
-        _ script: String, home: Home = .plain, signal: Int32 = SIGTERM, grace: Duration = .seconds(10)
+        _ script: String, home: Home = .plain, signal: Int32 = SIGTERM, grace: Duration = .seconds(10), fence: Duration = .seconds(600)
     ) throws -> (directory: LaunchDirectory, connection: ShimConnection) {
         #expect(mkfifo("\(fixture.runDirectory)/leave", 0o600) == 0)
         let (directory, connection) = try fixture.spawn("feed", script) { configuration in
@@ -51,7 +52,7 @@ import Testing
         }
         if home == .namespace {
             let now = Clock.boottime()
-            try connection.send(.fence(id: "f", epoch: 1, soft: now + .seconds(300), hard: now + .seconds(600), signal: SIGTERM))
+            try connection.send(.fence(id: "f", epoch: 1, soft: now + fence, hard: now + fence, signal: SIGTERM))
         }
         try connection.send(.go(id: "go"))
         try fixture.expect(connection, "running") { if case .running = $0 { true } else { false } }
@@ -174,7 +175,34 @@ import Testing
         #expect(try directory.exit?.treeEmpty == true)
     }
 
-    @Test("requests that make no sense are refused, and the worker lives", arguments: ["stop s 65", "stop s x", "stop s", "stop s 15 15"])
+    @Test("of hundreds of processes every one is told before the end is the asker's")
+    func hundreds() throws {
+        let many = "trap \"\" TERM; for i in 1 2 3 4 5 6 7 8 9 10; do for j in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 1000 & done; done"
+        let (directory, connection) = try launch(Self.wrapper(onTerm: many))
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        let left = try tree(expectTree(connection)).left
+        #expect(left >= 201)
+        // Its rounds of telling are over when a third answer comes.
+        for id in ["a", "b", "c"] {
+            try connection.send(.signal(id: id, number: SIGCONT))
+            try fixture.expect(connection, "an answer") { if case .error(id, "not-running", _) = $0 { true } else { false } }
+        }
+        try connection.send(.kill(id: "k", latch: nil))
+        try fixture.expectGone(connection)
+        #expect(try directory.exit?.tree == TreeEnd(left: left, killed: left, untold: 0))
+    }
+
+    @Test("a grace, ordered or not, ends before the fence's hard deadline, and what it kills is counted", .enabled(if: ShimFixture.isRoot))
+    func beforeTheFence() throws {
+        let (directory, connection) = try launch(Self.deaf, home: .namespace, fence: .seconds(2))
+        try connection.send(.stop(id: "s", number: SIGTERM))
+        let left = try tree(expectTree(connection)).left
+        try fixture.expectGone(connection)
+        #expect(try directory.exit?.tree == TreeEnd(left: left, killed: left, untold: 0))
+        #expect(try !directory.wasFencedHard)
+    }
+
+    @Test("requests that make no sense are refused, and the worker lives", arguments: ["stop s 65", "stop s 9", "stop s x", "stop s", "stop s 15 15"])
     func nonsense(line: String) throws {
         let (directory, connection) = try launch(Self.deaf)
         try connection.send(bytes: Array(line.utf8) + [10])
