@@ -49,6 +49,10 @@ enum Explanations {
             "hold-released",
             "Somebody ended the hold and left the worker running. The stop that waited for it can't prove it stopped: abort the run, or stop the worker again."
         ),
+        (
+            "not-recorded",
+            "A lock, its end or a note holds in the agent's memory and could not be written to its journal: it would be gone when the agent starts again. Make room for the agent's state directory (trading status HOST names it), then order the same again: it is recorded then, though it changes nothing."
+        ),
         ("not-held", "The worker is not held, so there is nothing to decide. trading status shows its state."),
         (
             "plan-stale",
