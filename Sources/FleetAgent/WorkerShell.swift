@@ -294,8 +294,7 @@ final class WorkerShell: @unchecked Sendable {
                 }
                 if waiting == ticket { recordProblem = nil }
             case .failure(let error):
-                if waiting == ticket { recordProblem = error.description }
-                if hasMarks { _ = machine.handle(.marksUnrecorded, now: Clock.boottime()) }
+                unrecorded(ticket, error.description, hasMarks: hasMarks)
             }
             proceed(ticket)
         }
@@ -304,10 +303,14 @@ final class WorkerShell: @unchecked Sendable {
             // A launch waits on: its own bound ends it. Everything else must not depend on a disk that hangs.
             if case .launch? = queue.first?.effect { return }
             log.error("the journal does not answer; going ahead unrecorded", metadata: ["waited": "\(Self.recordBound.words)"])
-            recordProblem = "the journal has not answered for \(Self.recordBound.words)"
-            if hasMarks { _ = machine.handle(.marksUnrecorded, now: Clock.boottime()) }
+            unrecorded(ticket, "the journal has not answered for \(Self.recordBound.words)", hasMarks: hasMarks)
             proceed(ticket)
         }
+    }
+
+    private func unrecorded(_ ticket: UInt64, _ problem: String, hasMarks: Bool) {
+        if waiting == ticket { recordProblem = problem }
+        if hasMarks { _ = machine.handle(.marksUnrecorded, now: Clock.boottime()) }
     }
 
     private func waitForCapture() {

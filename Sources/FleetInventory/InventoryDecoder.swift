@@ -12,8 +12,8 @@ struct InventoryDecoder {
     ]
 
     let reader: SchemaReader
-    /// Names of time zones; nil: not known.
-    let zones: [String]?
+    /// Gives the names of time zones, where one has to be looked up; nil: not known.
+    let zones: () -> [String]?
 
     var faults: Faults { reader.faults }
 
@@ -70,7 +70,7 @@ struct InventoryDecoder {
         }
         if text == "UTC" { return text }
         if valid, parts.count >= 2, parts[0] != "Etc" {
-            guard let zones, !zones.contains(text) else { return text }
+            guard let zones = zones(), !zones.contains(text) else { return text }
             faults.add(
                 tree.position, "timezone is \(text), which this machine's zone database does not have",
                 nearest(to: text, in: zones).map { "write \($0)" } ?? "write Europe/London or UTC; timedatectl list-timezones shows the names")

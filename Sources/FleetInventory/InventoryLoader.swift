@@ -19,16 +19,16 @@ package enum InventoryLoader {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw fault(path, "the file is not UTF-8", "write plain UTF-8 text")
         }
-        var inventory = try load(text: text, file: path, zones: TimeZoneNames.system())
+        var inventory = try load(text: text, file: path, zones: { TimeZoneNames.system() })
         inventory.digest = digest(bytes)
         return inventory
     }
 
     /// Checks a text.
     ///
-    /// `file` is only for the messages; the inventory's digest stays empty. `zones` are the names of time zones that there are;
-    /// nil: not known, any that could be one goes.
-    package static func load(text: String, file: String, zones: [String]? = nil) throws(InventoryErrors) -> Inventory {
+    /// `file` is only for the messages; the inventory's digest stays empty. `zones` gives the names of time zones that there
+    /// are, asked where one is named; nil: not known, any that could be one goes.
+    package static func load(text: String, file: String, zones: @escaping () -> [String]? = { nil }) throws(InventoryErrors) -> Inventory {
         let faults = Faults(file: file)
         let tree = YAMLTree.parse(text, faults: faults)
         let inventory = tree.flatMap { InventoryDecoder(reader: SchemaReader(faults: faults), zones: zones).decode($0) }

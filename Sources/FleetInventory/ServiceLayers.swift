@@ -48,11 +48,10 @@ struct ServiceLayers {
     /// Reports every `like` that names nothing or leads back to itself, for services as for hosts.
     static func checkLikes(_ entries: [YAMLTree.Entry], kind: String, reader: SchemaReader) {
         let names = entries.map(\.key)
-        let known = NameList(names)
         let likes = Dictionary(entries.map { ($0.key, likeName($0.value)) }, uniquingKeysWith: { first, _ in first })
         for entry in entries {
             guard let like = entry.value["like"],
-                let name = known.contains(likeName(entry.value) ?? "")
+                let name = likes.keys.contains(likeName(entry.value) ?? "")
                     ? likeName(entry.value)
                     // What is suggested is never itself.
                     : reader.reference(like, "like", to: kind, in: NameList(names.filter { $0 != entry.key }))

@@ -4,6 +4,7 @@ import FleetWire
 import Glibc
 import LinuxHost
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import FleetAgent
@@ -252,33 +253,18 @@ import Testing
     }
 }
 
-/// A TCP listener on loopback, without a backlog that anything else would reach.
+/// A TCP listener on loopback that takes one connection.
 private final class Listener {
-    private let descriptor: Int32
+    private let listener: LoopbackListener
     private var accepted: Int32 = -1
-    let port: UInt16
+    var port: UInt16 { listener.port }
 
-    init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let file = descriptor
-        let bound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(file, $0, size) == 0 && listen(file, 8) == 0 && getsockname(file, $0, &size) == 0 }
-        }
-        guard bound else { throw LinuxError("listen on", "127.0.0.1", errno: errno) }
-        port = UInt16(bigEndian: address.sin_port)
-    }
+    init() throws { listener = try LoopbackListener() }
 
-    deinit {
-        if accepted >= 0 { close(accepted) }
-        close(descriptor)
-    }
+    deinit { if accepted >= 0 { close(accepted) } }
 
     func accept() throws {
-        accepted = Glibc.accept(descriptor, nil, nil)
+        accepted = Glibc.accept(listener.descriptor, nil, nil)
         guard accepted >= 0 else { throw LinuxError("accept on", "127.0.0.1:\(port)", errno: errno) }
     }
 }

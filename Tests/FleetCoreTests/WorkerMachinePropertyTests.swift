@@ -107,8 +107,8 @@ private struct Walk {
         case 30:
             let order = makeOrder(random.chance(30) ? "lock" : "unlock")
             return order.verb == "lock" ? .lockRequested(order, Mark(by: "ops-\(random.below(2))", text: "x", unixMicroseconds: 1)) : .unlockRequested(order)
-        case 38: return .marksUnrecorded
         case 31: return .remarkRequested(makeOrder("note"), random.chance(50) ? Mark(by: "ops-1", text: "y", unixMicroseconds: 1) : nil)
+        case 38: return .marksUnrecorded
         default: return .timeReached(launch: launch)
         }
     }

@@ -17,7 +17,7 @@ struct FormatRuleTests {
     func timezones() {
         func fault(_ zone: String, _ zones: [String]?) -> InventoryError? {
             do throws(InventoryErrors) {
-                _ = try InventoryLoader.load(text: Fleet(more: "timezone: \(zone)").text, file: "fleet.yaml", zones: zones)
+                _ = try InventoryLoader.load(text: Fleet(more: "timezone: \(zone)").text, file: "fleet.yaml", zones: { zones })
                 return nil
             } catch { return error.errors.first }
         }

@@ -89,21 +89,18 @@ import Testing
     func diskFull() throws {
         let fleet = try TestFleet()
         defer { fleet.end() }
-        let small = fleet.directory + "/small"
-        try FileManager.default.createDirectory(atPath: small, withIntermediateDirectories: true)
-        #expect(try fleet.run("/usr/bin/mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]).status == 0)
-        defer { _ = try? fleet.run("/usr/bin/umount", ["-l", small]) }
-        fleet.stateDirectories["ex-1"] = small
+        let small = try fleet.mountSmallState(of: "ex-1")
+        defer { fleet.unmount(small) }
         try fleet.begin()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let gateway = try fleet.pid("order-gateway")
-        _ = try fleet.run("/usr/bin/dd", ["if=/dev/zero", "of=\(small)/filler", "bs=4k"])
+        try fleet.fill(small)
         #expect(try eventually(within: 10) { try fleet.trading("status").text.contains("KiB free") }, "a full disk is not on the screen")
         let stop = try fleet.trading("emergency-stop", "--yes", "--reason", "disk is full")
         #expect(stop.text.contains("GONE 2 of 2"), "\(stop.text)\n\(fleet.logs)")
         #expect(!isAlive(gateway))
         let refused = try fleet.trading("start", "order-gateway", "--reason", "too early")
         #expect(refused.status != 0, "\(refused.text)")
-        #expect(unlink(small + "/filler") == 0)
+        #expect(fleet.makeRoom(in: small))
     }
 }

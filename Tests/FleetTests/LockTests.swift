@@ -55,13 +55,10 @@ import Testing
     func diskFull() throws {
         let fleet = try TestFleet()
         defer { fleet.end() }
-        let small = fleet.directory + "/small"
-        try FileManager.default.createDirectory(atPath: small, withIntermediateDirectories: true)
-        #expect(try fleet.run("/usr/bin/mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]).status == 0)
-        defer { _ = try? fleet.run("/usr/bin/umount", ["-l", small]) }
-        fleet.stateDirectories["ex-1"] = small
+        let small = try fleet.mountSmallState(of: "ex-1")
+        defer { fleet.unmount(small) }
         try fleet.begin()
-        _ = try fleet.run("/usr/bin/dd", ["if=/dev/zero", "of=\(small)/filler", "bs=4k"])
+        try fleet.fill(small)
         let words = String(repeating: "a fill is being looked at ", count: 15)
         var refused: (status: Int32, text: String)?
         for number in 0..<1_000 where refused == nil {
@@ -71,7 +68,7 @@ import Testing
         let text = flat(try #require(refused).text)
         #expect(text.contains("holds only until its agent starts again") && text.contains("Make room"), "\(text)")
         let last = try #require(try fleet.worker("order-gateway")?["lock"] as? [String: Any])["text"] as? String ?? ""
-        #expect(unlink(small + "/filler") == 0)
+        #expect(fleet.makeRoom(in: small))
         // The same again: it changes nothing in memory, and is on record now.
         #expect(try eventually(within: 20) { try fleet.local("ex-1", "lock", "order-gateway", "--reason", last).status == 0 }, "\(fleet.logs)")
         fleet.agents["ex-1"]?.killNow()

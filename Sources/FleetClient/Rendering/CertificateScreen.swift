@@ -123,7 +123,7 @@ package enum CertificateScreen {
             }
         }
         if let markers = markers(workers) { lines.append("MARKERS    \(markers)") }
-        for worker in workers where !worker.exit.known || worker.exit.signalled || worker.exit.code != 0 || worker.exit.tree.killed > 0 {
+        for worker in workers where isNews(worker.exit) {
             guard worker.hasExit || worker.killed else { continue }
             lines.append("EXIT       \(worker.worker)  \(exit(worker.exit))")
         }
@@ -181,6 +181,9 @@ package enum CertificateScreen {
         guard all > 0 else { return nil }
         return "\(found.count + snapshots.filter(\.snapshot.markerFound).count) of \(all) shutdown markers found"
     }
+
+    /// Anything but an exit with status 0 that left nothing to be killed.
+    static func isNews(_ exit: WireExit) -> Bool { !exit.known || exit.signalled || exit.code != 0 || exit.tree.killed > 0 }
 
     static func exit(_ exit: WireExit) -> String {
         if !exit.known { return "exit status unknown: its shim was lost" }

@@ -78,9 +78,7 @@ struct WorkerRow: Equatable {
         if worker.quiesced { parts.append("quiesced") }
         if !worker.note.isEmpty { parts.append(worker.note) }
         if !worker.busy.isEmpty { parts.append(worker.busy) }
-        if worker.pid == 0, worker.hasLastExit,
-            !worker.lastExit.known || worker.lastExit.signalled || worker.lastExit.code != 0 || worker.lastExit.tree.killed > 0
-        {
+        if worker.pid == 0, worker.hasLastExit, CertificateScreen.isNews(worker.lastExit) {
             parts.append("last: \(CertificateScreen.exit(worker.lastExit))")
         }
         if worker.hasRemark { parts.append("note: \(worker.remark.text)") }
