@@ -234,7 +234,10 @@ extension Agent {
         result.slug = slug
         result.text = text
         result.boottimeNs = now.nanoseconds
-        if let shell { result.worker = ReportBuilder.worker(shell, now: now) }
+        if let shell {
+            result.worker = ReportBuilder.worker(shell, now: now)
+            if outcome == .done { result.launches = ReportBuilder.launches(shell) }
+        }
         result.records = operation.records
         // An earlier agent may have killed for the same operation: its records say so.
         result.killed = killed || operation.records.contains { $0.event == AuditEvent.workerKill.rawValue }

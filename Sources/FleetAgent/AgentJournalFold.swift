@@ -33,8 +33,10 @@ struct AgentJournalFold: Equatable, Sendable {
         var remark: Mark?
         var verification: Verification?
         var verifiedUnixMicroseconds: UInt64 = 0
+        var history = LaunchHistory()
 
         mutating func begin(_ launch: String) {
+            history.begin(LaunchID(launch))
             self.launch = launch
             open = true
             ready = false
@@ -105,8 +107,12 @@ struct AgentJournalFold: Equatable, Sendable {
             worker.starts.append(record.unixMicroseconds)
             worker.keepStarts(Self.number(record["starts"]) ?? worker.starts.count)
         case .workerLaunched: worker.restartIntended = false
+        case .workerAdopted:
+            // Of an agent whose journal did not have it.
+            if let launch = record["launch"], launch != worker.launch { worker.begin(launch) }
         case .workerReady:
             worker.ready = true
+            worker.history.ready(LaunchID(worker.launch))
             worker.readyUnixMicroseconds = record.unixMicroseconds
         case .workerUnhealthy: if record["left_alone"] == nil { worker.unhealthy = record["why"] ?? "" }
         case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold:
@@ -201,6 +207,11 @@ struct AgentJournalFold: Equatable, Sendable {
 extension AgentJournalFold.Worker {
     fileprivate mutating func end(_ record: AuditRecord, _ event: AuditEvent) {
         if open, event != .workerLaunchFailed { endedLaunch = launch }
+        if open {
+            let neverRan = event == .workerLaunchFailed && record[LaunchAccount.lateField] == nil
+            let exit = AgentJournalFold.exit(record) ?? WorkerExit(how: .unknown, at: .zero)
+            history.end(LaunchID(launch), neverRan ? .never : .ended(exit))
+        }
         open = false
         stopping = false
         restartIntended = false
@@ -236,6 +247,7 @@ extension AgentJournalFold {
         past.restarts = worker.restarts
         past.lastExit = worker.exit
         past.lastLaunch = worker.endedLaunch.isEmpty ? nil : LaunchID(worker.endedLaunch)
+        past.history = worker.history
         past.verification = worker.verification.map { Verification($0.checks, at: rebooted ? .zero : boot(worker.verifiedUnixMicroseconds)) }
         past.failed = worker.failed
         past.lock = worker.lock

@@ -1,3 +1,4 @@
+internal import FleetCore
 internal import FleetTrust
 internal import FleetWire
 internal import LinuxHost

@@ -61,6 +61,7 @@ enum ReportBuilder {
         report.sinceBoottimeNs = machine.since.nanoseconds
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
+        report.lastLaunch = WireLaunchMark(machine.history.mark)
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
         report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
@@ -83,6 +84,14 @@ enum ReportBuilder {
         case .failure(let fault): figure.whyUnknown = "\(key): \(fault)"
         }
         return figure
+    }
+
+    /// What a ledger that spans restarts must know of every launch.
+    static func launches(_ shell: WorkerShell) -> WireLaunchHistory {
+        let keys = Set(shell.declaration.counters.compactMap { if case .notify(let key) = $0.how { key } else { nil } })
+        var history = WireLaunchHistory()
+        history.launches = shell.machine.history.launches.map { WireLaunchAccount($0, keeping: keys) }
+        return history
     }
 
     /// Every declared counter: what the worker says, or last said, with the time of its word; else why it is unknown.
@@ -144,34 +153,6 @@ enum ReportBuilder {
         wire.kernelCmdline = facts.commandLine ?? ""
         if let time = facts.time { wire.time = WireTimeState(time, at: now) }
         return wire
-    }
-}
-
-extension WireExit {
-    /// Last words of one launch that are reported.
-    private static let notifiedMax = 64
-
-    init(_ exit: WorkerExit) {
-        self.init()
-        switch exit.how {
-        case .exited(let status):
-            code = status
-            known = true
-        case .signalled(let number, let dumped):
-            signalled = true
-            code = number
-            core = dumped
-            known = true
-        case .unknown: known = false
-        }
-        atBoottimeNs = exit.at.nanoseconds
-        killedByLatch = exit.killedByLatch ?? ""
-        // A declared counter is a number; the rest is for people. Both are short in an honest worker.
-        for (key, value) in exit.notified.sorted(by: { $0.key < $1.key }).prefix(Self.notifiedMax) {
-            notified[Cleaned.cut(key, bytesMax: 128)] = Cleaned.cut(value, bytesMax: ReportBuilder.textBytesMax)
-        }
-        saidStopping = exit.saidStopping
-        if let end = exit.tree { tree = WireTreeEnd(end) }
     }
 }
 

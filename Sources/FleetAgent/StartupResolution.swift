@@ -100,7 +100,7 @@ final class StartupResolution: @unchecked Sendable {
             if let kept = record?.exit {
                 switch kept.how {
                 case .never, .failed:
-                    shell.recordNothingRan(folded.launch)
+                    shell.handle(.foundNever(LaunchID(folded.launch)))
                     continue
                 case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
@@ -109,7 +109,7 @@ final class StartupResolution: @unchecked Sendable {
                 exit = WorkerExit(how: .unknown, at: Clock.boottime())
             } else {
                 // The intent got no further than the journal.
-                shell.recordNothingRan(folded.launch)
+                shell.handle(.foundNever(LaunchID(folded.launch)))
                 continue
             }
             ended.append((shell, exit))

@@ -117,6 +117,7 @@ extension WorkerShell {
         case .running(let pid, let startTime): running(id, pid, startTime)
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
+            if adoption != nil { handle(.foundNever(id)) }
             endAdoption()
         case .notify(let key, let value): notify(key, value)
         case .exited, .exitedUnknown: break
@@ -289,7 +290,7 @@ extension WorkerShell {
         switch exit.how {
         case .never:
             if machine.launch == id { handle(.launchFailed("its shim waited for the agent's go in vain; nothing ran")) }
-            if adoption != nil { recordNothingRan(id.raw) }
+            if adoption != nil { handle(.foundNever(id)) }
         case .failed(let errno, let step):
             if machine.launch == id { handle(.launchFailed("cannot run \(declaration.spec.run.first ?? service): \(step): \(LinuxError.text(errno))")) }
         case .exited, .signalled, .unknown:
@@ -328,12 +329,6 @@ extension WorkerShell {
         agent.files.submit { [log] in
             do { try Files.remove(pidFile) } catch { log.warning("a PID file is left", metadata: ["error": "\(error)"]) }
         }
-    }
-
-    /// Ends the intent of an agent that was gone before it said `go`: every intent has its end on record.
-    func recordNothingRan(_ launch: String) {
-        let fields = [WorkerMachine.Field("launch", launch), WorkerMachine.Field("why", "the agent ended before it let it go; nothing ran")]
-        agent.journal.append([AgentJournal.Draft(event: AuditEvent.workerLaunchFailed.rawValue, worker: name.description, fields: fields)]) { _ in }
     }
 
     // MARK: Loss of the stream

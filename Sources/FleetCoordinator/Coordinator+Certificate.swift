@@ -9,14 +9,10 @@ internal import NIOPosix
 /// The stop certificate: what a stop has shown, as a file that is signed, and a record that binds it.
 extension Coordinator {
     func certify(run id: UInt64, _ machine: RunMachine, ending: String?) {
-        let stopped = Set(machine.evidence.stops.keys.map(\.service))
-        var broken: [ServiceName: String] = [:]
-        for worker in runs[id]?.relaunched ?? relaunched {
-            broken[worker.service] = "\(worker) was launched more than once since the baseline: its count does not cover the whole time"
-        }
-        let ledger = Ledger(inventory: inventory, baseline: runs[id]?.baseline ?? baseline, evidence: machine.evidence, brokenCounts: broken).lines(
-            stopped: stopped)
-        let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: ledger, ending: ending)
+        let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
+        let lines = ledger.lines(of: machine.plan)
+        let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: ending)
+        let verdict = StopVerdict(coverage)
         var certificate = APICertificate()
         certificate.run = id
         certificate.fleet = inventory.fleet.raw
@@ -29,14 +25,24 @@ extension Coordinator {
         certificate.verdict = verdict.verdict.rawValue
         certificate.because = verdict.because
         certificate.order = Self.order(machine.evidence)
-        certificate.ledger = ledger.map(Self.line)
+        certificate.ledger = lines.map(Self.line)
+        certificate.covers = coverage.items.map { item in
+            var covered = APICovered()
+            covered.what = item.what.rawValue
+            covered.subject = item.subject
+            covered.evidence = item.evidence.rawValue
+            covered.unixUs = item.unixMicroseconds
+            covered.verdict = item.verdict.rawValue
+            covered.text = item.text
+            return covered
+        }
         certificate.overrides = machine.evidence.overrides
         certificate.notes = machine.plan.notes
         certificate.notCovered = machine.plan.notCovered
-        certificate.workers = machine.plan.workers.map { proof($0, machine, run: id) }
+        certificate.workers = (machine.plan.workers + machine.plan.stoppedBefore).map { proof($0, machine, run: id) }
         certificate.signedBy = "coordinator/\(settings.name)"
         Self.count(&certificate)
-        keep(certificate, run: id)
+        keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, run: id)
     }
 
     private static func order(_ evidence: RunEvidence) -> [APITierProof] {
@@ -81,6 +87,7 @@ extension Coordinator {
         api.difference = line.difference ?? 0
         api.verdict = line.verdict.rawValue
         api.note = line.note
+        api.carried = line.carried
         return api
     }
 
@@ -104,6 +111,10 @@ extension Coordinator {
         proof.host = worker.host.raw
         proof.tier = inventory.service(worker.service)?.tier.raw ?? ""
         proof.held = machine.evidence.held.contains(worker)
+        if machine.plan.stoppedBefore.contains(worker) {
+            proof.before = true
+            proof.treeEmpty = machine.evidence.looks[worker]?.treeEmpty ?? false
+        }
         if let stop = machine.evidence.stops[worker] {
             proof.treeEmpty = stop.treeEmpty
             proof.killed = stop.killed
@@ -168,7 +179,8 @@ extension Coordinator {
 
     /// Has the snapshot and the signed certificate written on a thread of the pool, records both, and ends the run. What
     /// can't be written or signed is said in the certificate itself, which is then at most unproven.
-    private func keep(_ certificate: APICertificate, run id: UInt64) {
+    private func keep(_ certificate: APICertificate, settling settled: [(StreamName, ServiceName, String)], run id: UInt64) {
+        let cuts = settled.map { ("\(CoordinatorFold.cutField)\(LedgerBook.key($0.0, $0.1))", $0.2) }
         let files = CertificateFiles(
             directory: settings.stateDirectory, certificatePath: settings.certificatePath, keyPath: settings.keyPath)
         NIOThreadPool.singleton.runIfActive(eventLoop: home) { try files.write(certificate, repeated: { Self.lessen(&$0, $1) }) }.whenComplete {
@@ -181,8 +193,9 @@ extension Coordinator {
                         runRecord(.stateSnapshot, id, [("file", kept.certificate.snapshotFile), ("sha256", kept.certificate.snapshotSha256)]),
                         verdictRecord(
                             kept.certificate, id,
-                            [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)]),
+                            [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)] + cuts),
                     ])
+                for (stream, consumer, cut) in settled { book.settle(stream, consumer, run: id, cut: cut) }
             case .failure(let error):
                 log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])
                 var certificate = certificate

@@ -15,6 +15,7 @@ extension Coordinator {
     func observed() -> ObservedFleet {
         let time = now().boot
         var fleet = ObservedFleet(workers: [:], reporting: [])
+        fleet.outsiders = table.outsiders(at: time)
         for (name, host) in hosts {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
@@ -28,6 +29,7 @@ extension Coordinator {
                 }
                 for report in host.report?.workers ?? [] {
                     var worker = ObservedWorker(report)
+                    if report.hasLastLaunch { worker.lastLaunch = LaunchMark(report.lastLaunch) }
                     if report.hasLock {
                         worker.lock = ObservedWorker.Lock(
                             by: report.lock.person, when: zone.moment(report.lock.unixUs, now: now().unixMicroseconds), text: report.lock.text)
@@ -52,7 +54,7 @@ extension Coordinator {
 
     func named(_ scope: OperationScope) throws -> Set<WorkerName> {
         do throws(PlanRefusal) {
-            return Set(try scope.workers(in: inventory))
+            return Set(try scope.workers(in: inventory, beside: observed().undeclared(in: inventory)))
         } catch {
             throw APIProblem(error)
         }
@@ -74,9 +76,16 @@ extension Coordinator {
                 why: busy.api.blocked.isEmpty ? "It acts on the same workers. Nothing was done." : busy.api.blocked,
                 then: "Watch it: trading runs \(busy.api.id)    End it: trading runs abort \(busy.api.id) --reason …")
         }
+        // Another way of thinking than the planner's must come to the same (law 1).
+        if let violation = PlanChecker(inventory: inventory, plan: plan, locked: Set(plan.locked.keys)).violations().first {
+            log.error("a plan breaks a rule and was not begun; a fault of this program", metadata: ["violation": "\(violation)"])
+            throw APIProblem(
+                slug: "plan-unsound", what: "REFUSED  \(plan.kind.rawValue): the plan breaks a rule: \(violation)",
+                why: "A fault of this program. Nothing was done.", then: "Report it. Meanwhile order tier by tier: --tier")
+        }
         lastRun += 1
         let id = lastRun
-        let machine = RunMachine(id: id, plan: plan, inventory: inventory, by: by, reason: reason)
+        let machine = RunMachine(id: id, plan: plan, inventory: inventory, book: book, by: by, reason: reason)
         var api = APIRun()
         api.id = id
         api.kind = plan.kind.rawValue
@@ -86,7 +95,7 @@ extension Coordinator {
         api.planDigest = Self.digest(of: plan)
         api.beganUnixUs = now().unixMicroseconds
         api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
-        runs[id] = RunRecord(machine: machine, named: named, api: api, baseline: baseline)
+        runs[id] = RunRecord(machine: machine, named: named, api: api)
         let time = now().boot
         for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
             handle(run: id, .hostLost(name, why: host.whyUnknown))
@@ -333,30 +342,21 @@ extension Coordinator {
         log.notice("run ended", metadata: ["run": "\(id)", "kind": "\(run.api.kind)", "state": "\(run.api.state)", "verdict": "\(run.api.verdict)"])
     }
 
-    /// Keeps the readings of the streams whose producers stand still, and the launches that follow from here.
+    /// Opens the ledgers of the streams that rest: what is produced and launched from here on is counted.
     private func keepBaseline(_ readings: [StreamReading], run id: UInt64) {
-        let fleet = observed()
-        let resting = inventory.streams.filter { stream in
-            stream.from.allSatisfy { producer in
-                (inventory.service(producer)?.hosts ?? []).allSatisfy { !fleet.state(WorkerName(producer, on: $0)).mayRun }
-            }
-        }
-        let names = Set(resting.map(\.name))
-        let kept = readings.filter { names.contains($0.stream) }
-        runs[id]?.relaunched = relaunched
-        baseline = baseline.filter { !names.contains($0.stream) } + kept
-        for stream in resting {
-            for service in stream.from + stream.to.map(\.service) {
-                for host in inventory.service(service)?.hosts ?? [] {
-                    launchSinceBaseline[WorkerName(service, on: host)] = nil
-                    relaunched.remove(WorkerName(service, on: host))
-                }
-            }
-        }
+        let opened = book.open(readings, inventory, observed()).sorted { $0.key < $1.key }
         record([
             AuditRecord(
                 .baseline, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id,
-                fields: kept.map { ("\($0.stream)/\($0.consumer)/\($0.host)", $0.json.text) })
+                fields: opened.flatMap { stream, opening in
+                    opening.readings.map { ("\($0.stream)/\($0.consumer)/\($0.host)", $0.json.text) }
+                        + [
+                            (
+                                "\(CoordinatorFold.launchesField)\(stream)",
+                                opening.marks.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value.text)" }.joined(separator: " ")
+                            )
+                        ]
+                })
         ])
     }
 }

@@ -3,6 +3,7 @@ internal import FleetCore
 internal import FleetJournal
 package import FleetTrust
 package import FleetWire
+internal import LinuxHost
 internal import Logging
 internal import NIOCore
 
@@ -23,6 +24,7 @@ extension Coordinator: WireSessionDelegate {
             return refuse("wrong-host", "the certificate is \(peer.identity.name)'s, the agent says it is \(hello.host)")
         }
         guard parts.keys.contains(HostName(hello.host)) else {
+            table.dialled(outsider: HostName(hello.host), at: Clock.boottime())
             return refuse("unknown-host", "the inventory has no host \(hello.host)")
         }
         if let seen = hello.coordinatorEpochs[storeID], seen > epoch {
@@ -186,12 +188,6 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.reportAt = time
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         alerts?.reported(host, report)
-        for worker in report.workers where names.contains(worker.service) && !worker.launch.isEmpty && [.starting, .running].contains(worker.state) {
-            let name = WorkerName(ServiceName(worker.service), on: host)
-            if let known = launchSinceBaseline[name], known != worker.launch { relaunched.insert(name) }
-            if worker.restarts > 0 { relaunched.insert(name) }
-            launchSinceBaseline[name] = worker.launch
-        }
         showFlight(host, report)
         acknowledge(report.latchesInForce, by: host)
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }

@@ -114,6 +114,14 @@ extension Coordinator {
         }
         status.ageNs = oldest
         status.balance = balance(status, direct: stream.via == .direct)
+        // What is unread and no longer in the stream is lost, whatever the counts come to.
+        if case .redis(let name, _, _) = stream.via, consumer.policy != .discard, let host = hosts[name],
+            host.isKnown(now: time, bound: settings.reportBound), status.buffered.known,
+            let reading = host.report?.streams.first(where: { $0.stream == stream.name.raw && $0.consumer == consumer.service.raw }),
+            reading.lag > reading.length
+        {
+            status.balance = "SHORT \(reading.lag - reading.length)"
+        }
         return status
     }
 

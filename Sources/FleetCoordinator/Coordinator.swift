@@ -66,11 +66,7 @@ package final class Coordinator: @unchecked Sendable {
     var hosts: [HostName: HostRecord]
     var runs: [UInt64: RunRecord] = [:]
     var lastRun: UInt64
-    var baseline: [StreamReading]
-    /// Each worker's launch since its stream's baseline, and those that had more than one: their own counts, which start
-    /// anew with each launch, don't cover the whole time.
-    var launchSinceBaseline: [WorkerName: String] = [:]
-    var relaunched: Set<WorkerName> = []
+    var book: LedgerBook
     var awaiting: [String: Awaited] = [:]
     /// Released latches that a host has not been seen without yet, by host.
     var releasesOwed: [HostName: Set<String>] = [:]
@@ -136,7 +132,7 @@ package final class Coordinator: @unchecked Sendable {
         instance = Random.hex(8)
         zone = FleetZone(named: inventory.timezone)
         lastRun = settings.relay ? fold.lastRun : max(fold.lastRun, try CertificateFiles.lastRun(in: settings.stateDirectory))
-        baseline = fold.baseline
+        book = fold.book
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }

@@ -16,7 +16,13 @@ package struct CoordinatorFold: Equatable, Sendable {
     package var succession: WireSignedStatement?
     /// A latch is recorded after its kill, and somebody may have released it by then.
     private var releasedEarly: [String: Latch.Release] = [:]
-    package var baseline: [StreamReading] = []
+    package var book = LedgerBook()
+
+    /// Fields of a baseline's record: the stream, and the last launch of each worker at its ends.
+    static let launchesField = "launches/"
+    /// Fields of a verdict's record: stream and consumer, and the cut at which they were settled.
+    static let cutField = "cut/"
+
     package var runs: [UInt64: Past] = [:]
     package var alerts = AlertFold()
 
@@ -55,11 +61,29 @@ package struct CoordinatorFold: Equatable, Sendable {
             runs[run]?.ended = record.unixMicroseconds
             runs[run]?.failed = record["why"] ?? "aborted"
         case .verdict:
-            if let run = record.run { runs[run]?.verdict = record["verdict"] ?? "" }
+            guard let run = record.run else { return }
+            runs[run]?.verdict = record["verdict"] ?? ""
+            for field in record.fields where field.key.hasPrefix(Self.cutField) {
+                let parts = field.key.dropFirst(Self.cutField.count).split(separator: "/", maxSplits: 1).map(String.init)
+                if parts.count == 2 { book.settle(StreamName(parts[0]), ServiceName(parts[1]), run: run, cut: field.value) }
+            }
         case .baseline:
-            let readings = record.fields.compactMap { StreamReading(journaled: $0.value) }
-            let streams = Set(readings.map(\.stream))
-            baseline = baseline.filter { !streams.contains($0.stream) } + readings
+            // An older program kept no launches: what its streams' workers count by themselves is then unknown until the next rest.
+            var opened: [StreamName: LedgerBook.Opening] = [:]
+            for field in record.fields {
+                if field.key.hasPrefix(Self.launchesField) {
+                    let marks = Self.names(field.value).compactMap { text -> (WorkerName, LaunchMark)? in
+                        let parts = text.split(separator: "=", maxSplits: 1)
+                        guard parts.count == 2, let worker = WorkerName(String(parts[0])), let mark = LaunchMark(text: parts[1]) else { return nil }
+                        return (worker, mark)
+                    }
+                    opened[StreamName(String(field.key.dropFirst(Self.launchesField.count))), default: LedgerBook.Opening()].marks =
+                        Dictionary(marks) { $1 }
+                } else if let reading = StreamReading(journaled: field.value) {
+                    opened[reading.stream, default: LedgerBook.Opening()].readings.append(reading)
+                }
+            }
+            for (stream, opening) in opened { book.keep(opening, of: stream) }
         case .latchSet:
             guard let id = record["latch"] else { return }
             // Records of older programs have neither word nor signature.

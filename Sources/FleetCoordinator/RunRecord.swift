@@ -14,10 +14,6 @@ struct RunRecord {
     /// Effects in order; the first may be waiting for the journal.
     var queue: [RunMachine.Effect] = []
     var writing = false
-    /// The baseline that this run's stop counts from: a restart sets a new one for what it starts.
-    var baseline: [StreamReading] = []
-    /// Workers launched more than once since that baseline, frozen when a restart sets a new one; nil: not frozen.
-    var relaunched: Set<WorkerName>?
     /// What workers left behind, by `service@host`.
     var snapshots: [String: WireWorkerSnapshot] = [:]
     /// What each worker said last while it stopped.

@@ -17,7 +17,13 @@ final class SessionTable: Sendable {
         var hostBooks: [HostName: LatchBook] = [:]
         var collectors: [String: EmergencyCollector] = [:]
         var succession: WireSignedStatement?
+        /// Hosts of the fleet's certificates that the inventory doesn't have, and when each dialled in last.
+        var outsiders: [HostName: BootTime] = [:]
     }
+
+    /// Outsiders that are kept, and for how long after they dialled in last: an agent dials again within a minute.
+    private static let outsidersMax = 64
+    private static let outsiderBound: Duration = .seconds(600)
 
     /// Released latches that a coordinator remembers at most, for hosts that have been away.
     static let releasedMax = 4_096
@@ -46,6 +52,17 @@ final class SessionTable: Sendable {
     var succession: WireSignedStatement? {
         get { state.withLockedValue { $0.succession } }
         set { state.withLockedValue { $0.succession = newValue } }
+    }
+
+    func dialled(outsider host: HostName, at now: BootTime) {
+        state.withLockedValue { state in
+            state.outsiders = state.outsiders.filter { now - $0.value <= Self.outsiderBound }
+            if state.outsiders.count < Self.outsidersMax || state.outsiders[host] != nil { state.outsiders[host] = now }
+        }
+    }
+
+    func outsiders(at now: BootTime) -> [HostName] {
+        state.withLockedValue { $0.outsiders.filter { now - $0.value <= Self.outsiderBound }.keys.sorted() }
     }
 
     var book: LatchBook { state.withLockedValue { $0.book } }

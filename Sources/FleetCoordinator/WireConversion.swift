@@ -1,16 +1,6 @@
 internal import FleetCore
 internal import FleetWire
 
-extension WorkerExit {
-    /// nil when the worker has not ended since its agent knows it.
-    init?(_ wire: WireExit, status: String) {
-        let how: How = !wire.known ? .unknown : wire.signalled ? .signalled(wire.code, core: wire.core) : .exited(wire.code)
-        self.init(
-            how: how, killedByLatch: wire.killedByLatch.isEmpty ? nil : wire.killedByLatch, notified: wire.notified, saidStopping: wire.saidStopping,
-            status: status, tree: wire.hasTree ? TreeEnd(wire.tree) : nil, at: BootTime(nanoseconds: wire.atBoottimeNs))
-    }
-}
-
 extension ObservedWorker {
     init(_ wire: WireWorkerReport) {
         let state: State =
@@ -89,7 +79,8 @@ extension RunReply.Done {
             exit: wire.worker.hasLastExit ? WorkerExit(wire.worker.lastExit, status: wire.worker.status) : nil, status: wire.worker.status,
             signalledUnixMicroseconds: wire.signalledUnixUs, goneUnixMicroseconds: wire.goneUnixUs,
             citations: wire.records.map { "\(host):\($0.sequence):\($0.hash.prefix(16))" }, counters: counters, text: wire.text,
-            checks: wire.checks.compactMap(Verification.Check.init))
+            checks: wire.checks.compactMap(Verification.Check.init), launches: wire.hasLaunches ? LaunchHistory(wire.launches) : nil,
+            stateFiles: wire.snapshot.stateFileSha256)
     }
 }
 

@@ -57,12 +57,15 @@ package enum InventoryExpansion {
         case .delay(let delay): yaml.flow("ready", [("delay", duration(delay))])
         }
         health(of: spec, to: &yaml)
-        yaml.flow(
-            "stop",
-            [
-                ("signal", spec.stop.signal), ("grace", duration(spec.stop.grace)), ("extend_to", duration(spec.stop.extendTo)),
-                ("then", spec.stop.then.rawValue), ("tree", spec.stop.tree.rawValue),
-            ])
+        yaml.line("stop:")
+        yaml.indented { yaml in
+            yaml.pair("signal", spec.stop.signal)
+            yaml.pair("grace", duration(spec.stop.grace))
+            yaml.pair("extend_to", duration(spec.stop.extendTo))
+            yaml.pair("then", spec.stop.then.rawValue)
+            yaml.pair("tree", spec.stop.tree.rawValue)
+            yaml.list("clean_exit", spec.stop.cleanExit.map(\.text))
+        }
         action("quiesce", spec.quiesce, to: &yaml)
         action("resume", spec.resume, to: &yaml)
         if !spec.gates.isEmpty {

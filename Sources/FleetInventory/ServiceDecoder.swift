@@ -259,11 +259,12 @@ struct ServiceDecoder {
     private func stop(_ tree: YAMLTree?, tier: String?) -> StopSpec {
         var spec = StopSpec()
         spec.then = tier == Self.executionTier ? .hold : .kill
-        guard let tree, let map = reader.map(tree, "stop", keys: ["signal", "grace", "extend_to", "then", "tree"]) else { return spec }
+        guard let tree, let map = reader.map(tree, "stop", keys: ["signal", "grace", "extend_to", "then", "tree", "clean_exit"]) else { return spec }
         spec.signal = map["signal"].flatMap { reader.signal($0, "stop.signal") } ?? spec.signal
         spec.grace = map["grace"].flatMap { reader.duration($0, "stop.grace") } ?? spec.grace
         spec.then = map["then"].flatMap { reader.oneOf($0, "stop.then", ["kill", "hold"]) }.flatMap { StopSpec.Then(rawValue: $0) } ?? spec.then
         spec.tree = map["tree"].flatMap { reader.oneOf($0, "stop.tree", ["signal", "kill"]) }.flatMap { StopSpec.Tree(rawValue: $0) } ?? spec.tree
+        spec.cleanExit = (map["clean_exit"].flatMap { reader.list($0, "stop.clean_exit") } ?? []).compactMap(cleanExit)
         if let tree = map["extend_to"] {
             if let extendTo = reader.duration(tree, "stop.extend_to") {
                 spec.extendTo = extendTo
@@ -277,6 +278,16 @@ struct ServiceDecoder {
             spec.extendTo = Swift.max(spec.extendTo, spec.grace)
         }
         return spec
+    }
+
+    /// An exit status from 0 to 255, or a signal's name.
+    private func cleanExit(_ tree: YAMLTree) -> StopSpec.CleanExit? {
+        guard case .scalar(let text, _) = tree.content, let code = Int32(text) else { return reader.signal(tree, "stop.clean_exit").map { .signal($0) } }
+        guard (0...255).contains(code) else {
+            faults.add(tree.position, "stop.clean_exit: \(code) is no exit status", "write a number from 0 to 255, or a signal's name as TERM")
+            return nil
+        }
+        return .code(code)
     }
 
     private func restart(_ tree: YAMLTree?, tier: String?) -> RestartSpec {

@@ -1,5 +1,6 @@
 internal import COpenSSL
 internal import FleetAgent
+internal import FleetCore
 internal import FleetWire
 internal import Glibc
 internal import LinuxHost

@@ -40,10 +40,12 @@ struct CertificateShow: ParsableCommand {
 
     @Argument(help: ArgumentHelp("stop-N.json, as the coordinator keeps it.", valueName: "file")) var file: String
     @Option(name: .customLong("zone"), help: ArgumentHelp("The zone of its times.", valueName: "zone")) var zone: String = "UTC"
+    @Flag(help: "Also everything that it covers, each with its evidence and when that came: the verdict is computed from this list.") var full = false
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        Terminal.out(CertificateScreen.lines(try CertificateDocument(file).certificate, zone: FleetZone(named: zone), style: Terminal.style))
+        Terminal.out(
+            CertificateScreen.lines(try CertificateDocument(file).certificate, zone: FleetZone(named: zone), style: Terminal.style, full: full))
     }
 }
 

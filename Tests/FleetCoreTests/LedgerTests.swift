@@ -28,36 +28,56 @@ struct LedgerTests {
         ]
     }
 
+    /// Launched once since the baseline, each; `exit` is the producer's.
     private func evidence(produced: Int64?, exit: WorkerExit.How = .exited(0), applied: Int64? = nil, after: [StreamReading], settled: Bool = true)
         -> RunEvidence
     {
+        evidence(
+            feed: [WorkerExit(how: exit, notified: produced.map { ["X_PRODUCED": "\($0)"] } ?? [:], at: .zero)],
+            recorder: [WorkerExit(how: .exited(0), notified: applied.map { ["X_APPLIED": "\($0)"] } ?? [:], at: .zero)], after: after, settled: settled)
+    }
+
+    private func evidence(feed: [WorkerExit], recorder: [WorkerExit], ready: Bool = true, after: [StreamReading], settled: Bool = true) -> RunEvidence {
         var evidence = RunEvidence()
-        func stopped(_ worker: WorkerName, _ how: WorkerExit.How, _ notified: [String: String]) -> RunEvidence.Stopped {
-            RunEvidence.Stopped(
-                worker: worker, treeEmpty: true, killed: false, attested: false, exit: WorkerExit(how: how, notified: notified, at: .zero), status: "",
-                signalledUnixMicroseconds: 0, goneUnixMicroseconds: 0, citations: [])
+        for (worker, exits) in [("feed@md-1", feed), ("recorder@st-1", recorder)] as [(WorkerName, [WorkerExit])] {
+            evidence.stops[worker] = RunEvidence.Stopped(
+                worker: worker, treeEmpty: true, killed: false, attested: false, exit: exits.last, status: "", signalledUnixMicroseconds: 0,
+                goneUnixMicroseconds: 0, citations: [], checks: Verification.Check.allClear)
+            // The first launch ended before the baseline.
+            evidence.launches[worker] = LaunchHistory(
+                [LaunchAccount(number: 1, launch: "before", wasReady: true, end: .ended(WorkerExit(how: .exited(0), at: .zero)))]
+                    + exits.enumerated().map { index, exit in
+                        LaunchAccount(
+                            number: UInt64(index) + 2, launch: LaunchID("l\(index)"), wasReady: ready || index == exits.count - 1, end: .ended(exit))
+                    })
+            evidence.verifiedAt[worker] = Moment(boot: .zero, unixMicroseconds: 5)
+            evidence.heard[worker.host] = Moment(boot: .zero, unixMicroseconds: 5)
         }
-        evidence.stops["feed@md-1"] = stopped("feed@md-1", exit, produced.map { ["X_PRODUCED": "\($0)"] } ?? [:])
-        evidence.stops["recorder@st-1"] = stopped("recorder@st-1", .exited(0), applied.map { ["X_APPLIED": "\($0)"] } ?? [:])
         evidence.after = after
         evidence.settled = settled
         return evidence
     }
 
-    private func line(
-        in inventory: Inventory? = nil, before: [StreamReading]? = nil, _ evidence: RunEvidence, broken: [ServiceName: String] = [:]
-    ) throws -> LedgerLine {
+    private let plan = Plan(kind: .stop, steps: [], workers: ["feed@md-1", "recorder@st-1"], notes: [], inventoryDigest: "")
+
+    private func book(_ readings: [StreamReading]?, marks: Bool = true) -> LedgerBook {
+        var book = LedgerBook()
+        guard let readings else { return book }
+        let mark = LaunchMark(number: 1, launch: "before")
+        book.keep(LedgerBook.Opening(readings: readings, marks: marks ? ["feed@md-1": mark, "recorder@st-1": mark] : [:]), of: "ticks")
+        return book
+    }
+
+    private func line(in inventory: Inventory? = nil, before: [StreamReading]? = nil, marks: Bool = true, _ evidence: RunEvidence) throws -> LedgerLine {
         let baseline = before ?? readings(added: 100, read: 100, lag: 0, applied: 100)
-        return try #require(
-            Ledger(inventory: inventory ?? self.inventory, baseline: baseline, evidence: evidence, brokenCounts: broken).lines(stopped: ["feed", "recorder"])
-                .first)
+        return try #require(Ledger(inventory: inventory ?? self.inventory, book: book(baseline, marks: marks), evidence: evidence).lines(of: plan).first)
     }
 
     @Test("produced = applied + in flight + buffered to the entry is proven")
     func proven() throws {
         let line = try line(evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, applied: 140)))
         #expect(line.verdict == .proven && line.difference == 0 && line.note.isEmpty)
-        #expect(line.produced == .reported(50) && line.applied == .measured(40) && line.buffered == .measured(10) && line.inFlight == .measured(0))
+        #expect(line.produced == .measured(50) && line.applied == .measured(40) && line.buffered == .measured(10) && line.inFlight == .measured(0))
     }
 
     @Test("what lay in the buffer before is carried over and counted")
@@ -145,15 +165,42 @@ struct LedgerTests {
         #expect(line.verdict == .proven && line.produced == .measured(50) && line.note.hasPrefix("from the buffer on"))
     }
 
-    @Test("a producer that ended without its last count, or not cleanly, leaves it unproven")
+    @Test("what a producer did not say is proven by the buffer's own count, and said so")
     func noFinalCount() throws {
         let silent = try line(evidence(produced: nil, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
-        #expect(silent.verdict == .unproven && silent.note == "feed ended without a final count")
-        let killed = try line(evidence(produced: 50, exit: .signalled(9, core: false), after: readings(added: 150, read: 150, lag: 0, applied: 150)))
-        #expect(killed.verdict == .unproven && killed.produced.value == nil)
-        let broken = try line(
-            evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)), broken: ["feed": "feed was restarted at 11:02"])
-        #expect(broken.verdict == .unproven && broken.note == "feed was restarted at 11:02")
+        #expect(silent.verdict == .proven && silent.note.contains("feed@md-1's launch 2 ended without a final produced (exit 0)"))
+        let killed = try line(evidence(produced: 40, exit: .signalled(9, core: false), after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(killed.verdict == .proven && killed.produced == .measured(50))
+        let lied = try line(evidence(produced: 60, exit: .signalled(9, core: false), after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(lied.verdict == .contradicted && lied.note == "the producer counted 60, the buffer took 50")
+        let short = try line(evidence(produced: nil, after: readings(added: 150, read: 150, lag: 0, applied: 149)))
+        #expect(short.verdict == .contradicted && short.note.hasSuffix("1 short"))
+    }
+
+    @Test("restarts are a part of the sum: the last words of every launch since the baseline are added up")
+    func restarts() throws {
+        func said(_ counts: [Int64]) -> [WorkerExit] { counts.map { WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "\($0)"], at: .zero) } }
+        let after = readings(added: 150, read: 150, lag: 0, applied: 150)
+        let sum = try line(evidence(feed: said([30, 15, 5]), recorder: [WorkerExit(how: .exited(0), at: .zero)], after: after))
+        #expect(sum.verdict == .proven && sum.note.isEmpty)
+        let less = try line(evidence(feed: said([30, 15, 6]), recorder: [WorkerExit(how: .exited(0), at: .zero)], after: after))
+        #expect(less.verdict == .contradicted && less.note == "the producer counted 51, the buffer took 50")
+    }
+
+    @Test("launches that are not all on record count for nothing, and are named", arguments: ["marks", "gap", "fewer", "other", "untold"])
+    func launchesMissing(_ how: String) throws {
+        var evidence = directEvidence([WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "7"], at: .zero)], applied: 7)
+        let history = try #require(evidence.launches["feed@md-1"]).launches
+        switch how {
+        case "gap": evidence.launches["feed@md-1"] = LaunchHistory([history[0], LaunchAccount(number: 3, launch: "l1", end: history[1].end)])
+        case "fewer": evidence.launches["feed@md-1"] = LaunchHistory()
+        case "other": evidence.launches["feed@md-1"] = LaunchHistory([LaunchAccount(number: 1, launch: "else", end: .never), history[1]])
+        case "untold": evidence.launches["feed@md-1"] = nil
+        default: break
+        }
+        let line = try direct(.drain, evidence, marks: how != "marks")
+        #expect(line.verdict == .unproven && line.produced.value == nil, "\(line)")
+        #expect(line.note.contains("feed@md-1"), "\(line.note)")
     }
 
     @Test("a sink or a stream that can't be read, and no baseline, prove nothing and say why")
@@ -182,19 +229,35 @@ struct LedgerTests {
             readings[0].applied = a
             return readings
         }
-        let both = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(produced: 50, after: sinks(80, 70, added: 150)))
+        func evidence(_ after: [StreamReading]) -> RunEvidence {
+            var evidence = self.evidence(produced: 50, after: after)
+            evidence.looks["recorder@md-1"] = RunEvidence.Look(treeEmpty: true)
+            return evidence
+        }
+        let both = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(sinks(80, 70, added: 150)))
         #expect(both.verdict == .proven && both.applied == .measured(50))
-        let one = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(produced: 50, after: sinks(nil, 70, added: 150)))
+        let one = try line(in: inventory, before: sinks(60, 40, added: 100), evidence(sinks(nil, 70, added: 150)))
         #expect(one.verdict == .unproven && one.note == "the sink of recorder on md-1 was not read")
     }
 
     // MARK: Direct streams
 
-    private func direct(_ policy: ConsumerSpec.Policy, produced: Int64?, applied: Int64?, broken: [ServiceName: String] = [:]) throws -> LedgerLine {
+    private func directEvidence(_ feed: [WorkerExit], applied: Int64?, ready: Bool = true) -> RunEvidence {
+        evidence(
+            feed: feed, recorder: [WorkerExit(how: .exited(0), notified: applied.map { ["X_APPLIED": "\($0)"] } ?? [:], at: .zero)], ready: ready, after: [],
+            settled: false)
+    }
+
+    private func direct(_ policy: ConsumerSpec.Policy, _ evidence: RunEvidence, marks: Bool = true) throws -> LedgerLine {
         var inventory = inventory
         inventory.streams[0].via = .direct
         inventory.streams[0].to[0] = ConsumerSpec(service: "recorder", policy: policy, applied: .counter("applied"))
-        return try line(in: inventory, before: [], evidence(produced: produced, applied: applied, after: [], settled: false), broken: broken)
+        return try line(in: inventory, before: [], marks: marks, evidence)
+    }
+
+    private func direct(_ policy: ConsumerSpec.Policy, produced: Int64?, applied: Int64?) throws -> LedgerLine {
+        try direct(
+            policy, directEvidence([WorkerExit(how: .exited(0), notified: produced.map { ["X_PRODUCED": "\($0)"] } ?? [:], at: .zero)], applied: applied))
     }
 
     @Test("without a buffer the two counters must agree")
@@ -204,8 +267,35 @@ struct LedgerTests {
         #expect(short.verdict == .contradicted && short.note == "1 short")
         #expect(try direct(.drain, produced: 7, applied: 8).verdict == .contradicted)
         #expect(try direct(.drain, produced: nil, applied: 7).verdict == .unproven)
-        #expect(try direct(.drain, produced: 7, applied: nil).note == "recorder did not say applied")
-        #expect(try direct(.drain, produced: 7, applied: 6, broken: ["recorder": "recorder was restarted"]).note == "recorder was restarted")
+        let silent = try direct(.drain, produced: 7, applied: nil)
+        #expect(silent.verdict == .unproven && silent.note == "recorder@st-1's launch 2 ended without a final applied (exit 0)")
+    }
+
+    @Test("a launch that crashed may have sent more than it said: never a contradiction, never proven")
+    func crashedLaunch() throws {
+        func exits(_ crashed: Int64?, _ last: Int64) -> [WorkerExit] {
+            [
+                WorkerExit(how: .signalled(11, core: false), notified: crashed.map { ["X_PRODUCED": "\($0)"] } ?? [:], at: .zero),
+                WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "\(last)"], at: .zero),
+            ]
+        }
+        for applied in [11, 14] as [Int64] {
+            let line = try direct(.drain, directEvidence(exits(4, 7), applied: applied))
+            #expect(line.verdict == .unproven && line.note.contains("feed@md-1's launch 2 ended with signal 11"), "\(line)")
+        }
+        #expect(try direct(.drain, directEvidence(exits(4, 7), applied: 10)).verdict == .contradicted)
+    }
+
+    @Test("a launch that was never ready and said nothing counts as 0 where the other end agrees")
+    func neverReady() throws {
+        let exits = [
+            WorkerExit(how: .exited(1), at: .zero), WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "7"], at: .zero),
+        ]
+        let agreed = try direct(.drain, directEvidence(exits, applied: 7, ready: false))
+        #expect(agreed.verdict == .proven && agreed.note.contains("before it was ready (exit 1)"), "\(agreed)")
+        #expect(try direct(.drain, directEvidence(exits, applied: 9, ready: false)).verdict == .unproven)
+        #expect(try direct(.drain, directEvidence(exits, applied: 6, ready: false)).verdict == .contradicted)
+        #expect(try direct(.drain, directEvidence(exits, applied: 7)).verdict == .unproven, "ready, it may have sent something")
     }
 
     @Test("what a discarding consumer did not apply of a direct stream is discarded by policy")
@@ -215,19 +305,42 @@ struct LedgerTests {
         #expect(try direct(.discard, produced: 5, applied: 7).verdict == .contradicted)
     }
 
-    @Test("a stream one end of which still runs has no line: there is no cut")
-    func noCut() {
-        let ledger = Ledger(inventory: inventory, baseline: [], evidence: RunEvidence())
-        #expect(ledger.lines(stopped: ["recorder"]).isEmpty && ledger.lines(stopped: ["feed"]).isEmpty)
+    @Test("a stream one end of which is not shown stopped is open and unproven, and says which end")
+    func open() throws {
+        var evidence = evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150))
+        evidence.stops["recorder@st-1"] = nil
+        let feedAlone = Plan(kind: .stop, steps: [], workers: ["feed@md-1"], notes: [], inventoryDigest: "")
+        let ledger = { Ledger(inventory: inventory, book: book(readings(added: 100, read: 100, lag: 0, applied: 100)), evidence: $0).lines(of: feedAlone) }
+        let line = try #require(ledger(evidence).first)
+        #expect(line.verdict == .unproven && line.note == "open: recorder@st-1 is not shown stopped")
+        evidence.looks["recorder@st-1"] = RunEvidence.Look(treeEmpty: false, problem: "a process is left")
+        #expect(ledger(evidence).first?.note == "open: recorder@st-1 is not shown stopped, a process is left")
+        evidence.looks["recorder@st-1"] = RunEvidence.Look(treeEmpty: true)
+        #expect(ledger(evidence).first?.verdict == .proven, "stopped before, and looked at")
+        let neither = Plan(kind: .stop, steps: [], workers: [], notes: [], inventoryDigest: "")
+        #expect(Ledger(inventory: inventory, book: LedgerBook(), evidence: evidence).lines(of: neither).isEmpty)
+    }
+
+    @Test("a cut that an earlier run has settled is named as long as it is still true")
+    func settledBefore() throws {
+        let after = readings(added: 150, read: 140, lag: 10, applied: 140)
+        let first = evidence(produced: 50, after: after)
+        var book = book(readings(added: 100, read: 100, lag: 0, applied: 100))
+        let ledger = Ledger(inventory: inventory, book: book, evidence: first)
+        book.settle("ticks", "recorder", run: 41, cut: ledger.cut(of: try #require(ledger.lines(of: plan).first)))
+        #expect(Ledger(inventory: inventory, book: book, evidence: first).lines(of: plan).first?.note == "settled by run 41, unchanged since")
+        let trimmed = evidence(produced: 50, after: readings(added: 150, read: 140, lag: 10, length: 0, applied: 140))
+        #expect(Ledger(inventory: inventory, book: book, evidence: trimmed).lines(of: plan).first?.verdict == .contradicted)
     }
 
     // MARK: Verdict
 
-    private func judge(_ change: (inout RunEvidence) -> Void, ledger: [LedgerLine] = [], ending: String? = nil) -> StopVerdict {
-        var evidence = evidence(produced: 1, after: [])
+    private func judge(_ change: (inout RunEvidence) -> Void, ledger: [LedgerLine]? = nil, ending: String? = nil) -> StopVerdict {
+        var evidence = evidence(produced: 1, after: readings(added: 101, read: 101, lag: 0, applied: 101))
         change(&evidence)
-        let plan = Plan(kind: .stop, steps: [], workers: ["feed@md-1", "recorder@st-1"], notes: [], inventoryDigest: "")
-        return StopVerdict.judge(plan: plan, evidence: evidence, ledger: ledger, ending: ending)
+        let lines =
+            ledger ?? Ledger(inventory: inventory, book: book(readings(added: 100, read: 100, lag: 0, applied: 100)), evidence: evidence).lines(of: plan)
+        return StopVerdict(StopCoverage(plan: plan, inventory: inventory, evidence: evidence, ledger: lines, ending: ending))
     }
 
     @Test("a stop in which everything is shown is proven, without a because")
@@ -235,7 +348,8 @@ struct LedgerTests {
 
     @Test("each thing less than shown makes it unproven and is named")
     func unprovenStops() {
-        #expect(judge { $0.stops["feed@md-1"] = nil }.because == ["feed@md-1 was not shown stopped"])
+        #expect(
+            judge { $0.stops["feed@md-1"] = nil }.because == ["feed@md-1 was not shown stopped", "ticks -> recorder: open: feed@md-1 is not shown stopped"])
         #expect(judge { $0.stops["feed@md-1"]?.treeEmpty = false }.because == ["feed@md-1's process tree was not shown empty"])
         #expect(judge { $0.stops["feed@md-1"]?.killed = true }.because == ["feed@md-1 was killed: it could not finish"])
         #expect(

@@ -12,7 +12,7 @@ struct RunMachineTests {
         #expect(run.machine.evidence.tierOrder.map(\.proven) == [true, true, true])
         let stops = run.sends.compactMap { if case .stop(let service) = $0.ask { service } else { nil } }
         #expect(stops == ["recorder", "feed", "strategy", "gateway"])
-        #expect(StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil).verdict == .proven)
+        #expect(StopVerdict.judge(run.machine).verdict == .proven)
     }
 
     @Test("every decision is recorded before the commands that follow from it")
@@ -61,7 +61,7 @@ struct RunMachineTests {
         #expect(run.machine.state == .completed)
         #expect(run.machine.evidence.stops["strategy@st-1"]?.attested == true)
         #expect(run.machine.evidence.tierOrder.map(\.proven) == [true, false])
-        let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+        let verdict = StopVerdict.judge(run.machine)
         #expect(verdict.verdict == .unproven)
         #expect(verdict.because == ["st-1 attested powered off by eng-1: unplugged"])
     }
@@ -299,7 +299,7 @@ struct RunMachineTests {
         run.tell(.overridden(RunOverride(what: .gate("quiesce"), by: "eng-1", reason: "hung")))
         run.goOn()
         #expect(run.machine.state == .completed)
-        #expect(StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil).verdict == .unproven)
+        #expect(StopVerdict.judge(run.machine).verdict == .unproven)
     }
 
     @Test("an emergency stop ends the run at once and nothing follows")
@@ -329,7 +329,7 @@ struct RunMachineTests {
         run.tell(.overridden(RunOverride(what: .gate("quiesce"), by: "eng-1", reason: "it is gone")))
         run.goOn()
         #expect(run.machine.state == .completed)
-        let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+        let verdict = StopVerdict.judge(run.machine)
         #expect(verdict.verdict == .unproven && verdict.because.contains { $0.contains("emergency stop own-2 holds") }, "\(verdict)")
     }
 
@@ -341,7 +341,7 @@ struct RunMachineTests {
             run.goOn(until: "strategies")
             if isLatched { run.tell(.hostLatched("st-1", "own-1")) }
             run.goOn()
-            let verdict = StopVerdict.judge(plan: run.machine.plan, evidence: run.machine.evidence, ledger: [], ending: nil)
+            let verdict = StopVerdict.judge(run.machine)
             #expect(verdict.verdict == (isLatched ? .unproven : .proven), "\(verdict)")
         }
     }

@@ -66,7 +66,7 @@ private struct Scene {
         self.calm = calm
         overrides = random.chance(50) && !calm
         self.random = random
-        machine = RunMachine(id: 7, plan: plan, inventory: fleet.inventory, by: "eng-1", reason: "test")
+        machine = RunMachine(id: 7, plan: plan, inventory: fleet.inventory, book: RunFixture.book(fleet.inventory), by: "eng-1", reason: "test")
         agents = SimulatedAgents(fleet)
         judge = RunJudge(inventory: fleet.inventory, plan: plan)
     }
@@ -115,7 +115,7 @@ private struct Scene {
     private func atTheEnd() -> [String] {
         guard machine.plan.kind == .stop, machine.state == .completed else { return [] }
         var found: [String] = []
-        let verdict = StopVerdict.judge(plan: machine.plan, evidence: machine.evidence, ledger: [], ending: nil)
+        let verdict = StopVerdict.judge(machine)
         if machine.evidence.overrides.isEmpty {
             for worker in machine.plan.workers where agents.alive.contains(worker) { found.append("\(worker) lives after a completed stop") }
             for worker in machine.plan.workers where machine.evidence.stops[worker]?.treeEmpty != true {
@@ -125,7 +125,7 @@ private struct Scene {
         } else if verdict.verdict == .proven {
             found.append("an overridden stop is called proven")
         }
-        if calm, verdict.verdict != .proven { found.append("a calm stop is called \(verdict)") }
+        if verdict.verdict == .contradicted, machine.evidence.overrides.isEmpty { found.append("an honest fleet is called \(verdict)") }
         return found
     }
 

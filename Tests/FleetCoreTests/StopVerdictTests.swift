@@ -6,13 +6,12 @@ import Testing
 struct StopVerdictTests {
     /// Of a stop in which everything else is in order.
     private func verdict(_ tree: TreeEnd?, signalledNow: Bool = true) throws -> StopVerdict {
-        let plan = try RunFixture().machine.plan
-        var evidence = RunEvidence()
-        for worker in plan.workers {
-            let exit = WorkerExit(how: .exited(0), tree: worker.service == "gateway" ? tree : TreeEnd(), at: .zero)
-            evidence.stopped(worker, RunReply.Done(treeEmpty: true, exit: exit, signalledUnixMicroseconds: signalledNow ? 1 : 0))
-        }
-        return StopVerdict.judge(plan: plan, evidence: evidence, ledger: [], ending: nil)
+        var run = try RunFixture()
+        run.ends["gateway"] = WorkerExit(how: .exited(0), tree: tree, at: .zero)
+        run.signalled = signalledNow ? 1 : 0
+        run.tell(.begin)
+        run.goOn()
+        return StopVerdict.judge(run.machine)
     }
 
     @Test("what ended in its grace, or was declared to be killed, is no news")

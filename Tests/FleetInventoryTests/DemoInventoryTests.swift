@@ -64,7 +64,7 @@ struct DemoInventoryTests {
         let text = try InventoryExpansion.show(inventory, WorkerName("order-gateway", on: "ex-1"))
         for line in [
             "order-gateway@ex-1:", "  tier: execution", #"  run: [trading-demo, order-gateway, "--listen", "127.0.0.1:18081"]"#,
-            "  stop: {signal: TERM, grace: 10s, extend_to: 30s, then: hold, tree: signal}",
+            "  stop:", "    then: hold", "    tree: signal",
             "  restart: {policy: never, delay: 5s, delay_max: 1min, stable_after: 5min, limit: \"3 starts within 1min\"}",
             "  emergency_stop: killed", "    orders:", "      applied: counters.accepted",
         ] {

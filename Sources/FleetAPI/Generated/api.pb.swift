@@ -817,11 +817,45 @@ package nonisolated struct APICertificate: @unchecked Sendable {
     set {_uniqueStorage()._notCovered = newValue}
   }
 
+  /// everything in scope, each with what covers it: the verdict is computed from this list
+  package var covers: [APICovered] {
+    get {_storage._covers}
+    set {_uniqueStorage()._covers = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// One thing that a certificate speaks of.
+package nonisolated struct APICovered: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// run, host, worker, exit, tree, check, state, quiesce, gate, stream, latch, override, unseen
+  package var what: String = String()
+
+  package var subject: String = String()
+
+  /// measured, reported, attested; none: nothing covers it
+  package var evidence: String = String()
+
+  /// when the evidence came; 0: it is not of one moment, or there is none
+  package var unixUs: UInt64 = 0
+
+  /// proven, unproven, contradicted
+  package var verdict: String = String()
+
+  /// why it is less than proven, else what covers it
+  package var text: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct APITierProof: Sendable {
@@ -931,6 +965,12 @@ package nonisolated struct APILedgerLine: @unchecked Sendable {
     set {_uniqueStorage()._note = newValue}
   }
 
+  /// lay in the buffer at the baseline and came on top of what was produced
+  package var carried: Int64 {
+    get {_storage._carried}
+    set {_uniqueStorage()._carried = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1010,6 +1050,12 @@ package nonisolated struct APIWorkerProof: @unchecked Sendable {
   package var checks: [FleetWire.WireCheck] {
     get {_storage._checks}
     set {_uniqueStorage()._checks = newValue}
+  }
+
+  /// it was stopped before, and this run looked whether it is so
+  package var before: Bool {
+    get {_storage._before}
+    set {_uniqueStorage()._before = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -2555,7 +2601,7 @@ nonisolated extension APIRunEvent: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Certificate"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}run\0\u{1}fleet\0\u{1}reason\0\u{1}origin\0\u{3}plan_digest\0\u{3}inventory_digest\0\u{3}began_unix_us\0\u{3}ended_unix_us\0\u{1}verdict\0\u{1}because\0\u{1}order\0\u{1}ledger\0\u{1}workers\0\u{1}overrides\0\u{1}notes\0\u{1}measured\0\u{1}reported\0\u{1}attested\0\u{1}unknown\0\u{3}signed_by\0\u{3}audit_sequence\0\u{3}snapshot_file\0\u{3}snapshot_sha256\0\u{3}not_covered\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}run\0\u{1}fleet\0\u{1}reason\0\u{1}origin\0\u{3}plan_digest\0\u{3}inventory_digest\0\u{3}began_unix_us\0\u{3}ended_unix_us\0\u{1}verdict\0\u{1}because\0\u{1}order\0\u{1}ledger\0\u{1}workers\0\u{1}overrides\0\u{1}notes\0\u{1}measured\0\u{1}reported\0\u{1}attested\0\u{1}unknown\0\u{3}signed_by\0\u{3}audit_sequence\0\u{3}snapshot_file\0\u{3}snapshot_sha256\0\u{3}not_covered\0\u{1}covers\0")
 
   fileprivate class _StorageClass {
     var _run: UInt64 = 0
@@ -2582,6 +2628,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _snapshotFile: String = String()
     var _snapshotSha256: String = String()
     var _notCovered: [String] = []
+    var _covers: [APICovered] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2616,6 +2663,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _snapshotFile = source._snapshotFile
       _snapshotSha256 = source._snapshotSha256
       _notCovered = source._notCovered
+      _covers = source._covers
     }
   }
 
@@ -2658,6 +2706,7 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 22: try { try decoder.decodeSingularStringField(value: &_storage._snapshotFile) }()
         case 23: try { try decoder.decodeSingularStringField(value: &_storage._snapshotSha256) }()
         case 24: try { try decoder.decodeRepeatedStringField(value: &_storage._notCovered) }()
+        case 25: try { try decoder.decodeRepeatedMessageField(value: &_storage._covers) }()
         default: break
         }
       }
@@ -2738,6 +2787,9 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._notCovered.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._notCovered, fieldNumber: 24)
       }
+      if !_storage._covers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._covers, fieldNumber: 25)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2771,10 +2823,66 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._snapshotFile != rhs_storage._snapshotFile {return false}
         if _storage._snapshotSha256 != rhs_storage._snapshotSha256 {return false}
         if _storage._notCovered != rhs_storage._notCovered {return false}
+        if _storage._covers != rhs_storage._covers {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension APICovered: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Covered"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}what\0\u{1}subject\0\u{1}evidence\0\u{3}unix_us\0\u{1}verdict\0\u{1}text\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.what) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.subject) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.evidence) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.unixUs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.verdict) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.text) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.what.isEmpty {
+      try visitor.visitSingularStringField(value: self.what, fieldNumber: 1)
+    }
+    if !self.subject.isEmpty {
+      try visitor.visitSingularStringField(value: self.subject, fieldNumber: 2)
+    }
+    if !self.evidence.isEmpty {
+      try visitor.visitSingularStringField(value: self.evidence, fieldNumber: 3)
+    }
+    if self.unixUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.unixUs, fieldNumber: 4)
+    }
+    if !self.verdict.isEmpty {
+      try visitor.visitSingularStringField(value: self.verdict, fieldNumber: 5)
+    }
+    if !self.text.isEmpty {
+      try visitor.visitSingularStringField(value: self.text, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: APICovered, rhs: APICovered) -> Bool {
+    if lhs.what != rhs.what {return false}
+    if lhs.subject != rhs.subject {return false}
+    if lhs.evidence != rhs.evidence {return false}
+    if lhs.unixUs != rhs.unixUs {return false}
+    if lhs.verdict != rhs.verdict {return false}
+    if lhs.text != rhs.text {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2832,7 +2940,7 @@ nonisolated extension APITierProof: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LedgerLine"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}consumer\0\u{1}policy\0\u{1}produced\0\u{1}applied\0\u{3}in_flight\0\u{1}buffered\0\u{1}discarded\0\u{3}difference_known\0\u{1}difference\0\u{1}verdict\0\u{1}note\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}stream\0\u{1}consumer\0\u{1}policy\0\u{1}produced\0\u{1}applied\0\u{3}in_flight\0\u{1}buffered\0\u{1}discarded\0\u{3}difference_known\0\u{1}difference\0\u{1}verdict\0\u{1}note\0\u{1}carried\0")
 
   fileprivate class _StorageClass {
     var _stream: String = String()
@@ -2847,6 +2955,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _difference: Int64 = 0
     var _verdict: String = String()
     var _note: String = String()
+    var _carried: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2869,6 +2978,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
       _difference = source._difference
       _verdict = source._verdict
       _note = source._note
+      _carried = source._carried
     }
   }
 
@@ -2899,6 +3009,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
         case 10: try { try decoder.decodeSingularInt64Field(value: &_storage._difference) }()
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._verdict) }()
         case 12: try { try decoder.decodeSingularStringField(value: &_storage._note) }()
+        case 13: try { try decoder.decodeSingularInt64Field(value: &_storage._carried) }()
         default: break
         }
       }
@@ -2947,6 +3058,9 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
       if !_storage._note.isEmpty {
         try visitor.visitSingularStringField(value: _storage._note, fieldNumber: 12)
       }
+      if _storage._carried != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._carried, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2968,6 +3082,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if _storage._difference != rhs_storage._difference {return false}
         if _storage._verdict != rhs_storage._verdict {return false}
         if _storage._note != rhs_storage._note {return false}
+        if _storage._carried != rhs_storage._carried {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2979,7 +3094,7 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerProof"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}tier\0\u{3}tree_empty\0\u{1}killed\0\u{1}held\0\u{1}exit\0\u{3}signalled_unix_us\0\u{3}gone_unix_us\0\u{1}snapshot\0\u{1}records\0\u{1}host\0\u{1}checks\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}worker\0\u{1}tier\0\u{3}tree_empty\0\u{1}killed\0\u{1}held\0\u{1}exit\0\u{3}signalled_unix_us\0\u{3}gone_unix_us\0\u{1}snapshot\0\u{1}records\0\u{1}host\0\u{1}checks\0\u{1}before\0")
 
   fileprivate class _StorageClass {
     var _worker: String = String()
@@ -2994,6 +3109,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _records: [FleetWire.WireRecordCitation] = []
     var _host: String = String()
     var _checks: [FleetWire.WireCheck] = []
+    var _before: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3016,6 +3132,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _records = source._records
       _host = source._host
       _checks = source._checks
+      _before = source._before
     }
   }
 
@@ -3046,6 +3163,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 10: try { try decoder.decodeRepeatedMessageField(value: &_storage._records) }()
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._host) }()
         case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._checks) }()
+        case 13: try { try decoder.decodeSingularBoolField(value: &_storage._before) }()
         default: break
         }
       }
@@ -3094,6 +3212,9 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._checks.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._checks, fieldNumber: 12)
       }
+      if _storage._before != false {
+        try visitor.visitSingularBoolField(value: _storage._before, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3115,6 +3236,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._records != rhs_storage._records {return false}
         if _storage._host != rhs_storage._host {return false}
         if _storage._checks != rhs_storage._checks {return false}
+        if _storage._before != rhs_storage._before {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -4,7 +4,8 @@ import FleetWire
 
 /// A stop certificate as text.
 package enum CertificateScreen {
-    package static func lines(_ certificate: APICertificate, zone: FleetZone, style: ScreenStyle) -> [String] {
+    /// `full`: with the list of everything that it covers, one line each.
+    package static func lines(_ certificate: APICertificate, zone: FleetZone, style: ScreenStyle, full: Bool = false) -> [String] {
         var lines: [String] = []
         let verdict = certificate.verdict.isEmpty ? "unproven" : certificate.verdict
         lines.append(ScreenText.left("STOP CERTIFICATE", 71) + "verdict: \(verdict)")
@@ -25,7 +26,45 @@ package enum CertificateScreen {
         lines += ledger(certificate, style)
         lines.append("")
         lines += released(certificate, zone, style)
+        if full { lines += covers(certificate, zone, style) }
         return style.apply(lines)
+    }
+
+    // MARK: What it covers
+
+    /// `COVERS     3 hosts, 5 workers, 20 checks, 2 streams · not covered: 1 stream`
+    private static func summary(_ certificate: APICertificate) -> String {
+        func counts(_ items: [APICovered]) -> String {
+            var parts: [String] = []
+            for (what, one, many) in [
+                ("host", "host", "hosts"), ("worker", "worker", "workers"), ("exit", "exit", "exits"), ("tree", "tree's end", "trees' ends"),
+                ("check", "check", "checks"), ("state", "worker's state files", "workers' state files"), ("quiesce", "quiesce", "quiesces"),
+                ("gate", "gate", "gates"), ("stream", "stream", "streams"), ("latch", "emergency stop", "emergency stops"),
+                ("override", "override", "overrides"), ("unseen", "unknown host", "unknown hosts"), ("run", "run", "runs"),
+            ] {
+                let count = Set(items.filter { $0.what == what }.map { "\($0.subject)\(what == "override" ? $0.text : "")" }).count
+                if count > 0 { parts.append(ScreenText.plural(count, one, many)) }
+            }
+            return parts.joined(separator: ", ")
+        }
+        let proven = certificate.covers.filter { $0.verdict == "proven" }
+        let lacking = certificate.covers.filter { $0.verdict != "proven" }
+        return "COVERS     \(proven.isEmpty ? "nothing" : counts(proven)) · less than proven: \(lacking.isEmpty ? "nothing" : counts(lacking))"
+    }
+
+    private static func covers(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
+        guard !certificate.covers.isEmpty else { return [] }
+        let what = max(4, certificate.covers.map(\.what.count).max() ?? 0)
+        let head = ScreenText.left("WHAT", what) + "  EVIDENCE  AT            SUBJECT, AND WHAT COVERS IT"
+        return ["", head]
+            + certificate.covers.flatMap { item -> [String] in
+                let at = item.unixUs > 0 ? zone.time(item.unixUs, milliseconds: true) : "-"
+                let start = "\(ScreenText.left(item.what, what))  \(ScreenText.left(item.evidence, 8))  \(ScreenText.left(at, 12))  "
+                let said =
+                    item.verdict == "proven" ? "\(item.subject)\(item.text.isEmpty ? "" : ": \(item.text)")" : "\(item.verdict.uppercased())  \(item.text)"
+                let wrapped = ScreenText.wrapped(said, width: max(24, style.width - start.count), indent: "  ")
+                return wrapped.enumerated().map { ($0 == 0 ? start : String(repeating: " ", count: start.count)) + $1 }
+            }
     }
 
     private static func span(_ certificate: APICertificate, _ zone: FleetZone) -> String {
@@ -75,22 +114,24 @@ package enum CertificateScreen {
     // MARK: Ledger
 
     private static func ledger(_ certificate: APICertificate, _ style: ScreenStyle) -> [String] {
-        guard !certificate.ledger.isEmpty else { return ["LEDGER       nothing was counted: no stream has a worker in this run"] }
+        guard !certificate.ledger.isEmpty else { return ["LEDGER       no stream has an end in this run"] }
         let names = certificate.ledger.map { "\($0.stream) -> \($0.consumer)" }
         let name = min(26, max(24, names.map(\.count).max() ?? 0))
-        let head = ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
-        var lines = [
-            ScreenText.left("LEDGER", name) + zip(head, [11, 13, 12, 12, 12]).map { ScreenText.right($0, $1) }.joined() + "  DIFFERENCE"
-        ]
+        // What lay in the buffer before is a term of the sum: without it the line would not add up.
+        let hasBefore = certificate.ledger.contains { $0.carried != 0 }
+        let head = (hasBefore ? ["BEFORE +"] : []) + ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
+        let widths = (hasBefore ? [10] : []) + [11, 13, 12, 12, 12]
+        var lines = [ScreenText.left("LEDGER", name) + zip(head, widths).map { ScreenText.right($0, $1) }.joined() + "  DIFFERENCE"]
         for (line, title) in zip(certificate.ledger, names) {
             let figures = [line.produced, line.applied, line.inFlight, line.buffered, line.discarded]
             let difference = line.differenceKnown ? ScreenText.number(line.difference) : "?"
             // A name too long for its column keeps a line of its own: figures never lose a digit.
             let long = title.count > name
             if long { lines.append(title) }
+            let columns = (hasBefore ? ["\(ScreenText.number(line.carried))  "] : []) + figures.map(ScreenText.figure)
             lines.append(
                 ScreenText.left(long ? "" : title, name)
-                    + zip(figures, [11, 13, 12, 12, 12]).map { ScreenText.right(ScreenText.figure($0), $1) }.joined()
+                    + zip(columns, widths).map { ScreenText.right($0, $1) }.joined()
                     + "  \(ScreenText.right(difference, 2))"
                     + (line.verdict.isEmpty || line.verdict == "proven" || line.verdict == "exact" ? "" : " \(line.verdict)"))
             if line.policy == "discard", line.discarded.value > 0 {
@@ -139,6 +180,7 @@ package enum CertificateScreen {
                 lines.append("           \(worker.worker) \(name) \(value)")
             }
         }
+        if !certificate.covers.isEmpty { lines += ScreenText.wrapped(summary(certificate), width: style.width, indent: "           ") }
         for one in certificate.notCovered { lines += ScreenText.wrapped("NOT COVERED \(one)", width: style.width, indent: "            ") }
         for note in certificate.notes { lines += ScreenText.wrapped("NOTE       \(note)", width: style.width, indent: "           ") }
         lines.append("DOES NOT CLAIM what the venue holds. It says what our own programs said of it.")

@@ -19,7 +19,8 @@ package enum StatusScreen {
         if unknown { return .unknown }
         let needs =
             !status.needsAPerson.isEmpty || !status.latches.isEmpty || status.activeRuns.contains { $0.state == .blocked }
-            || rows.contains { $0.mark == "!" } || status.dependencies.contains { !$0.report.answering }
+            || rows.contains { $0.mark == "!" } || status.streams.contains { $0.balance.hasPrefix("SHORT") }
+            || status.dependencies.contains { !$0.report.answering }
         return needs ? .needsAPerson : .asWanted
     }
 

@@ -122,15 +122,44 @@ package struct StopSpec: Equatable, Sendable {
     package var extendTo: Duration
     package var then: Then
     package var tree: Tree
+    /// How a stop may end beside exit 0, by the stop signal itself, and by 128 plus its number, as a shell and Java pass it on.
+    package var cleanExit: [CleanExit]
+
+    package enum CleanExit: Equatable, Sendable {
+        case code(Int32)
+        /// A signal's name without SIG.
+        case signal(String)
+
+        package var text: String {
+            switch self {
+            case .code(let code): "\(code)"
+            case .signal(let name): name
+            }
+        }
+    }
 
     package init(
-        signal: String = "TERM", grace: Duration = .seconds(10), extendTo: Duration = .seconds(30), then: Then = .kill, tree: Tree = .signal
+        signal: String = "TERM", grace: Duration = .seconds(10), extendTo: Duration = .seconds(30), then: Then = .kill, tree: Tree = .signal,
+        cleanExit: [CleanExit] = []
     ) {
         self.signal = signal
         self.grace = grace
         self.extendTo = extendTo
         self.then = then
         self.tree = tree
+        self.cleanExit = cleanExit
+    }
+
+    /// Whether a worker that was told to stop ended as it should. Without a list: exit 0, and the stop signal's own result.
+    package func isClean(_ exit: WorkerExit) -> Bool {
+        let own: [CleanExit] = [.code(0), .signal(signal)] + (Signals.number(named: signal).map { [.code(128 + $0)] } ?? [])
+        return (cleanExit.isEmpty ? own : cleanExit).contains { clean in
+            switch (clean, exit.how) {
+            case (.code(let code), .exited(let status)): code == status
+            case (.signal(let name), .signalled(let number, _)): Signals.number(named: name) == number
+            default: false
+            }
+        }
     }
 }
 

@@ -48,49 +48,71 @@ package enum Verdict: String, Sendable, Comparable {
 
 package struct Ledger: Sendable {
     package let inventory: Inventory
-    /// Taken when the stream stood still before the last start.
-    package let baseline: [StreamReading]
+    /// From where is counted.
+    package let book: LedgerBook
     package let evidence: RunEvidence
-    /// What a live worker's launch says about its counters: nil when it was launched once since the baseline, else why
-    /// its counts don't cover the whole time.
-    package let brokenCounts: [ServiceName: String]
 
-    package init(inventory: Inventory, baseline: [StreamReading], evidence: RunEvidence, brokenCounts: [ServiceName: String] = [:]) {
+    package init(inventory: Inventory, book: LedgerBook, evidence: RunEvidence) {
         self.inventory = inventory
-        // A sink that did not exist at the baseline held nothing then.
-        self.baseline = baseline.map { reading in
-            var reading = reading
-            if reading.sinkAbsent { reading.applied = 0 }
-            return reading
-        }
+        self.book = book
         self.evidence = evidence
-        self.brokenCounts = brokenCounts
     }
 
-    /// The lines of every stream whose producers were all stopped: only there is a cut.
-    package func lines(stopped: Set<ServiceName>) -> [LedgerLine] {
-        inventory.streams.filter { stream in stream.from.allSatisfy(stopped.contains) }.flatMap { stream in
-            stream.to.filter { stopped.contains($0.service) }.map { consumer in
-                switch stream.via {
-                case .redis: redisLine(stream, consumer)
-                case .direct: directLine(stream, consumer)
-                }
-            }
+    /// A line for each consumer of every stream with an end among the workers of the plan: counted where both ends are shown at rest,
+    /// open and unproven where one is not.
+    package func lines(of plan: Plan) -> [LedgerLine] {
+        let ending = Set((plan.workers + plan.stoppedBefore).map(\.service))
+        return inventory.streams.flatMap { stream in
+            let feeds = stream.from.contains(where: ending.contains)
+            return stream.to.filter { feeds || ending.contains($0.service) }.map { consumer in line(stream, consumer) }
         }
     }
 
-    // MARK: Through Redis
-
-    private func redisLine(_ stream: StreamSpec, _ consumer: ConsumerSpec) -> LedgerLine {
+    private func line(_ stream: StreamSpec, _ consumer: ConsumerSpec) -> LedgerLine {
         var line = LedgerLine(
             stream: stream.name, consumer: consumer.service, policy: consumer.policy, produced: .unknown("not read"), applied: .unknown("not read"),
             inFlight: .unknown("not read"), buffered: .unknown("not read"), discarded: .measured(0), carried: 0, difference: nil, verdict: .unproven,
             note: "")
+        let ends = (stream.from + [consumer.service]).flatMap(inventory.workers(of:))
+        if let running = ends.first(where: { !isDown($0) }) {
+            let why = evidence.looks[running].map { ", \($0.problem)" } ?? ""
+            line.note = "open: \(running) is not shown stopped\(why)"
+            line.produced = .unknown("the stream is open")
+            line.applied = .unknown("the stream is open")
+            line.inFlight = .unknown("the stream is open")
+            line.buffered = .unknown("the stream is open")
+            return line
+        }
+        switch stream.via {
+        case .redis: line = redisLine(line, stream, consumer)
+        case .direct: line = directLine(line, stream, consumer)
+        }
+        if line.verdict == .proven, let earlier = book.settled[LedgerBook.key(stream.name, consumer.service)], earlier.cut == cut(of: line) {
+            line.note += "\(line.note.isEmpty ? "" : "; ")settled by run \(earlier.run), unchanged since"
+        }
+        return line
+    }
+
+    private func isDown(_ worker: WorkerName) -> Bool { evidence.stops[worker] != nil || evidence.looks[worker]?.treeEmpty == true }
+
+    /// What was seen of a stream at its cut, to be compared with that of a later run.
+    package func cut(of line: LedgerLine) -> String {
+        let readings = evidence.after.filter { $0.stream == line.stream && $0.consumer == line.consumer }.map { $0.counts.joined(separator: ",") }
+        let ends = inventory.streams.first { $0.name == line.stream }.map { $0.from + [line.consumer] } ?? []
+        let marks = ends.flatMap(inventory.workers(of:)).map { "\($0)=\(evidence.launches[$0]?.mark.text ?? "")" }
+        return (readings + marks).joined(separator: " ")
+    }
+
+    // MARK: Through Redis
+
+    private func redisLine(_ line: LedgerLine, _ stream: StreamSpec, _ consumer: ConsumerSpec) -> LedgerLine {
+        var line = line
         guard let end = reading(evidence.after, stream, consumer), end.known else {
             line.note = "\(stream.name) could not be read at the cut\(reading(evidence.after, stream, consumer).map { ": \($0.whyUnknown)" } ?? "")"
             return line
         }
-        guard let start = reading(baseline, stream, consumer), start.known else {
+        let opening = book.openings[stream.name]
+        guard let start = opening.flatMap({ reading($0.readings.map(\.countingAbsentSink), stream, consumer) }), start.known else {
             line.note = "there is no baseline: the stream was not at rest, or not readable, when it was started"
             return line
         }
@@ -103,7 +125,8 @@ package struct Ledger: Sendable {
             line.note = "the stream's count of entries went back, from \(start.entriesAdded) to \(end.entriesAdded): it was deleted or reset"
             return line
         }
-        produce(stream, added: added, &line)
+        produce(stream, added: added, since: opening, &line)
+        if line.verdict == .contradicted { return line }
         guard let lag = unread(end), let lagBefore = unread(start) else {
             line.note = "Redis can't tell the lag of \(consumer.service)'s group\(unread(end) == nil ? "" : " at the baseline")"
             return line
@@ -134,12 +157,15 @@ package struct Ledger: Sendable {
                 let why = end.applied == nil ? end.whyAppliedUnknown : start.whyAppliedUnknown
                 line.applied = .unknown(why.isEmpty ? "the sink of \(consumer.service) was not read" : why)
             }
-        case .counter(let name): line.applied = said(name, by: consumer.service)
+        case .counter(let name):
+            let said = evidence.counted(name, by: consumer.service, since: opening, inventory)
+            line.applied = said.missing.map(LedgerLine.Count.unknown) ?? .reported(said.counted)
+            return balance(line, isCut: evidence.settled, applied: said)
         case nil:
             line.applied = .measured(acknowledged)
             line.note += "\(line.note.isEmpty ? "" : "; ")proves acknowledged, not applied"
         }
-        return balance(line, added: added)
+        return balance(line, isCut: evidence.settled)
     }
 
     private func redisRestarted(_ line: LedgerLine, _ start: StreamReading, _ end: StreamReading) -> LedgerLine {
@@ -152,22 +178,23 @@ package struct Ledger: Sendable {
         return line
     }
 
-    private func produce(_ stream: StreamSpec, added: Int64, _ line: inout LedgerLine) {
-        guard stream.produced != nil else {
-            line.produced = .measured(added)
+    /// The buffer's own count carries the proof; what the producers say is compared with it as far as it reaches.
+    private func produce(_ stream: StreamSpec, added: Int64, since opening: LedgerBook.Opening?, _ line: inout LedgerLine) {
+        line.produced = .measured(added)
+        guard let said = evidence.produced(stream, since: opening, inventory) else {
             line.note = "from the buffer on: the producer declares no counter"
             return
         }
-        if let broken = stream.from.compactMap({ brokenCounts[$0] }).first {
-            line.produced = .unknown(broken)
-        } else if let said = evidence.producedFinally(stream, inventory) {
-            line.produced = .reported(said)
-        } else {
-            line.produced = .unknown("\(stream.from.map(\.raw).joined(separator: ", ")) ended without a final count")
+        if said.missing == nil, said.counted > added || (said.isExact && said.counted != added) {
+            line.verdict = .contradicted
+            line.note = "the producer counted \(said.counted), the buffer took \(added)"
+        } else if let doubt = said.doubt {
+            line.note = "produced as the buffer counted it: \(doubt)"
         }
     }
 
-    private func balance(_ line: LedgerLine, added: Int64?) -> LedgerLine {
+    /// `isCut`: the readings are of one quiescent moment. `produced` and `applied`: as workers counted them, where they did.
+    private func balance(_ line: LedgerLine, isCut: Bool, produced said: LaunchCount = LaunchCount(), applied: LaunchCount = LaunchCount()) -> LedgerLine {
         var line = line
         func note(_ text: String) { line.note = line.note.isEmpty ? text : "\(line.note); \(text)" }
         let counts = [line.applied, line.inFlight, line.buffered, line.discarded]
@@ -176,20 +203,31 @@ package struct Ledger: Sendable {
             note(missing.why)
             return line
         }
-        guard evidence.settled || added == nil else {
+        guard isCut else {
             line.verdict = .unproven
             note("no two equal readings were had: something still writes to it")
             return line
         }
-        let produced = line.produced.value ?? 0
-        let difference = produced + line.carried - counts.reduce(0) { $0 + ($1.value ?? 0) }
+        guard let right = Bounded.sum(counts.map { $0.value ?? 0 }), let left = Bounded.sum([line.produced.value ?? 0, line.carried]),
+            let difference = Bounded.sum([left, -right])
+        else {
+            line.verdict = .unproven
+            note("the counts are beyond what can be added up")
+            return line
+        }
         line.difference = difference
         if line.carried != 0 { note("\(line.carried) lay in the buffer before") }
-        if let added, added != produced {
-            line.verdict = .contradicted
-            note("the producer counted \(produced), the buffer took \(added)")
+        // What a launch did not say can only be more than it said: it explains a difference to one side.
+        let more = difference < 0 ? said.open + said.unready : applied.open + applied.unready
+        if difference == 0, let open = (said.open + applied.open).first {
+            line.verdict = .unproven
+            note(open)
         } else if difference == 0 {
             line.verdict = .proven
+            if let unready = (said.unready + applied.unready).first { note("\(unready): counted as 0, and the other end agrees") }
+        } else if let more = more.first {
+            line.verdict = .unproven
+            note(more)
         } else if difference < 0, -difference <= line.inFlight.value ?? 0 {
             line.verdict = .unproven
             note("\(-difference) of those in flight may have been applied already: they were committed and not acknowledged")
@@ -202,33 +240,27 @@ package struct Ledger: Sendable {
 
     // MARK: Without a buffer
 
-    private func directLine(_ stream: StreamSpec, _ consumer: ConsumerSpec) -> LedgerLine {
-        var line = LedgerLine(
-            stream: stream.name, consumer: consumer.service, policy: consumer.policy, produced: .unknown("no counter"), applied: .unknown("no counter"),
-            inFlight: .measured(0), buffered: .measured(0), discarded: .measured(0), carried: 0, difference: nil, verdict: .unproven, note: "")
-        produce(stream, added: 0, &line)
-        if stream.produced == nil { line.produced = .unknown("the stream declares no counter of what is produced") }
-        if case .counter(let name)? = consumer.applied {
-            line.applied = said(name, by: consumer.service)
-        } else {
-            line.applied = .unknown("the stream declares no counter of what is applied")
-        }
+    private func directLine(_ line: LedgerLine, _ stream: StreamSpec, _ consumer: ConsumerSpec) -> LedgerLine {
+        var line = line
+        line.inFlight = .measured(0)
+        line.buffered = .measured(0)
+        let opening = book.openings[stream.name]
+        let said = evidence.produced(stream, since: opening, inventory) ?? .missing("the stream declares no counter of what is produced")
+        line.produced = said.missing.map(LedgerLine.Count.unknown) ?? .reported(said.counted)
+        var applied = LaunchCount.missing("the stream declares no counter of what is applied")
+        if case .counter(let name)? = consumer.applied { applied = evidence.counted(name, by: consumer.service, since: opening, inventory) }
+        line.applied = applied.missing.map(LedgerLine.Count.unknown) ?? .reported(applied.counted)
         if consumer.policy == .discard, let produced = line.produced.value, let applied = line.applied.value, produced > applied {
             line.discarded = .reported(produced - applied)
             line.note = "what was not applied counts as discarded by policy"
         }
-        return balance(line, added: nil)
+        return balance(line, isCut: true, produced: said, applied: applied)
     }
 
     // MARK: Counts
 
     /// Of a stream that nothing was ever added to, nothing is left to read, whether its group exists yet or not.
     private func unread(_ reading: StreamReading) -> Int64? { reading.lag ?? (reading.entriesAdded == 0 ? 0 : nil) }
-
-    private func said(_ counter: String, by service: ServiceName) -> LedgerLine.Count {
-        if let broken = brokenCounts[service] { return .unknown(broken) }
-        return evidence.counter(counter, of: service, inventory).map(LedgerLine.Count.reported) ?? .unknown("\(service) did not say \(counter)")
-    }
 
     private func reading(_ readings: [StreamReading], _ stream: StreamSpec, _ consumer: ConsumerSpec) -> StreamReading? {
         let mine = readings.filter { $0.stream == stream.name && $0.consumer == consumer.service }
@@ -247,6 +279,15 @@ package struct Ledger: Sendable {
             reading.applied = sink.applied
             reading.whyAppliedUnknown = sink.whyAppliedUnknown
         }
+        return reading
+    }
+}
+
+extension StreamReading {
+    /// A sink that did not exist at the baseline held nothing then.
+    fileprivate var countingAbsentSink: StreamReading {
+        var reading = self
+        if sinkAbsent { reading.applied = 0 }
         return reading
     }
 }

@@ -24,25 +24,27 @@ package struct OperationScope: Equatable, Sendable {
 
     /// The workers it names, in inventory order; a name that the inventory does not have is a refusal that lists what
     /// there is.
-    package func workers(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
-        let excluded = Set(try excluded(in: inventory))
-        return try named(in: inventory).filter { !excluded.contains($0) }
+    ///
+    /// `undeclared`: workers that run beside the inventory. Everything, a host, and a worker's own name cover them too; no tier does.
+    package func workers(in inventory: Inventory, beside undeclared: [WorkerName] = []) throws(PlanRefusal) -> [WorkerName] {
+        let excluded = Set(try excluded(in: inventory, beside: undeclared))
+        return try named(in: inventory, beside: undeclared).filter { !excluded.contains($0) }
     }
 
     /// What it would name but for its exclusions, in inventory order.
-    package func excluded(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
-        let excluded = try Self.workers(excludedWorkers, in: inventory)
-        return try named(in: inventory).filter { excluded.contains($0) || excludedHosts.contains($0.host) }
+    package func excluded(in inventory: Inventory, beside undeclared: [WorkerName] = []) throws(PlanRefusal) -> [WorkerName] {
+        let excluded = try Self.workers(excludedWorkers, in: inventory, beside: undeclared)
+        return try named(in: inventory, beside: undeclared).filter { excluded.contains($0) || excludedHosts.contains($0.host) }
     }
 
-    private func named(in inventory: Inventory) throws(PlanRefusal) -> [WorkerName] {
+    private func named(in inventory: Inventory, beside undeclared: [WorkerName]) throws(PlanRefusal) -> [WorkerName] {
         for tier in tiers where !inventory.tiers.contains(where: { $0.name == tier }) {
             throw Self.unknown("tier", tier.raw, inventory.tiers.map(\.name.raw))
         }
         for host in hosts + excludedHosts where inventory.host(host) == nil {
             throw Self.unknown("host", host.raw, inventory.hosts.map(\.name.raw))
         }
-        let named = try Self.workers(services, in: inventory)
+        let named = try Self.workers(services, in: inventory, beside: undeclared)
         guard all || !tiers.isEmpty || !hosts.isEmpty || !services.isEmpty else {
             throw PlanRefusal(slug: "bad-request", what: "REFUSED  nothing was named", why: "", then: "Name a service, --tier, --host, or --all")
         }
@@ -52,19 +54,23 @@ package struct OperationScope: Equatable, Sendable {
                 slug: "bad-request", what: "REFUSED  everything was named, and parts of it beside it", why: "Nothing was done.",
                 then: "Name all, or the services, tiers and hosts that are meant; to leave some out: --except WORKER, --exclude-host HOST")
         }
-        return inventory.workers.filter { worker in
+        return (inventory.workers + undeclared).filter { worker in
             let tier = inventory.service(worker.service)?.tier
             return all || named.contains(worker) || hosts.contains(worker.host) || tier.map(tiers.contains) == true
         }
     }
 
-    private static func workers(_ names: [String], in inventory: Inventory) throws(PlanRefusal) -> Set<WorkerName> {
+    private static func workers(_ names: [String], in inventory: Inventory, beside undeclared: [WorkerName]) throws(PlanRefusal) -> Set<WorkerName> {
         var found: Set<WorkerName> = []
+        let declared = Set(inventory.workers)
         for text in names {
-            if let worker = WorkerName(text), inventory.workers.contains(worker) {
+            let ofService = (inventory.service(ServiceName(text)) == nil ? undeclared : []).filter { $0.service.raw == text }
+            if let worker = WorkerName(text), declared.contains(worker) || undeclared.contains(worker) {
                 found.insert(worker)
             } else if let service = inventory.service(ServiceName(text)) {
-                found.formUnion(service.hosts.map { WorkerName(service.name, on: $0) })
+                found.formUnion(service.hosts.map { WorkerName(service.name, on: $0) } + undeclared.filter { $0.service == service.name })
+            } else if !ofService.isEmpty {
+                found.formUnion(ofService)
             } else {
                 throw unknown(text.contains("@") ? "worker" : "service", text, inventory.services.map(\.name.raw))
             }
@@ -94,6 +100,8 @@ package struct ObservedWorker: Equatable, Sendable {
     package var quiesced: Bool
     /// A person has locked it: no plan acts on it.
     package var lock: Lock?
+    /// Nil: its agent is older, or has not told it.
+    package var lastLaunch: LaunchMark?
 
     /// In words for people: the time of day is the fleet's.
     package struct Lock: Equatable, Sendable, CustomStringConvertible {
@@ -110,11 +118,15 @@ package struct ObservedWorker: Equatable, Sendable {
         package var description: String { "by \(by)\(when.isEmpty ? "" : " \(when)"): \"\(text)\"" }
     }
 
-    package init(state: State, quiesced: Bool = false, lock: Lock? = nil) {
+    package init(state: State, quiesced: Bool = false, lock: Lock? = nil, lastLaunch: LaunchMark? = nil) {
         self.state = state
         self.quiesced = quiesced
         self.lock = lock
+        self.lastLaunch = lastLaunch
     }
+
+    /// Nothing of it runs, and only an order starts it.
+    package var isDown: Bool { state == .stopped || state == .failed }
 
     /// Whether a process may exist.
     package var mayRun: Bool {
@@ -136,6 +148,10 @@ package struct ObservedFleet: Equatable, Sendable {
     package var otherPart: [HostName: String]
     /// Reporting hosts whose agents take no orders from this coordinator: why, for people.
     package var refusing: [HostName: String] = [:]
+    /// Hosts that the inventory doesn't have and whose agents dial in, with the fleet's certificates.
+    package var outsiders: [HostName] = []
+    /// Hosts of which two instances live, and how they were told apart, for people.
+    package var contested: [HostName: String] = [:]
 
     package init(
         workers: [WorkerName: ObservedWorker], reporting: Set<HostName>, silence: [HostName: String] = [:], otherPart: [HostName: String] = [:]
@@ -144,6 +160,12 @@ package struct ObservedFleet: Equatable, Sendable {
         self.reporting = reporting
         self.silence = silence
         self.otherPart = otherPart
+    }
+
+    /// Workers that may run and that the inventory doesn't have, in order.
+    package func undeclared(in inventory: Inventory) -> [WorkerName] {
+        let declared = Set(inventory.workers)
+        return workers.keys.filter { !declared.contains($0) && state($0).mayRun }.sorted()
     }
 
     package func state(_ worker: WorkerName) -> ObservedWorker {

@@ -11,10 +11,17 @@ package struct Plan: Equatable, Sendable {
     package var locked: [WorkerName: ObservedWorker.Lock]
     /// What an operator has excluded by name, in inventory order, one sentence each; none of it stands in `notes`.
     package var notCovered: [String]
+    /// Workers in scope that are stopped already: the plan doesn't act on them, and looks whether it is so.
+    package var stoppedBefore: [WorkerName]
+    /// Stopped workers outside the scope at the other end of a stream that ends here: looked at for the stream's ledger.
+    package var otherEnds: [WorkerName]
+    /// What is or may be in scope and can't be covered, one sentence each: it makes a stop at most unproven (law 6).
+    package var unseen: [String]
 
     package init(
         kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
-        locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = []
+        locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = [], stoppedBefore: [WorkerName] = [], otherEnds: [WorkerName] = [],
+        unseen: [String] = []
     ) {
         self.kind = kind
         self.steps = steps
@@ -23,13 +30,24 @@ package struct Plan: Equatable, Sendable {
         self.inventoryDigest = inventoryDigest
         self.locked = locked
         self.notCovered = notCovered
+        self.stoppedBefore = stoppedBefore
+        self.otherEnds = otherEnds
+        self.unseen = unseen
     }
+
+    /// Workers that the plan only looks at.
+    package var looked: [WorkerName] { stoppedBefore + otherEnds }
 
     /// The text that the plan's digest covers: inventory, set, locks and steps, not measurements.
     package var canonical: String {
         (["plan \(kind.rawValue)", "inventory \(inventoryDigest)"] + locked.sorted { $0.key < $1.key }.map { "locked \($0.key) \($0.value)" }
             + steps.map { "\($0.number) \($0.label): \($0.what)" }).joined(separator: "\n")
     }
+}
+
+extension TierName {
+    /// Where workers stop that run and that the inventory no longer declares: last, for nobody has said what needs them.
+    package static let undeclared: TierName = "undeclared"
 }
 
 package enum RunKind: String, Sendable, CaseIterable {

@@ -35,7 +35,9 @@ package struct PlanChecker: Sendable {
         (inventory.service(service)?.hosts ?? []).map { WorkerName(service, on: $0) }
     }
 
-    private func rank(_ tier: TierName?) -> Int { inventory.tiers.firstIndex { $0.name == tier } ?? -1 }
+    private func rank(_ tier: TierName?) -> Int {
+        tier == .undeclared ? inventory.tiers.count : inventory.tiers.firstIndex { $0.name == tier } ?? -1
+    }
 
     // MARK: Rules
 
@@ -60,7 +62,8 @@ package struct PlanChecker: Sendable {
 
     private func coverage() -> [String] {
         var found: [String] = []
-        for worker in Set(plan.workers).subtracting(inventory.workers) { found.append("\(worker) is not in the inventory") }
+        let undeclared = Set(plan.workers).subtracting(inventory.workers)
+        if plan.kind != .stop { found += undeclared.map { "\($0) is not in the inventory" } }
         if Set(plan.workers).count != plan.workers.count { found.append("a worker stands twice in the plan") }
         var stops: [WorkerName: Int] = [:]
         var starts: [WorkerName: Int] = [:]
@@ -69,7 +72,8 @@ package struct PlanChecker: Sendable {
             case .stop(let tier, let workers):
                 for worker in workers {
                     stops[worker, default: 0] += 1
-                    if inventory.service(worker.service)?.tier != tier { found.append("step \(step.number) stops \(worker) in tier \(tier), not its own") }
+                    let own = undeclared.contains(worker) ? .undeclared : inventory.service(worker.service)?.tier
+                    if own != tier { found.append("step \(step.number) stops \(worker) in tier \(tier), not its own") }
                 }
             case .start(let tier, let workers):
                 for worker in workers {
@@ -200,7 +204,8 @@ package struct PlanChecker: Sendable {
     /// What must stand after the last stop.
     private func after() -> [String] {
         guard let last = plan.steps.last(where: isStop) else { return [] }
-        let verify = plan.steps.first { if case .verify(let workers) = $0.what { Set(workers) == Set(plan.workers) } else { false } }?.number
+        let looked = Set(plan.workers + plan.looked)
+        let verify = plan.steps.first { if case .verify(let workers) = $0.what { Set(workers) == looked } else { false } }?.number
         let ledger = plan.steps.first { $0.what == .ledger }?.number
         let snapshot = plan.steps.first { if case .snapshot(let workers) = $0.what { Set(workers) == Set(plan.workers) } else { false } }?.number
         let start = plan.steps.first(where: isStart)?.number ?? .max

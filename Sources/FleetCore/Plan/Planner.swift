@@ -9,8 +9,16 @@ package struct Planner: Sendable {
     }
 
     package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
-        let covered = try scope.workers(in: inventory)
-        let excluded = try scope.excluded(in: inventory)
+        let beside = fleet.undeclared(in: inventory)
+        let named = try scope.workers(in: inventory, beside: beside)
+        let excluded = try scope.excluded(in: inventory, beside: beside)
+        // What nobody declares can be stopped, and nothing else.
+        let covered = kind == .stop ? named : named.filter { !beside.contains($0) }
+        if covered.isEmpty, let worker = named.first {
+            throw PlanRefusal(
+                slug: "not-declared", what: "REFUSED  \(kind.rawValue): \(worker) is no longer in the inventory",
+                why: "It can be stopped, nothing else. Nothing was done.", then: "trading stop \(worker) --reason …")
+        }
         guard !covered.isEmpty || excluded.isEmpty else {
             throw PlanRefusal(
                 slug: "nothing-to-do", what: "REFUSED  \(kind.rawValue): nothing is left of what was named", why: "All of it is excluded by name.",
@@ -32,6 +40,12 @@ package struct Planner: Sendable {
                 why: "\(fleet.refusing[host] ?? ""). Nothing was done.",
                 then: "trading status \(host) shows whom it follows; without it: add --exclude-host \(host)")
         }
+        if let host = covered.map(\.host).first(where: { fleet.contested[$0] != nil }) {
+            throw PlanRefusal(
+                slug: "host-contested", what: "REFUSED  \(kind.rawValue): two instances of \(host) live",
+                why: "\(fleet.contested[host] ?? ""). What either of them runs is not known of the other. Nothing was done.",
+                then: "End one of them, then: trading hosts settle \(host) --reason …    Without it: add --exclude-host \(host)")
+        }
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
@@ -39,13 +53,17 @@ package struct Planner: Sendable {
         var notes = covered.compactMap { worker in
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
         }
+        notes += covered.filter(beside.contains).map { "\($0) is no longer in the inventory and stops last" }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
+        let stops = kind == .stop || kind == .restart
+        let before = stops ? covered.filter { fleet.state($0).state == .stopped } : []
+        let ends = stops ? otherEnds(of: workers, scope: covered) : []
         switch kind {
-        case .stop: acting = addStop(workers, to: &steps, &notes)
+        case .stop: acting = addStop(workers, looking: before + ends, to: &steps, &notes)
         case .start: acting = addStart(workers, running: [], to: &steps, &notes)
         case .restart:
-            acting = addStop(workers, to: &steps, &notes)
+            acting = addStop(workers, looking: before + ends, to: &steps, &notes)
             _ = addStart(workers, running: acting, to: &steps, &notes)
         case .quiesce: acting = addQuiesce(workers, gates: false, to: &steps)
         case .resume:
@@ -57,7 +75,24 @@ package struct Planner: Sendable {
         }
         return Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
-            notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" })
+            notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
+            unseen: stops && scope.all ? unseen(excluded: scope.excludedHosts) : [])
+    }
+
+    /// What everything would have to cover and nobody can tell of.
+    private func unseen(excluded: [HostName]) -> [String] {
+        fleet.outsiders.filter { !excluded.contains($0) }.map {
+            "\($0) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
+        }
+    }
+
+    /// Stopped workers outside the scope at the other end of a stream that ends in it.
+    private func otherEnds(of workers: [WorkerName], scope: [WorkerName]) -> [WorkerName] {
+        let services = Set(workers.map(\.service))
+        let ends = inventory.streams.filter { stream in (stream.from + stream.to.map(\.service)).contains(where: services.contains) }
+            .flatMap(inventory.workers(at:))
+        let inScope = Set(scope)
+        return Set(ends).filter { !inScope.contains($0) && fleet.state($0).isDown }.sorted()
     }
 
     // MARK: Parts
@@ -115,7 +150,7 @@ package struct Planner: Sendable {
 
     // MARK: Stop
 
-    private func addStop(_ workers: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
+    private func addStop(_ workers: [WorkerName], looking looked: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
         let acting = workers.filter { fleet.state($0).state != .stopped }
         for worker in workers where fleet.state(worker).state == .stopped { notes.append("\(worker) was stopped before") }
         noteDependents(of: acting, &notes)
@@ -123,20 +158,20 @@ package struct Planner: Sendable {
         _ = addQuiesce(acting, gates: true, to: &steps)
         var stopped: Set<ServiceName> = []
         var pendingDrains = drains(acting, &notes)
-        for tier in inventory.tiers {
-            let these = acting.filter { tierOf($0) == tier.name }
+        for tier in inventory.tiers.map(\.name) + [.undeclared] {
+            let these = acting.filter { tierOf($0) == tier }
             for layer in layers(these.map(\.service)) {
                 for drain in pendingDrains where layer.contains(drain.consumer) && drain.producers.isSubset(of: stopped) {
                     steps.add("gate", "stream \(drain.stream) drained by \(drain.consumer)", .drained(drain.stream, drain.consumer))
                 }
                 pendingDrains.removeAll { layer.contains($0.consumer) }
                 let layerWorkers = these.filter { layer.contains($0.service) }
-                steps.add(tier.name.raw, stopText(layerWorkers), .stop(tier.name, layerWorkers))
+                steps.add(tier.raw, stopText(layerWorkers), .stop(tier, layerWorkers))
                 stopped.formUnion(layer)
             }
         }
-        if !acting.isEmpty {
-            steps.add("verify", "every process tree empty", .verify(acting))
+        if !acting.isEmpty || !looked.isEmpty {
+            steps.add("verify", "every process tree empty", .verify(acting + looked))
             steps.add("ledger", "two equal readings of every stream, then the balance", .ledger)
             steps.add("snapshot", "state files, counters, exits", .snapshot(acting))
         }
@@ -210,8 +245,6 @@ package struct Planner: Sendable {
             for consumer in stream.to where consumer.policy == .drain && stopping.contains(consumer.service) && !producers.isEmpty {
                 if let running = others.first(where: { fleet.state($0).mayRun }) {
                     notes.append("\(stream.name) is not drained for \(consumer.service): \(running) is left running and goes on filling it")
-                } else if stream.via == .direct, let ended = others.first {
-                    notes.append("\(stream.name) can't be shown drained for \(consumer.service): \(ended) was stopped before, its last count is not this run's")
                 } else if !Self.isMeasurable(stream, consumer) {
                     notes.append("\(stream.name) can't be shown drained for \(consumer.service): it declares no counters of both ends")
                 } else {
@@ -281,7 +314,10 @@ package struct Planner: Sendable {
 
     // MARK: Words
 
-    private func tierOf(_ worker: WorkerName) -> TierName? { inventory.service(worker.service)?.tier }
+    private func tierOf(_ worker: WorkerName) -> TierName? {
+        guard let service = inventory.service(worker.service), service.hosts.contains(worker.host) else { return .undeclared }
+        return service.tier
+    }
 
     private func stopText(_ workers: [WorkerName]) -> String {
         let stops = Set(workers.compactMap { inventory.service($0.service)?.stop }.map { "\($0.signal) \($0.grace.words), then \($0.then.rawValue)" })

@@ -49,6 +49,17 @@ package struct RunEvidence: Equatable, Sendable {
         package var leavesAnything: Bool { checks.contains { $0.state == .left } }
     }
 
+    package struct Look: Equatable, Sendable {
+        package var treeEmpty: Bool
+        /// Why it is not shown empty; empty: it is.
+        package var problem: String
+
+        package init(treeEmpty: Bool, problem: String = "") {
+            self.treeEmpty = treeEmpty
+            self.problem = problem
+        }
+    }
+
     package var marks: [Mark] = []
     package var tierOrder: [Tier] = []
     package var stops: [WorkerName: Stopped] = [:]
@@ -66,6 +77,19 @@ package struct RunEvidence: Equatable, Sendable {
     package var hostLatches: [HostName: String] = [:]
     /// The counters of live workers, as last read by snapshots and drains.
     package var snapshots: [WorkerName: [String: Int64]] = [:]
+    /// The launches of each worker, as its agent told them last.
+    package var launches: [WorkerName: LaunchHistory] = [:]
+    /// Path to digest of each worker's declared state files.
+    package var stateFiles: [WorkerName: [String: String]] = [:]
+    package var quiesced: [WorkerName: Moment] = [:]
+    /// When each host answered last.
+    package var heard: [HostName: Moment] = [:]
+    /// When each worker's absence was looked at last.
+    package var verifiedAt: [WorkerName: Moment] = [:]
+    /// Workers that the run has not stopped, looked at as what was stopped before.
+    package var looks: [WorkerName: Look] = [:]
+    /// Hosts of which a second living instance was seen during the run, and how.
+    package var contested: [HostName: String] = [:]
     private var tierInProgress: TierName?
 
     package init() {}
@@ -113,39 +137,19 @@ package struct RunEvidence: Equatable, Sendable {
         countInTier(worker)
     }
 
-    mutating func verified(_ worker: WorkerName, _ done: RunReply.Done) {
+    mutating func verified(_ worker: WorkerName, _ done: RunReply.Done, _ now: Moment) {
+        verifiedAt[worker] = now
+        guard stops[worker] != nil else {
+            looks[worker] = Look(treeEmpty: done.treeEmpty, problem: done.treeEmpty ? "" : done.text.isEmpty ? "its tree is not shown empty" : done.text)
+            return
+        }
         stops[worker]?.treeEmpty = done.treeEmpty
         if !done.checks.isEmpty { stops[worker]?.checks = done.checks }
     }
 
-    /// What the producers of a stream said they produced, in their last words before a clean end; nil when one of them
-    /// did not say.
-    package func producedFinally(_ stream: StreamSpec, _ inventory: Inventory) -> Int64? {
-        guard let counter = stream.produced else { return nil }
-        var counts: [Int64] = []
-        for producer in stream.from {
-            guard let service = inventory.service(producer), let spec = service.counters.first(where: { $0.name == counter }) else { return nil }
-            for host in service.hosts {
-                guard let exit = stops[WorkerName(producer, on: host)]?.exit, exit.isClean, case .notify(let key) = spec.how,
-                    case .success(let value)? = exit.notified[key].map({ Bounded.count($0) })
-                else { return nil }
-                counts.append(value)
-            }
-        }
-        return Bounded.sum(counts)
-    }
-
-    /// A counter of a service over its hosts: from its last words, else as last read while it lived.
-    package func counter(_ name: String, of service: ServiceName, _ inventory: Inventory) -> Int64? {
-        guard let spec = inventory.service(service), let counter = spec.counters.first(where: { $0.name == name }) else { return nil }
-        var counts: [Int64] = []
-        for host in spec.hosts {
-            let worker = WorkerName(service, on: host)
-            var value: Int64?
-            if case .notify(let key) = counter.how, case .success(let last)? = stops[worker]?.exit?.notified[key].map({ Bounded.count($0) }) { value = last }
-            guard let found = value ?? snapshots[worker]?[name] else { return nil }
-            counts.append(found)
-        }
-        return Bounded.sum(counts)
+    /// What every answer about a worker may bring.
+    mutating func told(_ worker: WorkerName, _ done: RunReply.Done) {
+        if let told = done.launches { launches[worker] = told }
+        if !done.stateFiles.isEmpty { stateFiles[worker] = done.stateFiles }
     }
 }

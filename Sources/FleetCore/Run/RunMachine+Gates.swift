@@ -19,7 +19,7 @@ extension RunMachine {
         switch current?.what {
         case .gate(let questions): effects = askGates(questions.filter { openGates[$0] != nil }, now)
         case .drained: effects = askDrained(now)
-        case .ledger: effects = readStreams()
+        case .ledger: effects = askReadings(of: readsStreams)
         default: return []
         }
         return effects + settle(now)
@@ -37,8 +37,9 @@ extension RunMachine {
         else { return [] }
         stepReadings = [:]
         if case .redis(let host, _, _) = stream.via { return [send(to: host, .readStreams, suffix: host.raw, now)].compactMap { $0 } }
-        let workers = (inventory.service(consumer)?.hosts ?? []).map { WorkerName(consumer, on: $0) }
-        return ask(workers, now) { .snapshot($0.service) }
+        // A producer that this run has stopped has told its launches with its end; one that was stopped before is asked.
+        let producers = stream.from.flatMap(inventory.workers(of:)).filter { evidence.stops[$0] == nil && lost[$0.host] == nil }
+        return ask(producers + inventory.workers(of: consumer), now) { .snapshot($0.service) }
     }
 
     /// What is still between producers and consumer, in words; nil: nothing. What is unknown is not nothing (law 6).
@@ -52,13 +53,15 @@ extension RunMachine {
             guard let lag = reading.lag else { return "the lag of \(name) is unknown" }
             return lag + reading.pending == 0 ? nil : "\(lag) unread and \(reading.pending) unacknowledged"
         }
-        guard let produced = evidence.producedFinally(stream, inventory) else {
-            return "what \(stream.from.map(\.raw).joined(separator: ", ")) sent is unknown"
-        }
+        let opening = book.openings[name]
+        let producers = stream.from.map(\.raw).joined(separator: ", ")
+        guard let produced = evidence.produced(stream, since: opening, inventory) else { return "no counter says what \(producers) sent" }
+        if let why = produced.missing ?? produced.open.first { return "what \(producers) sent is unknown: \(why)" }
         guard case .counter(let counter)? = consumer.applied else { return "no counter says what \(consumerName) accepted" }
-        guard let applied = evidence.counter(counter, of: consumerName, inventory) else { return "what \(consumerName) accepted is unknown" }
-        steps[step].detail = "\(produced) sent, \(applied) accepted (reported)"
-        return produced == applied ? nil : "\(produced) sent, \(applied) accepted"
+        let applied = evidence.counted(counter, by: consumerName, since: opening, inventory)
+        if let why = applied.missing ?? applied.open.first { return "what \(consumerName) accepted is unknown: \(why)" }
+        steps[step].detail = "\(produced.counted) sent, \(applied.counted) accepted (reported)"
+        return produced.counted == applied.counted ? nil : "\(produced.counted) sent, \(applied.counted) accepted"
     }
 
     var allReadings: [StreamReading] {
@@ -66,9 +69,17 @@ extension RunMachine {
     }
 
     /// Asks every host that measures and answers; what a silent one would have said stays unknown.
-    mutating func readStreams() -> [Effect] {
+    mutating func readStreams() -> [Effect] { askReadings(of: inventory.measuringHosts) }
+
+    mutating func askReadings(of hosts: [HostName]) -> [Effect] {
         stepReadings = [:]
-        return inventory.measuringHosts.filter { lost[$0] == nil }.compactMap { send(to: $0, .readStreams, suffix: $0.raw, nil) }
+        return hosts.filter { lost[$0] == nil }.compactMap { send(to: $0, .readStreams, suffix: $0.raw, nil) }
+    }
+
+    /// The hosts that can measure a stream with an end in the plan.
+    var readsStreams: [HostName] {
+        let services = Set((plan.workers + plan.stoppedBefore).map(\.service))
+        return inventory.measuringHosts { stream in (stream.from + stream.to.map(\.service)).contains(where: services.contains) }
     }
 
     mutating func settleLedger(_ now: Moment) -> [Effect] {

@@ -13,6 +13,8 @@ package struct RunMachine: Equatable, Sendable {
     package let inventory: Inventory
     package let by: String
     package let reason: String
+    /// From where its streams are counted.
+    package let book: LedgerBook
     package internal(set) var state: State = .waiting
     package internal(set) var step = -1
     package internal(set) var steps: [StepProgress]
@@ -73,6 +75,8 @@ package struct RunMachine: Equatable, Sendable {
         case abortOrdered(by: String, reason: String)
         /// An emergency stop covers a worker of the plan: the run ends.
         case latched(String)
+        /// Two instances of a host of the plan live.
+        case hostContested(HostName, how: String)
         /// A host says that one holds over its own workers of the plan, and can't show that it is the fleet's: the run goes on with the
         /// others. A stop is then unproven.
         case hostLatched(HostName, String)
@@ -142,7 +146,8 @@ package struct RunMachine: Equatable, Sendable {
     var aborting: String?
     var notResumed: [String] = []
 
-    package init(id: UInt64, plan: Plan, inventory: Inventory, by: String, reason: String) {
+    package init(id: UInt64, plan: Plan, inventory: Inventory, book: LedgerBook = LedgerBook(), by: String, reason: String) {
+        self.book = book
         self.id = id
         self.plan = plan
         self.inventory = inventory
@@ -165,7 +170,9 @@ package struct RunMachine: Equatable, Sendable {
         case .hostLost(let host, let why):
             guard lost[host] == nil else { return [] }
             lost[host] = why
-            return reblock(now)
+            // What lies outside the scope is only looked at: nobody waits for its host.
+            for (command, asked) in outstanding where asked.host == host && isOnlyLookedAt(asked) { outstanding[command] = nil }
+            return outstanding.isEmpty ? settle(now) : reblock(now)
         case .hostReturned(let host):
             lost[host] = nil
             off.remove(host)
@@ -176,6 +183,9 @@ package struct RunMachine: Equatable, Sendable {
         case .abortOrdered(let by, let reason): return abort("by \(by): \(reason)", by, now)
         case .latched(let latch):
             return end(.aborted("emergency stop \(latch) is in force"), .runAborted, now)
+        case .hostContested(let host, let how):
+            guard evidence.contested.updateValue(how, forKey: host) == nil else { return [] }
+            return [.note(worker: nil, text: "two instances of \(host) live (\(how)): what this run shows of it proves nothing")]
         case .hostLatched(let host, let latch):
             guard evidence.hostLatches.updateValue(latch, forKey: host) == nil else { return [] }
             return [.note(worker: nil, text: "\(host) says that emergency stop \(latch) holds over its workers; the others go on")]
@@ -235,14 +245,16 @@ package struct RunMachine: Equatable, Sendable {
         case .ledger:
             previousReadings = nil
             readingCount = 0
-            return readStreams()
+            return askReadings(of: readsStreams)
         case .quiesce(let workers): return ask(workers, now) { .quiesce($0.service) }
         case .resume(let workers): return ask(workers, now) { .resume($0.service) }
         case .stop(let tier, let workers):
             evidence.tierBegan(tier, now)
             return ask(workers, now) { .stop($0.service) }
         case .start(_, let workers): return ask(workers, now) { .start($0.service) }
-        case .verify(let workers): return ask(workers, now) { .verify($0.service) }
+        case .verify(let workers):
+            let ends = Set(plan.otherEnds)
+            return ask(workers.filter { !ends.contains($0) || lost[$0.host] == nil }, now) { .verify($0.service) }
         case .snapshot(let workers): return ask(workers, now) { .snapshot($0.service) }
         case .gate(let questions):
             gateSince = now.boot
@@ -314,8 +326,20 @@ package struct RunMachine: Equatable, Sendable {
         if case .progress(let slug, let text) = reply { return progressed(command, asked, Block(slug: slug, text: text), now) }
         outstanding[command] = nil
         waits[command] = nil
+        evidence.heard[asked.host] = now
         let worker = worker(of: asked)
         var effects: [Effect] = []
+        if let worker {
+            switch (asked.ask, reply) {
+            // What a restart starts again is no part of what it stopped.
+            case (.start, _), (_, .progress), (_, .refused), (_, .failed): break
+            case (_, .done(let done)), (_, .leftBehind(let done)): evidence.told(worker, done)
+            }
+            if isOnlyLookedAt(asked), asked.ask == .verify(worker.service) {
+                looked(worker, reply, now)
+                return settle(now)
+            }
+        }
         switch (asked.ask, reply) {
         case (.readStreams, .done(let done)): stepReadings[asked.host] = done.streams
         case (.readStreams, .refused(_, let text)), (.readStreams, .failed(_, let text)):
@@ -329,7 +353,7 @@ package struct RunMachine: Equatable, Sendable {
         case (.stop(let service), .done(let done)):
             effects += stopped(WorkerName(service, on: asked.host), done, command, asked)
         case (.verify(let service), .done(let done)):
-            evidence.verified(WorkerName(service, on: asked.host), done)
+            evidence.verified(WorkerName(service, on: asked.host), done, now)
             if !done.treeEmpty {
                 failures[command] = Failure(
                     asked: asked, slug: "not-gone",
@@ -347,7 +371,9 @@ package struct RunMachine: Equatable, Sendable {
         case (_, .leftBehind(let done)):
             failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: done.text)
         case (.start, .done): effects.append(.note(worker: worker, text: "ready"))
-        case (.quiesce, .done): effects.append(.note(worker: worker, text: "quiesced"))
+        case (.quiesce, .done):
+            if let worker { evidence.quiesced[worker] = now }
+            effects.append(.note(worker: worker, text: "quiesced"))
         case (.resume, .done): effects.append(.note(worker: worker, text: "resumed"))
         case (_, .refused(let slug, let text)), (_, .failed(let slug, let text)):
             effects += [.record(.runBlocked, worker: worker, fields: [.init("slug", slug), .init("text", text)]), .note(worker: worker, text: text)]
@@ -359,6 +385,18 @@ package struct RunMachine: Equatable, Sendable {
         case (_, .progress): break
         }
         return effects + settle(now)
+    }
+
+    /// A worker that the run does not act on: what can't be told of it is in the verdict, and nobody waits for it.
+    private func isOnlyLookedAt(_ asked: Outstanding) -> Bool { worker(of: asked).map { plan.looked.contains($0) } ?? false }
+
+    private mutating func looked(_ worker: WorkerName, _ reply: RunReply, _ now: Moment) {
+        switch reply {
+        case .done(let done): evidence.verified(worker, done, now)
+        case .leftBehind(let done): evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: done.text)
+        case .refused(_, let text), .failed(_, let text): evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: text)
+        case .progress: break
+        }
     }
 
     private mutating func progressed(_ command: CommandID, _ asked: Outstanding, _ wait: Block, _ now: Moment) -> [Effect] {
@@ -410,6 +448,11 @@ package struct RunMachine: Equatable, Sendable {
             return [.keepBaseline(allReadings)] + next(now)
         case .ledger:
             // The next reading is due later; the last one must not be compared with itself.
+            guard !readsStreams.isEmpty else {
+                // No line needs a reading: there is nothing to wait for.
+                evidence.settled = true
+                return next(now)
+            }
             return pollAt == nil ? settleLedger(now) : reblock(now)
         case .gate(let questions):
             if questions.contains(where: { overrides.contains("gate:\($0.gate)") }) { steps[step].state = .overridden }

@@ -42,12 +42,16 @@ package enum RunReply: Equatable, Sendable {
         package var text: String
         /// What was looked at after the worker's end.
         package var checks: [Verification.Check]
+        /// Of the worker; nil: not asked for, or its agent is older.
+        package var launches: LaunchHistory?
+        /// Path to digest, or `unreadable: …`.
+        package var stateFiles: [String: String]
 
         package init(
             streams: [StreamReading] = [], gateHolds: Bool = false, gateValue: String = "", killed: Bool = false, treeEmpty: Bool = false,
             exit: WorkerExit? = nil, status: String = "", signalledUnixMicroseconds: UInt64 = 0, goneUnixMicroseconds: UInt64 = 0,
             citations: [String] = [], counters: [String: Int64] = [:], text: String = "",
-            checks: [Verification.Check] = []
+            checks: [Verification.Check] = [], launches: LaunchHistory? = nil, stateFiles: [String: String] = [:]
         ) {
             self.streams = streams
             self.gateHolds = gateHolds
@@ -62,6 +66,8 @@ package enum RunReply: Equatable, Sendable {
             self.counters = counters
             self.text = text
             self.checks = checks
+            self.launches = launches
+            self.stateFiles = stateFiles
         }
 
         /// What is left, in a sentence; nil: nothing is.

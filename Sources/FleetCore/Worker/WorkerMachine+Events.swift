@@ -28,6 +28,8 @@ extension WorkerMachine {
         case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool)
         /// A launch of an earlier agent was found to have ended meanwhile.
         case foundGone(LaunchID, WorkerExit, wasStopping: Bool)
+        /// A launch of an earlier agent was found to have run no process.
+        case foundNever(LaunchID)
         /// What the launch has left was looked at. The answer to `verify`, in time or late.
         case verified(LaunchID, Verification)
         /// True as often as one likes while it writes its core; `bytes` of it so far, 0 where that is unknown.

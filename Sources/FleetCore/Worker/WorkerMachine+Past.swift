@@ -6,6 +6,7 @@ extension WorkerMachine {
         package var lastExit: WorkerExit?
         /// The last launch that has ended.
         package var lastLaunch: LaunchID?
+        package var history = LaunchHistory()
         package var verification: Verification?
         package var recentStarts: [BootTime] = []
         package var backoffStep = 0
@@ -29,6 +30,7 @@ extension WorkerMachine {
         self.init(
             worker: worker, policy: policy, generation: past.generation, restarts: past.restarts, lastExit: past.lastExit, now: now)
         lastLaunch = past.lastLaunch
+        history = past.history
         verification = past.verification
         recentStarts = past.recentStarts
         backoffStep = past.backoffStep
@@ -51,6 +53,7 @@ extension WorkerMachine {
         past.restarts = restarts
         past.lastExit = lastExit
         past.lastLaunch = lastLaunch
+        past.history = history
         past.verification = verification
         past.recentStarts = recentStarts
         past.backoffStep = backoffStep
@@ -74,6 +77,7 @@ extension WorkerMachine {
     mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
         guard self.launch == nil else { return [] }  // repeated
         self.quiesced = quiesced
+        know(launch)
         if recentStarts.isEmpty { recentStarts = [now] }
         killedThisStop = false
         heldThisStop = false
@@ -91,6 +95,7 @@ extension WorkerMachine {
         ownStop = nil
         if ready {
             readySince = readySince ?? now
+            history.ready(launch)
             enter(.running(launch, pid: pid), now)
         } else {
             readySince = nil
@@ -108,6 +113,8 @@ extension WorkerMachine {
         }
         lastExit = exit
         lastLaunch = launch
+        know(launch)
+        history.end(launch, .ended(exit))
         doomed = false
         killedThisStop = false
         heldThisStop = false
@@ -120,5 +127,19 @@ extension WorkerMachine {
             return look(at: launch) + [.record(.workerStop, order: nil, fields: exit.fields + [found])]
         }
         return goOn(after: launch, exit, wasStopping ? unhealthy : nil, wasQuiesced: false, ended: exit.at, [found], now)
+    }
+
+    /// The intent of an agent that ended before it let the launch go: every intent has its end on record.
+    mutating func foundNever(_ launch: LaunchID) -> [Effect] {
+        know(launch)
+        history.end(launch, .never)
+        return [
+            .record(.workerLaunchFailed, order: nil, fields: [Field("launch", launch), Field("why", "the agent ended before it let it go; nothing ran")])
+        ]
+    }
+
+    /// A launch that was found and that the journal doesn't have counts as any other.
+    private mutating func know(_ launch: LaunchID) {
+        if !history.launches.contains(where: { $0.launch == launch }) { history.begin(launch) }
     }
 }

@@ -192,6 +192,7 @@ extension WorkerMachine {
         let wasQuiesced = quiesced
         lastExit = exit
         lastLaunch = launch
+        history.end(launch, .ended(exit))
         launchBy = nil
         actionBy = nil
         quiesced = false

@@ -37,6 +37,8 @@ package struct WorkerMachine: Equatable, Sendable {
     package internal(set) var lastExit: WorkerExit?
     /// The last launch that has ended.
     package internal(set) var lastLaunch: LaunchID?
+    /// Every launch of this worker on this host, as far as the journal reaches.
+    package internal(set) var history = LaunchHistory()
     /// What that launch has left; nil while that is not known.
     package internal(set) var verification: Verification?
     /// Of the core so far; 0 where it is unknown.
@@ -152,6 +154,7 @@ package struct WorkerMachine: Equatable, Sendable {
         case .adopted(let launch, let pid, let ready, let stopping, let quiesced):
             adopted(launch, pid, ready: ready, stopping: stopping, quiesced: quiesced, now)
         case .foundGone(let launch, let exit, let wasStopping): foundGone(launch, exit, wasStopping: wasStopping, now)
+        case .foundNever(let launch): foundNever(launch)
         case .latched(let id): latched(id, now)
         case .unlatched: unlatched()
         case .timeReached(let launch): timeReached(launch, now)
@@ -292,6 +295,7 @@ package struct WorkerMachine: Equatable, Sendable {
 
     mutating func launchNow(_ launch: LaunchID, _ event: AuditEvent, _ now: BootTime) -> [Effect] {
         enter(.launching(launch), now)
+        history.begin(launch)
         launchBy = now + Self.launchBound
         quiesced = false
         reloading = false
@@ -334,11 +338,14 @@ package struct WorkerMachine: Equatable, Sendable {
         return effects
     }
 
-    private mutating func launchFailed(_ why: String, _ now: BootTime) -> [Effect] {
-        guard case .launching = phase else { return [] }
+    /// `isLate`: whether a process of it has run is not known.
+    private mutating func launchFailed(_ why: String, isLate: Bool = false, _ now: BootTime) -> [Effect] {
+        guard case .launching(let launch) = phase else { return [] }
         launchBy = nil
+        history.end(launch, isLate ? .ended(WorkerExit(how: .unknown, at: now)) : .never)
         let isEnd = slot?.verb == "stop" || latch != nil || doomed
-        let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why), Field("next", isEnd ? "stopped" : "failed")])]
+        let late = isLate ? [Field(LaunchAccount.lateField, "unknown")] : []
+        let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why), Field("next", isEnd ? "stopped" : "failed")] + late)]
         if isEnd {
             enter(.stopped, now)
             return effects + finish(.done(killed: killedThisStop, held: false))
@@ -355,6 +362,7 @@ package struct WorkerMachine: Equatable, Sendable {
         guard case .starting(let launch, let pid, _) = phase else { return [] }
         let took = now - since
         readySince = now
+        history.ready(launch)
         enter(.running(launch, pid: pid), now)
         let effects: [Effect] = [.record(.workerReady, order: slot, fields: [Field("pid", pid), Field("took", took.words)])]
         return effects + (slot?.verb == "start" ? finish(.done(killed: false, held: false)) : []) + judge(now)
@@ -543,7 +551,7 @@ package struct WorkerMachine: Equatable, Sendable {
             effects += finish(.failed(slug: "launch-unresolved", text: "\(why): whether it runs is not known. Look at trading status and stop it again"))
         }
         lastLaunch = launch
-        return effects + launchFailed(why, now)
+        return effects + launchFailed(why, isLate: true, now)
     }
 }
 

@@ -1956,7 +1956,126 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
     set {_uniqueStorage()._dumpedBytes = newValue}
   }
 
+  /// begun or ended; absent: its agent is older
+  package var lastLaunch: WireLaunchMark {
+    get {_storage._lastLaunch ?? WireLaunchMark()}
+    set {_uniqueStorage()._lastLaunch = newValue}
+  }
+  /// Returns true if `lastLaunch` has been explicitly set.
+  package var hasLastLaunch: Bool {_storage._lastLaunch != nil}
+  /// Clears the value of `lastLaunch`. Subsequent reads from it will return its default value.
+  package mutating func clearLastLaunch() {_uniqueStorage()._lastLaunch = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireLaunchMark: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// among the worker's launches on this host, from 1; 0: it has never been launched
+  package var number: UInt64 = 0
+
+  package var launch: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The worker's last launches, oldest first, in unbroken numbers.
+package nonisolated struct WireLaunchHistory: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var launches: [WireLaunchAccount] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireLaunchAccount: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var number: UInt64 {
+    get {_storage._number}
+    set {_uniqueStorage()._number = newValue}
+  }
+
+  package var launch: String {
+    get {_storage._launch}
+    set {_uniqueStorage()._launch = newValue}
+  }
+
+  /// it has been
+  package var ready: Bool {
+    get {_storage._ready}
+    set {_uniqueStorage()._ready = newValue}
+  }
+
+  package var outcome: WireLaunchAccount.Outcome {
+    get {_storage._outcome}
+    set {_uniqueStorage()._outcome = newValue}
+  }
+
+  /// of one that is over; of its last words those of declared counters
+  package var exit: WireExit {
+    get {_storage._exit ?? WireExit()}
+    set {_uniqueStorage()._exit = newValue}
+  }
+  /// Returns true if `exit` has been explicitly set.
+  package var hasExit: Bool {_storage._exit != nil}
+  /// Clears the value of `exit`. Subsequent reads from it will return its default value.
+  package mutating func clearExit() {_uniqueStorage()._exit = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Outcome: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case `open` // = 0
+    case neverRan // = 1
+    case over // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .open
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .open
+      case 1: self = .neverRan
+      case 2: self = .over
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .open: return 0
+      case .neverRan: return 1
+      case .over: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [WireLaunchAccount.Outcome] = [
+      .open,
+      .neverRan,
+      .over,
+    ]
+
+  }
 
   package init() {}
 
@@ -2706,6 +2825,16 @@ package nonisolated struct WireCommandResult: @unchecked Sendable {
   package var hasDetail: Bool {_storage._detail != nil}
   /// Clears the value of `detail`. Subsequent reads from it will return its default value.
   package mutating func clearDetail() {_uniqueStorage()._detail = nil}
+
+  /// of a stop, verify or snapshot; absent: its agent is older
+  package var launches: WireLaunchHistory {
+    get {_storage._launches ?? WireLaunchHistory()}
+    set {_uniqueStorage()._launches = newValue}
+  }
+  /// Returns true if `launches` has been explicitly set.
+  package var hasLaunches: Bool {_storage._launches != nil}
+  /// Clears the value of `launches`. Subsequent reads from it will return its default value.
+  package mutating func clearLaunches() {_uniqueStorage()._launches = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -6224,7 +6353,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0\u{3}last_launch\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -6252,6 +6381,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _health: String = String()
     var _inFlight: WireFigure? = nil
     var _dumpedBytes: UInt64 = 0
+    var _lastLaunch: WireLaunchMark? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -6287,6 +6417,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       _health = source._health
       _inFlight = source._inFlight
       _dumpedBytes = source._dumpedBytes
+      _lastLaunch = source._lastLaunch
     }
   }
 
@@ -6330,6 +6461,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 23: try { try decoder.decodeSingularStringField(value: &_storage._health) }()
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._inFlight) }()
         case 25: try { try decoder.decodeSingularUInt64Field(value: &_storage._dumpedBytes) }()
+        case 26: try { try decoder.decodeSingularMessageField(value: &_storage._lastLaunch) }()
         default: break
         }
       }
@@ -6417,6 +6549,9 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._dumpedBytes != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._dumpedBytes, fieldNumber: 25)
       }
+      try { if let v = _storage._lastLaunch {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6451,6 +6586,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._health != rhs_storage._health {return false}
         if _storage._inFlight != rhs_storage._inFlight {return false}
         if _storage._dumpedBytes != rhs_storage._dumpedBytes {return false}
+        if _storage._lastLaunch != rhs_storage._lastLaunch {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -6458,6 +6594,173 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension WireLaunchMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LaunchMark"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}launch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.launch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.launch.isEmpty {
+      try visitor.visitSingularStringField(value: self.launch, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLaunchMark, rhs: WireLaunchMark) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.launch != rhs.launch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLaunchHistory: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LaunchHistory"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}launches\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.launches) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.launches.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.launches, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLaunchHistory, rhs: WireLaunchHistory) -> Bool {
+    if lhs.launches != rhs.launches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLaunchAccount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LaunchAccount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}launch\0\u{1}ready\0\u{1}outcome\0\u{1}exit\0")
+
+  fileprivate class _StorageClass {
+    var _number: UInt64 = 0
+    var _launch: String = String()
+    var _ready: Bool = false
+    var _outcome: WireLaunchAccount.Outcome = .open
+    var _exit: WireExit? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _number = source._number
+      _launch = source._launch
+      _ready = source._ready
+      _outcome = source._outcome
+      _exit = source._exit
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._number) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._launch) }()
+        case 3: try { try decoder.decodeSingularBoolField(value: &_storage._ready) }()
+        case 4: try { try decoder.decodeSingularEnumField(value: &_storage._outcome) }()
+        case 5: try { try decoder.decodeSingularMessageField(value: &_storage._exit) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._number != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._number, fieldNumber: 1)
+      }
+      if !_storage._launch.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._launch, fieldNumber: 2)
+      }
+      if _storage._ready != false {
+        try visitor.visitSingularBoolField(value: _storage._ready, fieldNumber: 3)
+      }
+      if _storage._outcome != .open {
+        try visitor.visitSingularEnumField(value: _storage._outcome, fieldNumber: 4)
+      }
+      try { if let v = _storage._exit {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLaunchAccount, rhs: WireLaunchAccount) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._number != rhs_storage._number {return false}
+        if _storage._launch != rhs_storage._launch {return false}
+        if _storage._ready != rhs_storage._ready {return false}
+        if _storage._outcome != rhs_storage._outcome {return false}
+        if _storage._exit != rhs_storage._exit {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLaunchAccount.Outcome: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0OPEN\0\u{1}NEVER_RAN\0\u{1}OVER\0")
 }
 
 nonisolated extension WireMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -7653,7 +7956,7 @@ nonisolated extension WireReadGate: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CommandResult"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}outcome\0\u{1}slug\0\u{1}text\0\u{3}boottime_ns\0\u{1}worker\0\u{1}records\0\u{1}streams\0\u{1}figure\0\u{1}holds\0\u{1}snapshot\0\u{1}killed\0\u{3}tree_empty\0\u{3}signalled_boottime_ns\0\u{3}signalled_unix_us\0\u{3}gone_boottime_ns\0\u{3}gone_unix_us\0\u{1}checks\0\u{1}layout\0\u{1}detail\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}operation\0\u{1}outcome\0\u{1}slug\0\u{1}text\0\u{3}boottime_ns\0\u{1}worker\0\u{1}records\0\u{1}streams\0\u{1}figure\0\u{1}holds\0\u{1}snapshot\0\u{1}killed\0\u{3}tree_empty\0\u{3}signalled_boottime_ns\0\u{3}signalled_unix_us\0\u{3}gone_boottime_ns\0\u{3}gone_unix_us\0\u{1}checks\0\u{1}layout\0\u{1}detail\0\u{1}launches\0")
 
   fileprivate class _StorageClass {
     var _operation: String = String()
@@ -7676,6 +7979,7 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
     var _checks: [WireCheck] = []
     var _layout: WireLayoutAnswer? = nil
     var _detail: WireWorkerDetail? = nil
+    var _launches: WireLaunchHistory? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -7706,6 +8010,7 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
       _checks = source._checks
       _layout = source._layout
       _detail = source._detail
+      _launches = source._launches
     }
   }
 
@@ -7744,6 +8049,7 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
         case 18: try { try decoder.decodeRepeatedMessageField(value: &_storage._checks) }()
         case 19: try { try decoder.decodeSingularMessageField(value: &_storage._layout) }()
         case 20: try { try decoder.decodeSingularMessageField(value: &_storage._detail) }()
+        case 21: try { try decoder.decodeSingularMessageField(value: &_storage._launches) }()
         default: break
         }
       }
@@ -7816,6 +8122,9 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
       try { if let v = _storage._detail {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
       } }()
+      try { if let v = _storage._launches {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -7845,6 +8154,7 @@ nonisolated extension WireCommandResult: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._checks != rhs_storage._checks {return false}
         if _storage._layout != rhs_storage._layout {return false}
         if _storage._detail != rhs_storage._detail {return false}
+        if _storage._launches != rhs_storage._launches {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -33,7 +33,9 @@ struct RunFixture {
     init(_ kind: RunKind = .stop, _ scope: OperationScope = OperationScope(all: true), inventory: Inventory = RunFixture.inventory) throws {
         let workers = Dictionary(uniqueKeysWithValues: inventory.workers.map { ($0, ObservedWorker(state: kind == .start ? .stopped : .running)) })
         let fleet = ObservedFleet(workers: workers, reporting: Set(inventory.hosts.map(\.name)))
-        machine = RunMachine(id: 9, plan: try Planner(inventory: inventory, fleet: fleet).plan(kind, scope), inventory: inventory, by: "ops-1", reason: "test")
+        machine = RunMachine(
+            id: 9, plan: try Planner(inventory: inventory, fleet: fleet).plan(kind, scope), inventory: inventory, book: Self.book(inventory), by: "ops-1",
+            reason: "test")
     }
 
     mutating func tell(_ event: RunMachine.Event, after: Duration = .milliseconds(10)) {
@@ -47,7 +49,41 @@ struct RunFixture {
 
     mutating func answer(_ ask: RunMachine.Ask, _ reply: RunReply) { tell(.answered(id(of: ask), reply)) }
 
-    static let gone = RunReply.done(RunReply.Done(treeEmpty: true, exit: WorkerExit(how: .exited(0), at: .zero)))
+    static let gone = RunReply.done(.gone())
+
+    /// Opened when nothing had been launched, and nothing read since.
+    static func book(_ inventory: Inventory) -> LedgerBook {
+        var book = LedgerBook()
+        for stream in inventory.streams {
+            let marks = Dictionary(inventory.workers(at: stream).map { ($0, LaunchMark()) }) { $1 }
+            book.keep(LedgerBook.Opening(readings: readings(inventory).filter { $0.stream == stream.name }, marks: marks), of: stream.name)
+        }
+        return book
+    }
+
+    static func readings(_ inventory: Inventory) -> [StreamReading] {
+        inventory.streams.flatMap { stream -> [StreamReading] in
+            guard case .redis(let host, _, _) = stream.via else { return [] }
+            return stream.to.flatMap { consumer -> [StreamReading] in
+                let sinks = if case .sqlite? = consumer.applied { inventory.service(consumer.service)?.hosts ?? [] } else { [HostName]() }
+                func reading(_ at: HostName, known: Bool) -> StreamReading {
+                    StreamReading(
+                        stream: stream.name, consumer: consumer.service, host: at, known: known, lag: 0, applied: sinks.contains(at) ? 0 : nil)
+                }
+                return [reading(host, known: true)] + sinks.filter { $0 != host }.map { reading($0, known: false) }
+            }
+        }
+    }
+
+    /// How workers end, where not well.
+    var ends: [ServiceName: WorkerExit] = [:]
+    var signalled: UInt64 = 0
+
+    private func end(of service: ServiceName) -> RunReply {
+        var done = RunReply.Done.gone(ends[service] ?? WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "0"], tree: TreeEnd(), at: .zero))
+        done.signalledUnixMicroseconds = signalled
+        return .done(done)
+    }
 
     /// Answers well whatever is asked, until nothing is asked or a step with this label begins.
     mutating func goOn(until label: String? = nil) {
@@ -61,9 +97,11 @@ struct RunFixture {
             for (id, _, ask) in owed where machine.wants(id) {
                 if let label, machine.current?.label == label { return }
                 switch ask {
-                case .stop, .verify: tell(.answered(id, Self.gone))
+                case .stop(let service): tell(.answered(id, end(of: service)))
+                case .verify: tell(.answered(id, .done(RunReply.Done(treeEmpty: true))))
                 case .gate: tell(.answered(id, .done(RunReply.Done(gateHolds: true, gateValue: "0"))))
-                case .readStreams, .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
+                case .readStreams: tell(.answered(id, .done(RunReply.Done(streams: Self.readings(machine.inventory)))))
+                case .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
                 }
             }
         }

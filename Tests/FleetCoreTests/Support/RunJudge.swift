@@ -11,7 +11,7 @@ struct RunJudge {
     private var waivedStreams: Set<StreamName> = []
     /// Streams that a delivered answer has shown empty for a consumer since its last producer was proven stopped.
     private var shownDrained: [String: Bool] = [:]
-    private var lastWords: [WorkerName: WorkerExit] = [:]
+    private var histories: [WorkerName: LaunchHistory] = [:]
     private var counters: [WorkerName: [String: Int64]] = [:]
     /// Sent and not finally answered.
     private(set) var owed: [CommandID: (host: HostName, ask: RunMachine.Ask)] = [:]
@@ -38,7 +38,11 @@ struct RunJudge {
             owed[command] = nil
             guard case .done(let done) = reply else { return }
             switch ask {
-            case .stop(let service): lastWords[WorkerName(service, on: host)] = done.exit
+            case .stop(let service), .verify(let service), .snapshot(let service):
+                if let told = done.launches { histories[WorkerName(service, on: host)] = told }
+            default: break
+            }
+            switch ask {
             case .snapshot(let service):
                 counters[WorkerName(service, on: host)] = done.counters
                 lookAtDirectDrains()
@@ -64,17 +68,35 @@ struct RunJudge {
 
     private mutating func lookAtDirectDrains() {
         for stream in inventory.streams where stream.via == .direct && producersGone(stream.name) {
-            let producers = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { WorkerName(from, on: $0) } }
-            let said = producers.map { lastWords[$0].flatMap { $0.isClean ? $0.notified["X_MADE_\(stream.name.raw.suffix(1))"].flatMap { Int64($0) } : nil } }
-            guard !said.contains(nil) else { continue }
-            let produced = said.reduce(0) { $0 + ($1 ?? 0) }
-            for consumer in stream.to {
-                let applied = (inventory.service(consumer.service)?.hosts ?? []).map {
-                    counters[WorkerName(consumer.service, on: $0)]?["done-\(stream.name.raw.suffix(1))"]
-                }
-                if !applied.contains(nil), applied.reduce(0, { $0 + ($1 ?? 0) }) == produced { shownDrained["\(stream.name)/\(consumer.service)"] = true }
+            let digit = stream.name.raw.suffix(1)
+            let produced = sum(stream.from, "X_MADE_\(digit)", "made-\(digit)")
+            for consumer in stream.to where produced != nil && sum([consumer.service], "X_DONE_\(digit)", "done-\(digit)") == produced {
+                shownDrained["\(stream.name)/\(consumer.service)"] = true
             }
         }
+    }
+
+    /// Over every launch of the services that was told; nil: one of them can't be counted.
+    private func sum(_ services: [ServiceName], _ key: String, _ counter: String) -> Int64? {
+        var total: Int64 = 0
+        for worker in services.flatMap({ service in (inventory.service(service)?.hosts ?? []).map { WorkerName(service, on: $0) } }) {
+            guard let launches = histories[worker]?.launches else { return nil }
+            for launch in launches {
+                switch launch.end {
+                case .never: continue
+                case .open:
+                    guard let live = counters[worker]?[counter] else { return nil }
+                    total += live
+                case .ended(let exit):
+                    if exit.isClean, let said = exit.notified[key].flatMap({ Int64($0) }) {
+                        total += said
+                    } else if launch.wasReady || exit.notified[key] != nil {
+                        return nil
+                    }
+                }
+            }
+        }
+        return total
     }
 
     /// After the machine has answered an event with effects.

@@ -12,10 +12,17 @@ struct SimulatedAgents {
     private var toAgents: [(CommandID, HostName, RunMachine.Ask)] = []
     private(set) var toRun: [(CommandID, HostName, RunReply)] = []
     private var held: [CommandID: WorkerName] = [:]
+    private(set) var histories: [WorkerName: LaunchHistory] = [:]
+    /// Whose last word, since the streams were opened, is not its last count: it crashed when it was ready.
+    private(set) var crashed: Set<ServiceName> = []
+    private var launchCount = 0
+    // Of streams and their consumers, by `stream/consumer`: what lies unread, and what a sink holds.
     private var lag: [String: Int64] = [:]
+    private var sunk: [String: Int64] = [:]
     private var added: [StreamName: Int64] = [:]
-    /// By worker and stream.
+    /// Of the present launch, by worker and stream.
     private var made: [String: Int64] = [:]
+    private var done: [String: Int64] = [:]
 
     private enum Operation { case going(HostName, RunMachine.Ask), answered(RunReply) }
 
@@ -23,6 +30,47 @@ struct SimulatedAgents {
         inventory = fleet.inventory
         alive = Set(fleet.inventory.workers.filter { fleet.observed.state($0).mayRun })
         connected = Set(fleet.inventory.hosts.map(\.name))
+        for worker in alive.sorted() { launch(worker, ready: true) }
+    }
+
+    // MARK: Life
+
+    private mutating func launch(_ worker: WorkerName, ready: Bool) {
+        launchCount += 1
+        let launch = LaunchID("l\(launchCount)")
+        histories[worker, default: LaunchHistory()].begin(launch)
+        if ready { histories[worker]?.ready(launch) }
+        for stream in inventory.streams {
+            made["\(worker)/\(stream.name)"] = 0
+            done["\(worker)/\(stream.name)"] = 0
+        }
+        alive.insert(worker)
+    }
+
+    private mutating func end(_ worker: WorkerName, _ exit: WorkerExit) {
+        alive.remove(worker)
+        if let launch = histories[worker]?.launches.last?.launch { histories[worker]?.end(launch, .ended(exit)) }
+    }
+
+    /// Something that happens on a good day: restarts by order and by policy, crashes before readiness and, with `crashes`, after it.
+    mutating func live(crashes: Bool, _ random: inout SplitMix64) {
+        flow(&random)
+        guard random.chance(25), let worker = random.pickAny(alive.sorted()) else { return }
+        switch random.below(crashes ? 3 : 2) {
+        case 0: end(worker, WorkerExit(how: .exited(0), notified: lastWords(worker), tree: TreeEnd(), at: .zero))
+        case 1:
+            end(worker, WorkerExit(how: .exited(0), notified: lastWords(worker), tree: TreeEnd(), at: .zero))
+            for _ in 0...random.below(2) {
+                launch(worker, ready: false)
+                end(worker, WorkerExit(how: .exited(1), tree: TreeEnd(), at: .zero))
+            }
+        default:
+            // It said its last word some time before.
+            crashed.insert(worker.service)
+            let words = random.chance(50) ? lastWords(worker).filter { $0.value == "0" || random.chance(50) } : [:]
+            end(worker, WorkerExit(how: .signalled(11, core: false), notified: words, tree: TreeEnd(), at: .zero))
+        }
+        launch(worker, ready: true)
     }
 
     var hasWork: Bool { !toAgents.isEmpty || !toRun.isEmpty || operations.values.contains { if case .going = $0 { true } else { false } } }
@@ -83,9 +131,14 @@ struct SimulatedAgents {
     }
 
     private mutating func stopped(_ worker: WorkerName, killed: Bool) -> RunReply.Done {
-        guard alive.remove(worker) != nil else { return RunReply.Done(treeEmpty: true) }
-        let exit = WorkerExit(how: killed ? .signalled(9, core: false) : .exited(0), notified: lastWords(worker), at: .zero)
-        return RunReply.Done(killed: killed, treeEmpty: true, exit: exit, status: "bye", citations: ["\(worker.host):1:ab"])
+        if alive.contains(worker) {
+            end(worker, WorkerExit(how: killed ? .signalled(9, core: false) : .exited(0), notified: lastWords(worker), tree: TreeEnd(), at: .zero))
+        }
+        var exit: WorkerExit?
+        if case .ended(let last)? = histories[worker]?.launches.last?.end { exit = last }
+        return RunReply.Done(
+            killed: killed, treeEmpty: true, exit: exit, status: "bye", signalledUnixMicroseconds: 1, citations: ["\(worker.host):1:ab"],
+            checks: Verification.Check.allClear, launches: histories[worker] ?? LaunchHistory())
     }
 
     private mutating func work(_ command: CommandID, _ host: HostName, _ ask: RunMachine.Ask, _ random: inout SplitMix64) {
@@ -100,14 +153,20 @@ struct SimulatedAgents {
             finish(command, host, fails ? .failed(slug: "quiesce-late", text: "it has not shown it") : .done(RunReply.Done()))
         case .start(let service):
             if fails { return finish(command, host, .failed(slug: "launch-failed", text: "no such file")) }
-            alive.insert(WorkerName(service, on: host))
+            let worker = WorkerName(service, on: host)
+            if !alive.contains(worker) { launch(worker, ready: true) }
             finish(command, host, .done(RunReply.Done()))
         case .verify(let service):
-            finish(
-                command, host, fails ? .refused(slug: "busy", text: "busy") : .done(RunReply.Done(treeEmpty: !alive.contains(WorkerName(service, on: host)))))
+            let worker = WorkerName(service, on: host)
+            let looked = RunReply.Done(treeEmpty: !alive.contains(worker), launches: histories[worker] ?? LaunchHistory())
+            finish(command, host, fails ? .refused(slug: "busy", text: "busy") : .done(looked))
         case .snapshot(let service):
             let worker = WorkerName(service, on: host)
-            finish(command, host, fails ? .failed(slug: "disk-full", text: "no room") : .done(RunReply.Done(counters: counters(worker))))
+            finish(
+                command, host,
+                fails
+                    ? .failed(slug: "disk-full", text: "no room")
+                    : .done(RunReply.Done(counters: counters(worker), launches: histories[worker] ?? LaunchHistory())))
         case .stop(let service):
             let worker = WorkerName(service, on: host)
             guard held[command] == nil else { return }
@@ -133,14 +192,21 @@ struct SimulatedAgents {
 
     private mutating func flow(_ random: inout SplitMix64) {
         for stream in inventory.streams {
-            for producer in alive.sorted() where stream.from.contains(producer.service) && random.chance(50) {
+            // Without a buffer nothing is sent to a consumer that isn't there.
+            let takes = stream.via != .direct || stream.to.allSatisfy { isAlive($0.service) }
+            for producer in alive.sorted() where takes && stream.from.contains(producer.service) && random.chance(50) {
                 made["\(producer)/\(stream.name)", default: 0] += 1
                 added[stream.name, default: 0] += 1
                 for consumer in stream.to { lag["\(stream.name)/\(consumer.service)", default: 0] += 1 }
             }
             for consumer in stream.to where isAlive(consumer.service) && (!faults || random.chance(60)) {
                 let key = "\(stream.name)/\(consumer.service)"
-                lag[key] = faults ? max(0, (lag[key] ?? 0) - Int64(random.below(3))) : 0
+                let taken = faults ? min(lag[key] ?? 0, Int64(random.below(3))) : lag[key] ?? 0
+                lag[key, default: 0] -= taken
+                sunk[key, default: 0] += taken
+                if let worker = random.pickAny(alive.sorted().filter({ $0.service == consumer.service })) {
+                    done["\(worker)/\(stream.name)", default: 0] += taken
+                }
             }
         }
     }
@@ -154,27 +220,29 @@ struct SimulatedAgents {
         return words
     }
 
-    /// What a consumer says it has done; the first of its hosts says all of it.
     private func counters(_ worker: WorkerName) -> [String: Int64] {
-        let speaks = inventory.service(worker.service)?.hosts.first == worker.host
         var counters: [String: Int64] = [:]
         for stream in inventory.streams where stream.to.contains(where: { $0.service == worker.service }) {
-            let sum = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { made["\(WorkerName(from, on: $0))/\(stream.name)"] ?? 0 } }
-                .reduce(
-                    0, +)
-            counters["done-\(stream.name.raw.suffix(1))"] = speaks ? sum - (lag["\(stream.name)/\(worker.service)"] ?? 0) : 0
+            counters["done-\(stream.name.raw.suffix(1))"] = done["\(worker)/\(stream.name)"] ?? 0
         }
         return counters
     }
 
+    /// Redis where it is declared, trimmed behind all groups; a sink on each host of its consumer, the first of which holds it all.
     private func readings(_ host: HostName) -> [StreamReading] {
         inventory.streams.flatMap { stream -> [StreamReading] in
-            guard case .redis(host, _, _) = stream.via else { return [] }
-            return stream.to.map {
-                let left = lag["\(stream.name)/\($0.service)"] ?? 0
-                return StreamReading(
-                    stream: stream.name, consumer: $0.service, host: host, known: true, runID: "r", length: left, entriesAdded: added[stream.name] ?? 0,
-                    lag: left)
+            let kept = stream.to.map { lag["\(stream.name)/\($0.service)"] ?? 0 }.max() ?? 0
+            return stream.to.compactMap { consumer in
+                let key = "\(stream.name)/\(consumer.service)"
+                let hosts = inventory.service(consumer.service)?.hosts ?? []
+                var sink: Int64?
+                if case .sqlite? = consumer.applied, hosts.contains(host) { sink = hosts.first == host ? sunk[key] ?? 0 : 0 }
+                if case .redis(host, _, _) = stream.via {
+                    return StreamReading(
+                        stream: stream.name, consumer: consumer.service, host: host, known: true, runID: "r", length: kept,
+                        entriesAdded: added[stream.name] ?? 0, lag: lag[key] ?? 0, applied: sink)
+                }
+                return sink.map { StreamReading(stream: stream.name, consumer: consumer.service, host: host, known: false, applied: $0) }
             }
         }
     }

@@ -1,0 +1,72 @@
+/// From where the ledger of each stream counts, and which cuts earlier certificates have settled: a fold of the coordinator's records.
+package struct LedgerBook: Equatable, Sendable {
+    /// A stream at rest: nothing fed it, and none of its consumers that count by themselves ran.
+    package struct Opening: Equatable, Sendable {
+        package var readings: [StreamReading]
+        /// The last launch of every worker at either end. A worker whose agent did not tell it is missing.
+        package var marks: [WorkerName: LaunchMark]
+
+        package init(readings: [StreamReading] = [], marks: [WorkerName: LaunchMark] = [:]) {
+            self.readings = readings
+            self.marks = marks
+        }
+    }
+
+    package struct Settled: Equatable, Sendable {
+        package var run: UInt64
+        /// What `Ledger` saw at that cut; the same again means that nothing has changed since.
+        package var cut: String
+
+        package init(run: UInt64, cut: String) {
+            self.run = run
+            self.cut = cut
+        }
+    }
+
+    package private(set) var openings: [StreamName: Opening] = [:]
+    /// By `STREAM/CONSUMER`.
+    package private(set) var settled: [String: Settled] = [:]
+
+    package init() {}
+
+    package static func key(_ stream: StreamName, _ consumer: ServiceName) -> String { "\(stream)/\(consumer)" }
+
+    /// Opens the ledger of every stream that rests, and returns what is new. A stream with an end that runs, may start by itself, or
+    /// is unknown keeps its opening: its ledger spans the coming launches too.
+    package mutating func open(_ readings: [StreamReading], _ inventory: Inventory, _ fleet: ObservedFleet) -> [StreamName: Opening] {
+        var opened: [StreamName: Opening] = [:]
+        for stream in inventory.streams where rests(stream, inventory, fleet) {
+            var opening = Opening(readings: readings.filter { $0.stream == stream.name })
+            for worker in inventory.workers(at: stream) {
+                if let mark = fleet.state(worker).lastLaunch { opening.marks[worker] = mark }
+            }
+            opened[stream.name] = opening
+        }
+        for (stream, opening) in opened { keep(opening, of: stream) }
+        return opened
+    }
+
+    private func rests(_ stream: StreamSpec, _ inventory: Inventory, _ fleet: ObservedFleet) -> Bool {
+        let counting = stream.to.filter { if case .counter? = $0.applied { true } else { false } }.map(\.service)
+        return (stream.from + counting).allSatisfy { service in
+            (inventory.service(service)?.hosts ?? []).allSatisfy { fleet.state(WorkerName(service, on: $0)).isDown }
+        }
+    }
+
+    package mutating func keep(_ opening: Opening, of stream: StreamName) { openings[stream] = opening }
+
+    package mutating func settle(_ stream: StreamName, _ consumer: ServiceName, run: UInt64, cut: String) {
+        settled[Self.key(stream, consumer)] = Settled(run: run, cut: cut)
+    }
+}
+
+extension Inventory {
+    /// Every worker that produces for the stream or consumes from it.
+    package func workers(at stream: StreamSpec) -> [WorkerName] {
+        (stream.from + stream.to.map(\.service)).flatMap(workers(of:))
+    }
+
+    package func workers(of service: ServiceName) -> [WorkerName] {
+        (self.service(service)?.hosts ?? []).map { WorkerName(service, on: $0) }
+    }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// What a run didn't see makes no proof, and what it can add up it doesn't accuse (REVIEW C2, N1, N2, N4, N5, N8).
+struct UnseenTests {
+    private func demo() throws -> TestFleet {
+        let fleet = try TestFleet()
+        do {
+            try fleet.begin()
+            #expect(try fleet.trading("start", "--all", "--reason", "open").status == 0, "\(fleet.logs)")
+            #expect(try eventually(within: 20) { try (fleet.streamFigure("ticks", "produced") ?? 0) > 300 }, "\(fleet.logs)")
+        } catch {
+            fleet.end()
+            throw error
+        }
+        return fleet
+    }
+
+    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+
+    @Test("restarts by order and by policy are a part of the sum: the stop after them is proven")
+    func restartsAddUp() throws {
+        let fleet = try demo()
+        defer { fleet.end() }
+        let restart = try fleet.trading("restart", "strategy", "--reason", "new parameters")
+        #expect(restart.text.contains("open: order-gateway@ex-1 is not shown stopped"), "\(restart.text)")
+        #expect(try eventually(within: 20) { try fleet.state("strategy") == "RUNNING" })
+        // A feed that dies and is started again by its policy: its word does not cover the time, the buffer's own count does.
+        let feed = try fleet.pid("exchange-to-redis")
+        kill(feed, SIGKILL)
+        #expect(try eventually(within: 20) { try fleet.state("exchange-to-redis") == "RUNNING" && fleet.pid("exchange-to-redis") != feed }, "\(fleet.logs)")
+        // Nor does a coordinator that knows of neither but from its journal and the agents.
+        fleet.coordinator?.signal(SIGKILL)
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 4 })
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 0 && stop.text.contains("verdict: proven"), "\(stop.text)\n\(fleet.logs)")
+        #expect(flat(stop.text).contains("produced as the buffer counted it: exchange-to-redis@md-1's launch 1 ended with signal 9"), "\(stop.text)")
+        try fleet.verifyAudits()
+    }
+
+    @Test("a stream that ended in an earlier run and was trimmed since contradicts the later one, and status says it too")
+    func trimmedBetweenStops() throws {
+        let fleet = try demo()
+        defer { fleet.end() }
+        // The recorder stops first in its tier; what it has not read stays in the stream.
+        let first = try fleet.trading("stop", "exchange-to-redis", "redis-to-questdb", "--reason", "feeds first")
+        #expect(first.text.contains("ticks -> strategy"), "\(first.text)")
+        #expect(first.text.contains("open: strategy@st-1 is not shown stopped"), "\(first.text)")
+        let unread = try fleet.unread(group: "recorder")
+        #expect(unread > 0)
+        _ = try fleet.run("/usr/bin/redis-cli", ["-p", "\(fleet.ports.redis)", "XTRIM", "ticks", "MAXLEN", "0"])
+        #expect(try eventually(within: 10) { flat(try fleet.trading("status").text).contains("SHORT") })
+        let second = try fleet.trading("stop", "--all", "--reason", "the rest")
+        #expect(second.status == 5 && second.text.contains("verdict: contradicted"), "\(second.text)")
+        #expect(flat(second.text).contains("ticks -> redis-to-questdb: \(unread) short: Redis trimmed entries the group had not read"), "\(second.text)")
+    }
+
+    @Test("a second stop of what is stopped looks again, names the run that settled each stream, and lists all that it covers")
+    func stoppedTwice() throws {
+        let fleet = try demo()
+        defer { fleet.end() }
+        #expect(try fleet.trading("stop", "--all", "--reason", "one").status == 0)
+        let again = try fleet.trading("stop", "--all", "--reason", "two")
+        #expect(again.status == 0 && again.text.contains("verdict: proven"), "\(again.text)")
+        #expect(flat(again.text).contains("settled by run 2, unchanged since"), "\(again.text)")
+        let path = "\(fleet.directory)/state/ctl-1/certificates/stop-3.json"
+        let full = try fleet.trading("certificate", "show", "--full", path)
+        for line in ["worker measured", "strategy@st-1: stopped before; its process tree is empty", "stream", "ticks -> strategy"] {
+            #expect(flat(full.text).contains(line), "\(line) in \(full.text)")
+        }
+        let first = try fleet.trading("certificate", "show", "--full", "\(fleet.directory)/state/ctl-1/certificates/stop-2.json")
+        for line in ["gate reported", "quiesce reported", "order-gateway@ex-1 sockets", "tree measured", "exit measured"] {
+            #expect(flat(first.text).contains(line), "\(line) in \(first.text)")
+        }
+    }
+
+    @Test("what runs and is no longer declared is stopped with everything, and by its name")
+    func undeclared() throws {
+        let services = { (gone: Bool) in
+            ["one", "two", "three"].filter { !gone || $0 != "two" }.map {
+                "  \($0): {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
+            }.joined(separator: "\n")
+        }
+        for all in [true, false] {
+            let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in services(false) }
+            fleet.flags = ["--allow-dir", "/usr/bin"]
+            defer { fleet.end() }
+            try fleet.beginWithoutRelay()
+            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+            let pid = try fleet.pid("two")
+            let declared = try String(contentsOfFile: fleet.inventory, encoding: .utf8)
+            try declared.replacingOccurrences(of: services(false), with: services(true)).write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+            fleet.coordinator?.signal(SIGTERM)
+            #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
+            try fleet.startCoordinator()
+            #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("two")?["note"] as? String != "" }, "\(fleet.logs)")
+            if !all {
+                let restart = try fleet.trading("restart", "two@md-1", "--reason", "no")
+                #expect(restart.status != 0 && restart.text.contains("no longer in the inventory"), "\(restart.text)")
+                let named = try fleet.trading("stop", "two", "--reason", "by name")
+                #expect(named.status == 0 && named.text.contains("verdict: proven"), "\(named.text)")
+                #expect(kill(pid, 0) != 0)
+            }
+            let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+            #expect(stop.status == 0 && stop.text.contains("verdict: proven"), "\(stop.text)")
+            if all { #expect(flat(stop.text).contains("two@md-1 is no longer in the inventory and stops last"), "\(stop.text)") }
+            #expect(kill(pid, 0) != 0 && errno == ESRCH, "\(stop.text)")
+        }
+    }
+
+    @Test("an agent whose host the inventory doesn't have makes a stop of everything unproven, by its name")
+    func outsider() throws {
+        let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in "  one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
+        fleet.flags = ["--allow-dir", "/usr/bin"]
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        try fleet.issue("agent", "st-9")
+        try fleet.startAgent("st-9")
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
+        #expect(eventually(within: 10) { fleet.coordinator?.log.contains("st-9") == true })
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && flat(stop.text).contains("because st-9 is not in the inventory and its agent dials in"), "\(stop.text)")
+        let status = try fleet.trading("status")
+        #expect(flat(status.text).contains("st-9 is not in the inventory and its agent dials in"), "\(status.text)")
+    }
+
+    @Test("a worker that died before it was ready does not keep a stop from being proven")
+    func neverReady() throws {
+        let fleet = try TestFleet()
+        defer { fleet.end() }
+        // Its first launch dies as it begins: no READY, no count.
+        let marker = fleet.directory + "/second"
+        let script = "\(fleet.directory)/flaky"
+        try "#!/bin/sh\nif [ ! -e \(marker) ]; then touch \(marker); exit 1; fi\nexec \(TestFleet.bin)/trading-demo \"$@\"\n"
+            .write(toFile: script, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: script)
+        let inventory = try String(contentsOfFile: fleet.inventory, encoding: .utf8)
+        let lines = inventory.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.contains("run:") && line.contains("strategy") ? line.replacingOccurrences(of: "trading-demo", with: script) : String(line)
+        }
+        try lines.joined(separator: "\n").write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.flags = ["--allow-dir", fleet.directory]
+        try fleet.begin()
+        #expect(try fleet.trading("start", "--all", "--reason", "open").status != 0)
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0, "\(fleet.logs)")
+        #expect(try eventually(within: 20) { try (fleet.streamFigure("orders", "produced") ?? 0) > 3 }, "\(fleet.logs)")
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 0 && stop.text.contains("verdict: proven"), "\(stop.text)\n\(fleet.logs)")
+    }
+
+    @Test("the stop signal's own result is clean, and so is what is declared", arguments: ["143", "TERM", "declared", "other"])
+    func cleanExits(_ how: String) throws {
+        let handler = ["143": "trap 'exit 143' TERM", "TERM": "true", "declared": "trap 'exit 7' TERM", "other": "trap 'exit 7' TERM"][how] ?? ""
+        let stop = how == "declared" ? ", stop: {clean_exit: [0, 7]}" : ""
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
+            "  gateway: {tier: t, hosts: [ex-1], run: [/bin/sh, -c, \"\(handler); while :; do sleep 0.05; done\"], ready: {delay: 100ms}\(stop)}"
+        }
+        fleet.flags = ["--allow-dir", "/bin", "--allow-dir", "/usr/bin"]
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        let stopped = try fleet.trading("stop", "--all", "--reason", "end of day")
+        if how == "other" {
+            #expect(stopped.status == 3 && stopped.text.contains("gateway@ex-1 ended with exit 7"), "\(stopped.text)")
+        } else {
+            #expect(stopped.status == 0 && stopped.text.contains("verdict: proven"), "\(stopped.text)")
+        }
+    }
+}
