@@ -14,6 +14,7 @@ package enum Route {
     package static let pipelineStop = "/api/pipeline/stop"
     package static let pipelineStart = "/api/pipeline/start"
     package static let pipelineRestart = "/api/pipeline/restart"
+    package static let settle = "/api/v1/hosts/settle"  // SettleRequest -> Done
     package static let lock = "/api/v1/lock"  // A  MarkRequest -> Done
     package static let unlock = "/api/v1/unlock"  // A
     package static let note = "/api/v1/note"  // A

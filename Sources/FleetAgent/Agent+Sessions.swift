@@ -184,6 +184,7 @@ extension Agent: WireSessionDelegate {
         hello.agentVersion = Self.version
         do { hello.bootID = try BootID.read() } catch { log.error("no boot id", metadata: ["error": "\(error)"]) }
         hello.agentInstance = instance
+        hello.machineID = MachineID.read()
         hello.boottimeNs = Clock.boottime().nanoseconds
         hello.journalHead = journal.head
         hello.partDigest = part.digest

@@ -34,8 +34,14 @@ struct AgentJournalFold: Equatable, Sendable {
         var verification: Verification?
         var verifiedUnixMicroseconds: UInt64 = 0
         var history = LaunchHistory()
+        /// That launch was once seen running.
+        var wasSeen = false
+        /// Nil: not seen, or an agent from before kept none.
+        var trace: LaunchTrace?
 
         mutating func begin(_ launch: String) {
+            wasSeen = false
+            trace = nil
             history.begin(LaunchID(launch))
             self.launch = launch
             open = true
@@ -106,10 +112,14 @@ struct AgentJournalFold: Equatable, Sendable {
             worker.backoffStep = Self.number(record["step"]) ?? worker.backoffStep + 1
             worker.starts.append(record.unixMicroseconds)
             worker.keepStarts(Self.number(record["starts"]) ?? worker.starts.count)
-        case .workerLaunched: worker.restartIntended = false
+        case .workerLaunched:
+            worker.restartIntended = false
+            worker.wasSeen = true
+            worker.trace = LaunchTrace { record[$0] } ?? worker.trace
         case .workerAdopted:
             // Of an agent whose journal did not have it.
             if let launch = record["launch"], launch != worker.launch { worker.begin(launch) }
+            worker.wasSeen = true
         case .workerReady:
             worker.ready = true
             worker.history.ready(LaunchID(worker.launch))

@@ -28,6 +28,15 @@ final class StartupResolution: @unchecked Sendable {
         let note: ServiceNote?
     }
 
+    /// A launch whose end is not on record and that has no directory.
+    private struct Missing: Sendable {
+        let service: String
+        let launch: LaunchID
+        let trace: LaunchTrace?
+        /// What lives of it; nil: nothing.
+        let left: Result<String?, LinuxError>
+    }
+
     init(agent: Agent, bootID: String, rebooted: Bool) {
         self.agent = agent
         self.bootID = bootID
@@ -38,7 +47,8 @@ final class StartupResolution: @unchecked Sendable {
         done = then
         let accepted = agent.files.submit { [self] in
             let found = scan()
-            agent.loop.execute { self.resolve(found) }
+            let missing = rebooted ? [] : missing(beside: found)
+            agent.loop.execute { self.resolve(found, missing) }
         }
         precondition(accepted, "the files thread is new and its queue is full")
     }
@@ -56,6 +66,20 @@ final class StartupResolution: @unchecked Sendable {
             agent.log.error("launches of the agent before can't be listed", metadata: ["error": "\(error)"])
         }
         return found
+    }
+
+    /// Blocking. A run directory may have been removed under its workers: logind does that to /run/user/UID at the last logout.
+    private func missing(beside found: [Found]) -> [Missing] {
+        agent.fold.workers.filter { service, folded in
+            folded.open && !found.contains { $0.directory.service == service && $0.directory.launch == folded.launch }
+        }.sorted { $0.key < $1.key }.map { service, folded in
+            let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
+            let left = Result { () throws(LinuxError) in
+                if let trace = folded.trace { return try trace.left(slot: slot) }
+                return try Processes.holding(removedSlot: slot).first.map { "a process of it still runs (PID \($0.pid))" }
+            }
+            return Missing(service: service, launch: LaunchID(folded.launch), trace: folded.trace, left: left)
+        }
     }
 
     private func look(_ directory: LaunchDirectory) throws -> Found {
@@ -78,7 +102,7 @@ final class StartupResolution: @unchecked Sendable {
         }
     }
 
-    private func resolve(_ found: [Found]) {
+    private func resolve(_ found: [Found], _ missing: [Missing]) {
         for launch in found where launch.isLive {
             let service = launch.directory.service
             let shell =
@@ -93,7 +117,9 @@ final class StartupResolution: @unchecked Sendable {
                 quiesced: isLast && folded?.quiesced == true, done: { [self] in adopted() })
             shell.adopt(launch.directory, descriptor: launch.descriptor)
         }
-        for (service, folded) in agent.fold.workers where folded.open {
+        var handled: Set<String> = []
+        for launch in missing where adopt(launch) { handled.insert(launch.service) }
+        for (service, folded) in agent.fold.workers where folded.open && !handled.contains(service) {
             guard let shell = agent.shell(service), shell.adoption == nil else { continue }
             let record = found.first { $0.directory.service == service && $0.directory.launch == folded.launch }
             let exit: WorkerExit
@@ -104,8 +130,8 @@ final class StartupResolution: @unchecked Sendable {
                     continue
                 case .exited, .signalled, .unknown: exit = WorkerExit(kept)
                 }
-            } else if record != nil || rebooted {
-                // Its shim was lost with it, or the whole host was.
+            } else if record != nil || rebooted || folded.wasSeen {
+                // Its shim was lost with it, or its directory, or the whole host was.
                 exit = WorkerExit(how: .unknown, at: Clock.boottime())
             } else {
                 // The intent got no further than the journal.
@@ -119,6 +145,26 @@ final class StartupResolution: @unchecked Sendable {
             finish()
         }
         if left == 0 { finish() }
+    }
+
+    /// Whether something of a launch without a directory lives, or may: it is then known by its processes alone.
+    private func adopt(_ launch: Missing) -> Bool {
+        let folded = agent.fold.workers[launch.service]
+        switch launch.left {
+        case .success(nil): return false
+        case .success(let left?): agent.log.error("a launch has no directory and is not over", metadata: ["worker": "\(launch.service)", "left": "\(left)"])
+        case .failure(let error):
+            agent.log.error("it can't be told what lives of a launch without a directory", metadata: ["worker": "\(launch.service)", "why": "\(error)"])
+        }
+        let shell = agent.shell(launch.service) ?? agent.addUndeclared(launch.service, tier: "", emergencyKilled: true)
+        guard shell.adoption == nil else { return true }
+        left += 1
+        shell.adoption = WorkerShell.Adoption(
+            ready: folded?.ready == true, stopping: folded?.stopping == true, quiesced: folded?.quiesced == true, done: { [self] in adopted() })
+        // An agent from before kept no identity: the slot's holder is all that is known, and no process can be signalled by it.
+        let trace = launch.trace ?? LaunchTrace(worker: LaunchTrace.Process(pid: 0, startTicks: 0), shim: nil, cgroup: "")
+        shell.adoptLost(launch.launch, trace)
+        return true
     }
 
     private func adopted() {

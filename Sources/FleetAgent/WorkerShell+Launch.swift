@@ -215,10 +215,21 @@ extension WorkerShell {
             endAdoption()
             applyLatches()
         } else if machine.launch == id, machine.pid == nil {
-            handle(.processStarted(pid: pid))
+            handle(.processStarted(pid: pid, trace: trace(pid, startTime, link.directory)))
         } else if machine.launch != id {
             // It started although its launch was called off in the same instant.
             link.send(.kill(id: link.requestID(), latch: nil))
+        }
+    }
+
+    /// By what the launch is found again should its directory be removed; it is on the tmpfs.
+    private func trace(_ pid: Int32, _ startTime: UInt64, _ directory: LaunchDirectory) -> LaunchTrace? {
+        do throws(LinuxError) {
+            let shim = try directory.identity.map { LaunchTrace.Process(pid: $0.pid, startTicks: $0.startTime) }
+            return LaunchTrace(worker: LaunchTrace.Process(pid: pid, startTicks: startTime), shim: shim, cgroup: try directory.cgroup ?? "")
+        } catch {
+            log.warning("a launch's own record can't be read", metadata: ["why": "\(error)"])
+            return LaunchTrace(worker: LaunchTrace.Process(pid: pid, startTicks: startTime), shim: nil, cgroup: "")
         }
     }
 
@@ -305,7 +316,7 @@ extension WorkerShell {
         }
     }
 
-    private func finishUnknown(_ id: LaunchID, _ why: String) {
+    func finishUnknown(_ id: LaunchID, _ why: String) {
         log.error("a launch ended and its exit status is unknown", metadata: ["launch": "\(id)", "why": "\(why)"])
         cleared(id)
         defer { endAdoption() }

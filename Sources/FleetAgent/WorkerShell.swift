@@ -45,6 +45,8 @@ final class WorkerShell: @unchecked Sendable {
     var lossChecks = 0
     /// The launch whose main process has ended and left others of its tree.
     var treeLeft: LaunchID?
+    /// A launch that lives and whose directory was removed: its shim can't be reached.
+    var lost: (launch: LaunchID, trace: LaunchTrace)?
     /// Set while a launch of an earlier agent is being taken over.
     var adoption: Adoption?
     /// What the shim is asked to answer, by request id.
@@ -347,7 +349,7 @@ final class WorkerShell: @unchecked Sendable {
 
     private func ask(_ signal: String, _ then: @escaping (ShimAnswer) -> Void, _ request: (ShimLink, String, Int32) -> ShimRequest) {
         guard let number = Signals.number(named: signal) else { return then(.refused("this host knows no signal \(signal)")) }
-        guard let link else { return then(.refused("its shim can't be reached")) }
+        guard let link else { return then(signalLost(number)) }
         let id = link.requestID()
         awaited[id] = then
         link.send(request(link, id, number))
@@ -355,7 +357,10 @@ final class WorkerShell: @unchecked Sendable {
 
     /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.
     func killTree(latch: String?) {
-        guard let link else { return killProcess() }
+        guard let link else {
+            killProcess()
+            return killLost()
+        }
         let launch = link.launch
         if latch != nil, agent.emergency.entry(declaration.service)?.launch == launch {
             // The emergency thread tells the shim as it kills. A second word at the same time would only take the CPU from
@@ -379,7 +384,7 @@ final class WorkerShell: @unchecked Sendable {
         }
     }
 
-    private func killProcess() {
+    func killProcess() {
         guard let entry = agent.emergency.entry(declaration.service), let problem = entry.killProcess() else { return }
         log.error("cannot kill", metadata: ["why": "\(problem)"])
     }

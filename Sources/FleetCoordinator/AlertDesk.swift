@@ -123,6 +123,8 @@ final class AlertDesk: @unchecked Sendable {
 
     // MARK: What happened
 
+    func contested(_ host: HostName, _ how: String) { tell(watch.contested(host, how: how, now: Clock.boottime())) }
+
     func reported(_ host: HostName, _ report: WireHostReport) {
         let workers = report.workers.map { worker -> AlertWatch.WorkerWord in
             let name = WorkerName(ServiceName(worker.service), on: host)

@@ -162,6 +162,14 @@ struct AlertWatch: Equatable, Sendable {
             mark: "\(drift.map(\.sinceUnixMicroseconds).max() ?? 0)")
     }
 
+    /// Two instances of a host live.
+    mutating func contested(_ host: HostName, how: String, now: BootTime) -> [Alert] {
+        let alert = Alert(
+            key: Key(event: .unknownHost, subject: host.raw), text: "\(host): TWO INSTANCES live: \(how). Nothing is started or proven there.",
+            then: "End one of them, then: trading hosts settle \(host) --reason …", mark: "contested")
+        return [admit(alert, now)].compactMap(\.self)
+    }
+
     /// A stop or restart has ended with this verdict.
     mutating func stopEnded(run: UInt64, kind: String, reason: String, verdict: String, because: [String], now: BootTime) -> [Alert] {
         guard verdict == "unproven" || verdict == "contradicted" else { return [] }

@@ -14,6 +14,12 @@ extension Coordinator {
         var lines: [String] = []
         for spec in inventory.hosts {
             guard let host = hosts[spec.name] else { continue }
+            if let how = host.watch.contested {
+                lines.append(
+                    "! \(spec.name): TWO INSTANCES live: \(how). Nothing is started or proven there; an emergency stop goes to both. End one of them; if that doesn't settle it: trading hosts settle \(spec.name) --reason …\(paged(.unknownHost, spec.name.raw))"
+                )
+                continue
+            }
             guard host.isKnown(now: time.boot, bound: settings.reportBound) else {
                 let since = host.lastWordAt.map { "no word for \((time.boot - $0).words)" } ?? "has never reported"
                 lines.append("! \(spec.name): \(since) (\(host.whyUnknown)). Its workers may be running.\(paged(.unknownHost, spec.name.raw))")

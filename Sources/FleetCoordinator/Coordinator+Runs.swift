@@ -37,6 +37,7 @@ extension Coordinator {
                     fleet.workers[WorkerName(ServiceName(report.service), on: name)] = worker
                 }
             } else {
+                fleet.contested[name] = host.watch.contested
                 let age = host.lastWordAt.map { "has not answered for \((time - $0).words)" } ?? "has never reported"
                 fleet.silence[name] = "\(age) (\(host.whyUnknown))"
             }

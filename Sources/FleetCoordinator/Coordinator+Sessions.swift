@@ -73,6 +73,12 @@ extension Coordinator: WireSessionDelegate {
         home.execute { [self] in
             // It may have ended while it was greeted.
             guard table.session(host) === session else { return }
+            watched(
+                host,
+                hosts[host]?.watch.opened(
+                    InstanceWatch.Instance(
+                        id: session.hello.agentInstance, bootID: session.hello.bootID, machineID: session.hello.machineID,
+                        address: session.remoteAddress, session: session.id)))
             say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
             hosts[host]?.lastWordAt = now().boot
@@ -123,7 +129,11 @@ extension Coordinator: WireSessionDelegate {
         switch envelope.body {
         case .emergencyResult(let result)?:
             // From the session's own loop: nothing stands between the agents' words and the one who waits for them.
-            table.answered(result, by: host)
+            table.answered(result, by: host, on: session)
+        case .pong?: onHome(session, host) { $0.watched(host, $0.hosts[host]?.watch.answered(session: session.id)) }
+        case .report(let report)? where table.session(host) !== session:
+            // A displaced instance's: what it runs is shown nowhere, and yet it runs.
+            onHome(session, host) { $0.hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report)) }
         case .report(let report)?:
             guard waiting.keep(report, of: host) else { return }
             home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
@@ -152,9 +162,13 @@ extension Coordinator: WireSessionDelegate {
 
     package func closed(_ session: WireSession, why: String) {
         let host = HostName(session.hello.host)
-        guard table.close(host, session) else { return }
+        guard let closing = table.close(host, session) else { return }
         home.execute { [self] in
+            watched(host, hosts[host]?.watch.closed(session: session.id))
+            if case .other = closing { return }
             say("host is silent", of: host, ["why": "\(why)"])
+            // What it reported was the other instance's word.
+            if case .replaced = closing { hosts[host]?.reportAt = nil }
             guard table.session(host) == nil else { return }
             hosts[host]?.connected = false
             hosts[host]?.whyUnknown = why
@@ -187,6 +201,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
+        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report)) }
         alerts?.reported(host, report)
         showFlight(host, report)
         acknowledge(report.latchesInForce, by: host)

@@ -39,7 +39,9 @@ extension Coordinator {
         status.refuses = host.refuses ?? ""
         if let last = host.lastWordAt { status.ageNs = UInt64(max(0, (time - last).nanoseconds)) }
         if let report = host.report { status.report = report }
-        if !status.known { status.whyUnknown = host.connected ? "connected, but it does not report" : host.whyUnknown }
+        if !status.known {
+            status.whyUnknown = host.connected && host.watch.contested == nil ? "connected, but it does not report" : host.whyUnknown
+        }
         return status
     }
 

@@ -136,7 +136,7 @@ package final class Coordinator: @unchecked Sendable {
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }
-        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0)) })
+        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0, contested: fold.contested[$0.name])) })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
@@ -205,6 +205,9 @@ package final class Coordinator: @unchecked Sendable {
     func send(_ command: WireCommand, to host: HostName) -> Sending {
         guard let session = table.session(host) else { return .silent }
         if let why = hosts[host]?.refuses, command.what?.isQuestion != true { return .refused(slug: SessionLimit.stranger.slug, text: "\(host): \(why)") }
+        if let how = hosts[host]?.watch.contested, case .start? = command.what {
+            return .refused(slug: "host-contested", text: "two instances of \(host) live (\(how)): nothing is started there")
+        }
         var command = command
         command.session = session.id
         command.notAfterBoottimeNs = (session.peerBoottime() + settings.commandBound).nanoseconds

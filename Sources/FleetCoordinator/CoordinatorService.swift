@@ -24,6 +24,8 @@ package protocol CoordinatorService: AnyObject, Sendable {
     /// `kind`: stop, start, restart, quiesce, resume. Returns once the run has been journaled (or, with dry_run, planned).
     func run(kind: String, _ request: APIRunRequest, by caller: Caller) async throws -> APIRunAccepted
     func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone
+    /// A person's word that of two instances of a host one is gone. Throws while both answer.
+    func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone
     /// Puts a lock or a note on workers, or takes it off. Throws when not all hosts did it, naming those that did.
     func mark(_ verb: MarkVerb, _ request: APIMarkRequest, by caller: Caller) async throws -> APIDone
     /// One answer per host, in the inventory's order; a host that did not answer has a problem in its place.

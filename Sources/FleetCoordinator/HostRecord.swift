@@ -4,6 +4,8 @@ internal import FleetWire
 /// What the coordinator knows of one host: whether it talks now, and its last word with the time it came.
 struct HostRecord {
     let spec: HostSpec
+    /// Which instances of its agent live.
+    var watch: InstanceWatch
     var connected = false
     /// Why its agent takes no orders from this coordinator; nil: it does.
     var refuses: String?
@@ -11,14 +13,22 @@ struct HostRecord {
     /// On the coordinator's clock.
     var lastWordAt: BootTime?
     var reportAt: BootTime?
-    var whyUnknown = "it has not reported since this coordinator started"
+    private var silentBecause = "it has not reported since this coordinator started"
     /// Its words about its own latches that are recorded and logged: a person sets few, and whoever holds its key must fill neither
     /// audit nor log. The words count all the same.
     private var latchWords = RateBound(64, in: .seconds(60))
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 
-    init(spec: HostSpec) { self.spec = spec }
+    init(spec: HostSpec, contested: String? = nil) {
+        self.spec = spec
+        watch = InstanceWatch(contested: contested)
+    }
+
+    var whyUnknown: String {
+        get { watch.contested.map { "two instances of it live: \($0)" } ?? silentBecause }
+        set { silentBecause = newValue }
+    }
 
     /// Whether one more word of the host's about latches is recorded and logged.
     mutating func mayRecordLatch(at now: BootTime) -> Bool { latchWords.admits(at: now) }
@@ -26,9 +36,9 @@ struct HostRecord {
     /// Whether one more line about it is logged.
     mutating func maySay(at now: BootTime) -> Bool { lines.admits(at: now) }
 
-    /// It talks and has reported within the session's bound.
+    /// It talks, has reported within the session's bound, and is one.
     func isKnown(now: BootTime, bound: Duration) -> Bool {
-        guard connected, let reportAt else { return false }
+        guard watch.contested == nil, connected, let reportAt else { return false }
         return now - reportAt <= bound
     }
 

@@ -10,7 +10,12 @@ internal import NIOCore
 /// `@unchecked` is not needed: every stored property is a `NIOLockedValueBox` of values and Sendable references.
 final class SessionTable: Sendable {
     private struct State {
+        /// The newest of each host.
         var sessions: [HostName: WireSession] = [:]
+        /// Of instances that a newer one's hello has displaced and that have not ended.
+        var others: [HostName: [WireSession]] = [:]
+
+        var all: [WireSession] { Array(sessions.values) + others.values.flatMap { $0 } }
         /// The fleet's: what coordinators, relays and operators have set. Passed on to every host.
         var book: LatchBook
         /// What hosts say that they are under and nobody else's word shows: theirs alone, never passed on.
@@ -32,17 +37,48 @@ final class SessionTable: Sendable {
 
     init(book: LatchBook) { state = NIOLockedValueBox(State(book: book)) }
 
-    /// Returns the session it replaces.
+    /// Displaced sessions of one host that are kept: more is a key gone wild, and the oldest ends.
+    private static let othersMax = 4
+
+    /// Returns the session that ends for it: one of the same instance, which dialled again. One of another instance stays until it is
+    /// known whether that lives.
     func open(_ host: HostName, _ session: WireSession) -> WireSession? {
-        state.withLockedValue { $0.sessions.updateValue(session, forKey: host) }
+        state.withLockedValue { state in
+            guard let before = state.sessions.updateValue(session, forKey: host) else { return nil }
+            if before.hello.agentInstance == session.hello.agentInstance { return before }
+            state.others[host, default: []].append(before)
+            return state.others[host, default: []].count > Self.othersMax ? state.others[host]?.removeFirst() : nil
+        }
     }
 
-    /// Returns whether that session was the host's current one.
-    func close(_ host: HostName, _ session: WireSession) -> Bool {
+    enum Closing {
+        /// The host has no session any more.
+        case last
+        /// It was the newest, and this one is now.
+        case replaced(WireSession)
+        case other
+    }
+
+    /// Nil for a session that the table doesn't have.
+    func close(_ host: HostName, _ session: WireSession) -> Closing? {
         state.withLockedValue { state in
-            guard state.sessions[host] === session else { return false }
-            state.sessions[host] = nil
-            return true
+            if let index = state.others[host]?.firstIndex(where: { $0 === session }) {
+                state.others[host]?.remove(at: index)
+                if state.others[host]?.isEmpty == true { state.others[host] = nil }
+                return .other
+            }
+            guard state.sessions[host] === session else { return nil }
+            let next = state.others[host]?.popLast()
+            if state.others[host]?.isEmpty == true { state.others[host] = nil }
+            state.sessions[host] = next
+            return next.map(Closing.replaced) ?? .last
+        }
+    }
+
+    /// One of the host's sessions, newest or displaced.
+    func session(_ host: HostName, id: String) -> WireSession? {
+        state.withLockedValue { state in
+            ([state.sessions[host]].compactMap { $0 } + (state.others[host] ?? [])).first { $0.id == id }
         }
     }
 
@@ -145,9 +181,10 @@ final class SessionTable: Sendable {
         let (sessions, setting) = state.withLockedValue { state in
             let merge = state.book.order(latch)
             state.collectors[latch.id] = collector
-            collector.expect(Set(state.sessions.keys.map(\.raw)))
+            collector.expect(
+                Set(state.sessions.keys.map(\.raw) + state.others.flatMap { host, sessions in sessions.map { Self.name(of: $0, on: host) } }))
             return (
-                Array(state.sessions.values),
+                state.all,
                 Setting(isNew: !merge.changed.isEmpty, isKept: state.book.latches[latch.id]?.release == nil && state.book.latches[latch.id] != nil)
             )
         }
@@ -155,10 +192,13 @@ final class SessionTable: Sendable {
         return setting
     }
 
+    /// `st-1 (another instance, from 10.0.0.7:41022)`
+    private static func name(of displaced: WireSession, on host: HostName) -> String { "\(host) (another instance, from \(displaced.remoteAddress))" }
+
     /// Counts for the host whose session brought it, whatever it says of itself (law 13).
-    func answered(_ result: WireEmergencyResult, by host: HostName) {
+    func answered(_ result: WireEmergencyResult, by host: HostName, on session: WireSession) {
         var result = result
-        result.host = host.raw
+        result.host = self.session(host) === session ? host.raw : Self.name(of: session, on: host)
         state.withLockedValue { $0.collectors[result.latch] }?.take(result)
     }
 
@@ -166,7 +206,7 @@ final class SessionTable: Sendable {
 
     func broadcast(_ envelope: WireEnvelope) throws {
         let frame = try encodeFrame(envelope, allocator: ByteBufferAllocator())
-        for session in state.withLockedValue({ Array($0.sessions.values) }) { session.send(encoded: frame) }
+        for session in state.withLockedValue({ $0.all }) { session.send(encoded: frame) }
     }
 }
 

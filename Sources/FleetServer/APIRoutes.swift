@@ -18,6 +18,7 @@ struct APIRoutes: Sendable {
         addVerbs(to: router)
         addEmergency(to: router)
         addTrust(to: router)
+        addHosts(to: router)
         addRuns(to: router)
         addReading(to: router)
         return router
@@ -85,6 +86,14 @@ struct APIRoutes: Sendable {
     }
 
     // MARK: Runs
+
+    private func addHosts(to router: Router<APIRequestContext>) {
+        post(Route.settle, router) { request, caller in
+            let asked = try await JSONAnswer.read(APISettleRequest.self, request)
+            try demand(reason: asked.reason, for: "hosts settle")
+            return try JSONAnswer.response(try await service.settle(asked, by: caller))
+        }
+    }
 
     private func addRuns(to router: Router<APIRequestContext>) {
         get(Route.runs, router) { _, _ in try JSONAnswer.response(try await service.runs()) }

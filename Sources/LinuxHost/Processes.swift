@@ -84,22 +84,45 @@ package enum Processes {
         return found
     }
 
-    /// Workers inherit the slot as the number 100 or a higher one and without close-on-exec; those who only look at its
-    /// lock, an agent with a hundred descriptors too, open it close-on-exec.
-    private static func holds(pid: Int32, _ slot: stat) -> Bool {
+    /// The same of a slot file that was removed: by its path alone, for there is no file to compare.
+    package static func holding(removedSlot path: String) throws(LinuxError) -> [ProcessIdentity] {
+        let bootID = try BootID.read()
+        var found: [ProcessIdentity] = []
+        for name in try Files.list("/proc") {
+            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, removed: path), let stat = try ProcessStat.read(pid: pid) else { continue }
+            if holds(pid: pid, removed: path) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
+        }
+        return found
+    }
+
+    private static func holds(pid: Int32, removed path: String) -> Bool {
+        descriptors(of: pid).contains { $0.target == "\(path) (deleted)" }
+    }
+
+    /// Numbers from 100 on and what they point to.
+    private static func descriptors(of pid: Int32) -> [(number: Int32, target: String)] {
         let directory = "/proc/\(pid)/fd"
-        guard let stream = opendir(directory) else { return false }
+        guard let stream = opendir(directory) else { return [] }
         defer { closedir(stream) }
+        var found: [(Int32, String)] = []
         while let entry = readdir(stream) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             guard let number = Int32(name), number >= 100 else { continue }
-            // By its link first: to look behind it may wait for a server, if it is a file on a network.
             var link = [CChar](repeating: 0, count: 4_096)
             let length = readlink("\(directory)/\(number)", &link, link.count)
-            let target = String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+            found.append((number, String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)))
+        }
+        return found
+    }
+
+    /// Workers inherit the slot as the number 100 or a higher one and without close-on-exec; those who only look at its
+    /// lock, an agent with a hundred descriptors too, open it close-on-exec.
+    private static func holds(pid: Int32, _ slot: stat) -> Bool {
+        for (number, target) in descriptors(of: pid) {
+            // By its link first: to look behind it may wait for a server, if it is a file on a network.
             guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { continue }
             var file = stat()
-            guard stat("\(directory)/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { continue }
+            guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { continue }
             if !closesOnExec(pid: pid, number) { return true }
         }
         return false

@@ -15,7 +15,8 @@ struct Trading: AsyncParsableCommand {
         version: "trading \(Version.number) (\(Version.libraries))",
         subcommands: [
             StatusCommand.self, StopCommand.self, StartCommand.self, RestartCommand.self, QuiesceCommand.self, ResumeCommand.self,
-            LockCommand.self, UnlockCommand.self, NoteCommand.self, RunsCommand.self, HoldCommand.self, LayoutCommand.self, EmergencyStopCommand.self,
+            LockCommand.self, UnlockCommand.self, NoteCommand.self, RunsCommand.self, HoldCommand.self, HostsCommand.self, LayoutCommand.self,
+            EmergencyStopCommand.self,
             LogsCommand.self, AuditCommand.self, CertificateCommand.self, CoordinatorCommand.self, CertsCommand.self,
             InventoryCommand.self, ExplainCommand.self,
         ])

@@ -47,6 +47,8 @@ final class FakeService: CoordinatorService {
         return accepted
     }
 
+    func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone { APIDone() }
+
     func hold(_ request: APIHoldRequest, by caller: Caller) async throws -> APIDone {
         note("hold \(request.worker)", caller, request.reason)
         return APIDone()

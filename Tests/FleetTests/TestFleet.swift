@@ -115,13 +115,21 @@ final class TestFleet {
     }
 
     func startAgent(_ host: String) throws {
-        let state = stateDirectories[host] ?? "\(directory)/state/\(host)"
-        agents[host] = try TestProcess(
+        agents[host] = try agentProcess(host, state: stateDirectories[host] ?? "\(directory)/state/\(host)", run: "\(directory)/run/\(host)", log: host)
+    }
+
+    /// Another host with the same name and key. The test ends it, and what it runs.
+    func startClone(of host: String) throws -> TestProcess {
+        try agentProcess(host, state: "\(directory)/state/\(host)-clone", run: "\(directory)/run/\(host)-clone", log: "\(host)-clone")
+    }
+
+    private func agentProcess(_ host: String, state: String, run: String, log: String) throws -> TestProcess {
+        try TestProcess(
             host, Self.bin + "/trading-agent",
             [
                 "--host", host, "--fleet", "demo", "--coordinator", "127.0.0.1:\(ports.coordinator)", "--coordinator", "127.0.0.1:\(ports.relay)",
-                "--state-dir", state, "--run-dir", "\(directory)/run/\(host)", "--program-dir", Self.bin,
-            ] + flags + identity("agent-\(host)"), log: "\(directory)/log/\(host)")
+                "--state-dir", state, "--run-dir", run, "--program-dir", Self.bin,
+            ] + flags + identity("agent-\(host)"), log: "\(directory)/log/\(log)")
     }
 
     // MARK: Commands

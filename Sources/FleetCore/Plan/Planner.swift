@@ -24,6 +24,12 @@ package struct Planner: Sendable {
                 slug: "nothing-to-do", what: "REFUSED  \(kind.rawValue): nothing is left of what was named", why: "All of it is excluded by name.",
                 then: "Nothing was done. trading status shows what there is")
         }
+        if let host = covered.map(\.host).first(where: { fleet.contested[$0] != nil }) {
+            throw PlanRefusal(
+                slug: "host-contested", what: "REFUSED  \(kind.rawValue): two instances of \(host) live",
+                why: "\(fleet.contested[host] ?? ""). What either of them runs is not known of the other. Nothing was done.",
+                then: "End one of them, then: trading hosts settle \(host) --reason …    Without it: add --exclude-host \(host)")
+        }
         let silent = Set(covered.map(\.host)).subtracting(fleet.reporting).sorted()
         if let host = silent.first {
             let affected = covered.filter { $0.host == host }.map(\.service.raw).joined(separator: ", ")
@@ -39,12 +45,6 @@ package struct Planner: Sendable {
                 slug: "other-coordinator", what: "REFUSED  \(kind.rawValue): \(host) takes no orders from here",
                 why: "\(fleet.refusing[host] ?? ""). Nothing was done.",
                 then: "trading status \(host) shows whom it follows; without it: add --exclude-host \(host)")
-        }
-        if let host = covered.map(\.host).first(where: { fleet.contested[$0] != nil }) {
-            throw PlanRefusal(
-                slug: "host-contested", what: "REFUSED  \(kind.rawValue): two instances of \(host) live",
-                why: "\(fleet.contested[host] ?? ""). What either of them runs is not known of the other. Nothing was done.",
-                then: "End one of them, then: trading hosts settle \(host) --reason …    Without it: add --exclude-host \(host)")
         }
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)

@@ -24,6 +24,8 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case coordinatorStart = "COORDINATOR_START"
     case inventoryLoaded = "INVENTORY_LOADED"
     case coordinatorSucceeded = "COORDINATOR_SUCCEEDED"
+    case hostContested = "HOST_CONTESTED"
+    case hostSettled = "HOST_SETTLED"
 
     // Effects on workers, written by the agent; the coordinator's records of them cite the agent's.
     case agentStart = "AGENT_START"

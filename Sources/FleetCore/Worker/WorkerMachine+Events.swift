@@ -10,7 +10,8 @@ extension WorkerMachine {
         case holdReleaseRequested(Order, kill: Bool)
         /// The record of a lock, an unlock or a note could not be written.
         case marksUnrecorded
-        case processStarted(pid: Int32)
+        /// `trace` is kept with the record; nil: the shim's own record could not be read.
+        case processStarted(pid: Int32, trace: LaunchTrace? = nil)
         case launchFailed(String)
         /// READY=1
         case readySaid

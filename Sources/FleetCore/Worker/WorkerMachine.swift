@@ -136,7 +136,7 @@ package struct WorkerMachine: Equatable, Sendable {
         case .unlockRequested(let order): unlock(order, now)
         case .remarkRequested(let order, let mark): remark(order, mark)
         case .marksUnrecorded: owe()
-        case .processStarted(let pid): processStarted(pid, now)
+        case .processStarted(let pid, let trace): processStarted(pid, trace, now)
         case .launchFailed(let why): launchFailed(why, now)
         case .readySaid: ready(now)
         case .reloading(let isReloading): reloading(isReloading)
@@ -319,10 +319,12 @@ package struct WorkerMachine: Equatable, Sendable {
         return [.record(event, order: slot, fields: fields), .launch(launch)]
     }
 
-    private mutating func processStarted(_ pid: Int32, _ now: BootTime) -> [Effect] {
+    private mutating func processStarted(_ pid: Int32, _ trace: LaunchTrace?, _ now: BootTime) -> [Effect] {
         guard case .launching(let launch) = phase else { return [] }
         launchBy = nil
-        var effects: [Effect] = [.record(.workerLaunched, order: slot, fields: [Field("pid", pid), Field("launch", launch)])]
+        var effects: [Effect] = [
+            .record(.workerLaunched, order: slot, fields: [Field("pid", pid), Field("launch", launch)] + (trace?.fields ?? []))
+        ]
         if latch != nil || doomed {
             killedThisStop = true
             enter(.killing(launch, pid: pid, lateAt: now + Self.killLateAfter), now)

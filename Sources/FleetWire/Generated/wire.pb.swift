@@ -286,7 +286,7 @@ package nonisolated struct WireEnvelope: Sendable {
     set {body = .auditChunk(newValue)}
   }
 
-  /// benchmarks: broadcast
+  /// coordinator -> agent: does this instance still live?
   package var ping: WirePing {
     get {
       if case .ping(let v)? = body {return v}
@@ -354,7 +354,7 @@ package nonisolated struct WireEnvelope: Sendable {
     case auditRequest(WireAuditRequest)
     /// agent -> coordinator
     case auditChunk(WireAuditChunk)
-    /// benchmarks: broadcast
+    /// coordinator -> agent: does this instance still live?
     case ping(WirePing)
     case pong(WirePong)
     /// coordinator -> agent: an operator's word on which store to follow
@@ -458,6 +458,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
   package var storeNonce: String {
     get {_storage._storeNonce}
     set {_uniqueStorage()._storeNonce = newValue}
+  }
+
+  /// machine-id(5) of its host; empty: it can't be read. A clone may have the same
+  package var machineID: String {
+    get {_storage._machineID}
+    set {_uniqueStorage()._machineID = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -3949,7 +3955,7 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0\u{3}store_nonce\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0\u{3}store_nonce\0\u{3}machine_id\0")
 
   fileprivate class _StorageClass {
     var _protocolMin: UInt32 = 0
@@ -3966,6 +3972,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _latches: WireLatchSet? = nil
     var _pin: WireCoordinatorPin? = nil
     var _storeNonce: String = String()
+    var _machineID: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3990,6 +3997,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _latches = source._latches
       _pin = source._pin
       _storeNonce = source._storeNonce
+      _machineID = source._machineID
     }
   }
 
@@ -4022,6 +4030,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._latches) }()
         case 13: try { try decoder.decodeSingularMessageField(value: &_storage._pin) }()
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._storeNonce) }()
+        case 15: try { try decoder.decodeSingularStringField(value: &_storage._machineID) }()
         default: break
         }
       }
@@ -4076,6 +4085,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if !_storage._storeNonce.isEmpty {
         try visitor.visitSingularStringField(value: _storage._storeNonce, fieldNumber: 14)
       }
+      if !_storage._machineID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._machineID, fieldNumber: 15)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4099,6 +4111,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._latches != rhs_storage._latches {return false}
         if _storage._pin != rhs_storage._pin {return false}
         if _storage._storeNonce != rhs_storage._storeNonce {return false}
+        if _storage._machineID != rhs_storage._machineID {return false}
         return true
       }
       if !storagesAreEqual {return false}

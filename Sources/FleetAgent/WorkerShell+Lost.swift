@@ -1,0 +1,85 @@
+internal import FleetCore
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// A launch whose directory was removed while its processes live: it is known by what the journal keeps of it, signalled through its
+/// pidfd, and over when nothing of it is found any more. How it ended, and its last words, are lost with the directory.
+extension WorkerShell {
+    /// How often it is looked whether it is over, while it is being stopped and otherwise.
+    private static let lostLook: (ending: Duration, otherwise: Duration) = (.milliseconds(100), .seconds(1))
+
+    func adoptLost(_ id: LaunchID, _ trace: LaunchTrace) {
+        lost = (id, trace)
+        do {
+            let boot = try BootID.read()
+            let identity = ProcessIdentity(trace.worker, boot)
+            worker = identity
+            let up = try Processes.uptime(of: identity, now: Clock.boottime()) ?? .zero
+            startedAt = Clock.boottime() + (.zero - up)
+            agent.emergency.put(
+                EmergencyEntry(
+                    service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled,
+                    launch: id, pid: trace.worker.pid, process: try PIDFD(opening: identity),
+                    shimProcess: trace.shim.map { ProcessIdentity($0, boot) }, shimDescriptor: -1))
+        } catch {
+            // The main process has ended; others of the launch live.
+            log.warning("its main process is gone", metadata: ["pid": "\(trace.worker.pid)", "why": "\(error)"])
+        }
+        log.error("a launch's directory was removed; it is known by its processes alone", metadata: ["launch": "\(id)", "pid": "\(trace.worker.pid)"])
+        warnings.append(
+            "its run directory was removed while it ran: its shim can't be reached, how it ends and its last words will not be known. Restart it when you can")
+        if let adoption {
+            handle(.adopted(id, pid: trace.worker.pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
+            endAdoption()
+        }
+        applyLatches()
+        lookForLost()
+    }
+
+    private func lookForLost() {
+        guard let lost else { return }
+        let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
+        let accepted = agent.files.submit { [self] in
+            let left = Result { () throws(LinuxError) in try lost.trace.left(slot: slot) }
+            agent.loop.execute {
+                guard self.lost?.launch == lost.launch else { return }
+                switch left {
+                case .success(nil):
+                    self.lost = nil
+                    return self.finishUnknown(lost.launch, "its launch directory was removed")
+                case .success: break
+                case .failure(let error): self.log.warning("it can't be told what lives of a launch", metadata: ["why": "\(error)"])
+                }
+                self.lookAgain()
+            }
+        }
+        if !accepted { lookAgain() }
+    }
+
+    private func lookAgain() {
+        let wait = machine.isUnderStop ? Self.lostLook.ending : Self.lostLook.otherwise
+        agent.loop.scheduleTask(in: .nanoseconds(wait.nanoseconds)) { [weak self] in self?.lookForLost() }
+    }
+
+    /// Through the pidfd, whose identity was checked.
+    func signalLost(_ number: Int32) -> ShimAnswer {
+        guard lost != nil, let process = agent.emergency.entry(declaration.service)?.process else { return .refused("its shim can't be reached") }
+        do throws(PIDFD.Failure) {
+            try process.signal(number)
+            return .ok
+        } catch {
+            return .refused("\(error)")
+        }
+    }
+
+    func killLost() {
+        guard let lost else { return }
+        let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
+        agent.files.submit { [log] in
+            do throws(LinuxError) { try lost.trace.kill(slot: slot) } catch { log.error("cannot kill", metadata: ["why": "\(error)"]) }
+        }
+        lookForLost()
+    }
+}

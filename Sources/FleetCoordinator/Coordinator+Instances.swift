@@ -1,0 +1,61 @@
+package import FleetAPI
+internal import FleetCore
+internal import FleetJournal
+internal import FleetWire
+internal import LinuxHost
+internal import Logging
+internal import NIOCore
+
+/// Hosts of which two instances live: a clone, or a copied key (`InstanceWatch`).
+extension Coordinator {
+    /// Carries out what the watch of a host's instances wants; nil: the inventory has no such host.
+    func watched(_ host: HostName, _ effects: [InstanceWatch.Effect]?) {
+        for effect in effects ?? [] {
+            switch effect {
+            case .challenge(let id): challenge(host, id)
+            case .close(let id): table.session(host, id: id)?.close(why: "a newer session of \(host) has taken its place")
+            case .contested(let how):
+                log.error("two instances of a host live: nothing is started or proven there", metadata: ["host": "\(host)", "how": "\(how)"])
+                record([AuditRecord(.hostContested, fields: [("host", host.raw), ("how", how), ("level", "warning")])])
+                alerts?.contested(host, how)
+                eachActiveRun { machine in machine.plan.workers.contains { $0.host == host } ? .hostContested(host, how: how) : nil }
+            case .settled(let how):
+                log.notice("a host is one again", metadata: ["host": "\(host)", "how": "\(how)"])
+                record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
+            }
+        }
+    }
+
+    private func challenge(_ host: HostName, _ id: String) {
+        guard let session = table.session(host, id: id) else { return }
+        var envelope = WireEnvelope()
+        envelope.ping = WirePing()
+        session.send(envelope)
+        home.scheduleTask(in: .nanoseconds(InstanceWatch.challengeBound.nanoseconds)) { [self] in
+            watched(host, hosts[host]?.watch.unanswered(session: id))
+        }
+    }
+
+    /// Whether something runs there by this report, or may.
+    static func mayRun(_ report: WireHostReport) -> Bool { report.workers.contains { $0.state != .stopped && $0.state != .failed } }
+
+    package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
+        let host = HostName(request.host)
+        return try await onHome { [self] in
+            guard var watch = hosts[host]?.watch else {
+                throw APIProblem(
+                    slug: "unknown-host", what: "REFUSED  no host is called \(Cleaned.text(request.host, bytesMax: 80))", then: "trading status shows them")
+            }
+            switch watch.settle(by: caller.name, reason: request.reason) {
+            case .failure(let fault):
+                throw APIProblem(slug: "host-contested", what: "REFUSED  \(host): \(fault)", why: "Nothing was changed.", then: "trading status \(host)")
+            case .success(let effects):
+                hosts[host]?.watch = watch
+                watched(host, effects)
+                var done = APIDone()
+                done.text = "\(host) counts as one again. What the other instance had running is attested gone by \(caller.name)"
+                return done
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+package import FleetCore
+internal import Glibc
+
+/// What lives of a launch whose directory is gone. A main process of number 0 is not known.
+extension LaunchTrace {
+    /// In a clause, "its shim still runs (PID 8)"; nil: nothing, by identity, by cgroup and by the slot file, which every process that a
+    /// worker has left holds open until it closes it, removed or not.
+    ///
+    /// Blocks: reads the descriptors of all processes.
+    package func left(slot: String) throws(LinuxError) -> String? {
+        let boot = try BootID.read()
+        if let shim, try ProcessIdentity(shim, boot).isAlive() { return "its shim still runs (PID \(shim.pid))" }
+        if worker.pid > 0, try ProcessIdentity(worker, boot).isAlive() { return "it still runs (PID \(worker.pid))" }
+        if !cgroup.isEmpty, try !Cgroup.isEmpty(cgroup) { return "its cgroup \(cgroup) is not empty" }
+        if let holder = try Processes.holding(removedSlot: slot).first { return "a process of it still runs (PID \(holder.pid))" }
+        return nil
+    }
+
+    /// SIGKILL to everything that `left` would find, but the shim, which ends by itself then. What can't be killed is found by the next look.
+    package func kill(slot: String) throws(LinuxError) {
+        let boot = try BootID.read()
+        var found: [ProcessIdentity] = worker.pid > 0 ? [ProcessIdentity(worker, boot)] : []
+        if let shim, try ProcessIdentity(shim, boot).isAlive() {
+            for pid in try Processes.descendants(of: shim.pid) {
+                if let stat = try ProcessStat.read(pid: pid) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot)) }
+            }
+        }
+        found += try Processes.holding(removedSlot: slot).filter { $0.pid != shim?.pid }
+        if !cgroup.isEmpty { try Cgroup.kill(cgroup) }
+        for identity in found {
+            do { try PIDFD(opening: identity).signal(SIGKILL) } catch { continue }
+        }
+    }
+}
+
+extension ProcessIdentity {
+    package init(_ process: LaunchTrace.Process, _ bootID: String) {
+        self.init(pid: process.pid, startTime: process.startTicks, bootID: bootID)
+    }
+}

@@ -1,0 +1,32 @@
+import ArgumentParser
+import FleetAPI
+import FleetClient
+import FleetCore
+
+struct HostsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hosts", abstract: "Decides about a host of which two instances were seen alive.", subcommands: [HostsSettle.self])
+}
+
+struct HostsSettle: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "settle", abstract: "Says that of two instances of a host one is gone, and what it ran with it.",
+        discussion: """
+            A cloned host, or a key that was copied to another, has two agents of one name. Until one has ended nothing is started there, and no stop is \
+            proven. An instance that ended when nothing ran there settles it by itself; after any other, a person who has looked says so here. It is refused \
+            while both answer, and stands in the audit.
+            """)
+
+    @Argument(help: ArgumentHelp("As the inventory has it.", valueName: "host")) var host: String
+    @OptionGroup var why: ReasonOption
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        var request = APISettleRequest()
+        request.host = host
+        request.reason = why.reason
+        let client = try await Reach(global, relays: false).first().client
+        let done: APIDone = try await client.post(Route.settle, request)
+        Terminal.out([done.text])
+    }
+}

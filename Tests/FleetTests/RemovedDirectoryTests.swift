@@ -1,0 +1,93 @@
+import Foundation
+import Glibc
+import TestSupport
+import Testing
+
+/// The run directory is removed under a running worker, and then its agent is restarted (REVIEW C4).
+struct RemovedDirectoryTests {
+    private func fleet(_ script: String = "exec sleep 1000", stop: String = "") throws -> TestFleet {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
+            "  gateway: {tier: t, hosts: [ex-1], run: [/bin/sh, -c, \"\(script)\"], ready: {delay: 0s}\(stop)}"
+        }
+        fleet.flags = ["--allow-dir", "/bin", "--allow-dir", "/usr/bin"]
+        do {
+            try fleet.beginWithoutRelay()
+            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        } catch {
+            fleet.end()
+            throw error
+        }
+        return fleet
+    }
+
+    /// Returns the worker's process, which lives.
+    private func removeAndRestart(_ fleet: TestFleet) throws -> Int32 {
+        let pid = try fleet.pid("gateway")
+        fleet.agents["ex-1"]?.signal(SIGKILL)
+        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
+        #expect(kill(pid, 0) == 0)
+        #expect(try fleet.pid("gateway") == pid)
+        return pid
+    }
+
+    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+
+    @Test("a worker whose directory was removed is found by what the journal keeps, stopped by its pidfd, and never called proven")
+    func found() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        let pid = try removeAndRestart(fleet)
+        #expect(flat(try fleet.trading("status").text).contains("its run directory was removed while it ran"))
+        // No second copy is started.
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0)
+        #expect(try fleet.pid("gateway") == pid)
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && flat(stop.text).contains("gateway@ex-1 ended with exit status unknown"), "\(stop.text)")
+        #expect(kill(pid, 0) != 0, "\(stop.text)")
+        // All over: the next start and stop are whole again.
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0, "\(fleet.logs)")
+        #expect(try fleet.trading("stop", "--all", "--reason", "again").text.contains("verdict: proven"))
+        try fleet.verifyAudits()
+    }
+
+    @Test("what ignores the stop signal is killed at its grace, with its children")
+    func killed() throws {
+        let fleet = try fleet("trap '' TERM; sleep 1000 & while :; do sleep 0.1; done", stop: ", stop: {grace: 300ms, extend_to: 300ms, then: kill}")
+        defer { fleet.end() }
+        let pid = try removeAndRestart(fleet)
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && stop.text.contains("Killed: gateway@ex-1"), "\(stop.text)")
+        #expect(kill(pid, 0) != 0)
+        let left = try fleet.run("/usr/bin/pgrep", ["-f", "^sleep 1000$"]).text
+        #expect(!left.split(separator: "\n").contains { Int32($0).map { getpgid($0) == pid || getsid($0) == pid } ?? false }, "\(left)")
+    }
+
+    @Test("an emergency stop reaches it, the coordinator's and the host's own")
+    func emergencyStop() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        let pid = try removeAndRestart(fleet)
+        let stopped = try fleet.trading("emergency-stop", "--yes", "--reason", "out")
+        #expect(eventually(within: 5) { kill(pid, 0) != 0 }, "\(stopped.text)")
+        #expect(try eventually(within: 10) { try fleet.state("gateway") == "STOPPED" }, "\(fleet.logs)")
+    }
+
+    @Test("one that ended while its agent was away is shown gone, not called never run")
+    func endedMeanwhile() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        fleet.agents["ex-1"]?.signal(SIGKILL)
+        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        kill(pid, SIGKILL)
+        #expect(eventually(within: 5) { kill(pid, 0) != 0 })
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 })
+        let records = try fleet.audit("ex-1").compactMap { $0["event"] as? String }
+        #expect(!records.contains("WORKER_LAUNCH_FAILED") && records.contains("WORKER_EXIT"), "\(records)")
+    }
+}
