@@ -156,18 +156,21 @@ final class Prober: @unchecked Sendable {
     private func readFacts() {
         let now = Clock.boottime()
         guard !readingFacts, factsAt.map({ now - $0 >= agent.settings.factsEvery }) ?? true else { return }
-        let notAfter = agent.trust?.ownNotAfterUnix ?? 0
+        let dates = agent.trust.map { (certificate: $0.ownNotAfterUnix, list: $0.listDueUnix ?? 0) }
         let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
         let wanted = agent.part.diskFreeMin
         readingFacts = agent.housework.submit(lane: "facts") { [self] in
             let facts = HostFacts.read(disk: agent.paths.state)
             let found = WorkerFacts.read(workers)
             let short = Self.shortOfSpace(wanted)
-            let left = notAfter == 0 ? 0 : (notAfter - Int64(Clock.unixMicroseconds() / 1_000_000)) / 86_400
+            let today = Int64(Clock.unixMicroseconds() / 1_000_000)
+            let validity = dates.map {
+                (certificate: Expiry(untilUnix: $0.certificate, nowUnix: today), list: Expiry(untilUnix: $0.list, nowUnix: today))
+            }
             agent.loop.execute { [self] in
                 readingFacts = false
                 factsAt = Clock.boottime()
-                self.facts = ReportBuilder.facts(facts, certificateDaysLeft: left, at: factsAt ?? now)
+                self.facts = ReportBuilder.facts(facts, validity: validity, at: factsAt ?? now)
                 self.workers = found
                 for shell in agent.shells {
                     guard let its = found[shell.service], its.pid == shell.machine.pid else { continue }

@@ -64,7 +64,11 @@ enum ReportBuilder {
         report.lastLaunch = WireLaunchMark(machine.history.mark)
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
-        report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
+        if shell.lost != nil {
+            report.health = "RUN DIRECTORY REMOVED: its shim can't be reached, how it ends will not be known. Restart it when you can"
+        } else {
+            report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
+        }
         if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
         if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
@@ -131,7 +135,7 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, certificateDaysLeft: Int64, at now: BootTime) -> WireHostFacts {
+    static func facts(_ facts: HostFacts, validity: (certificate: Expiry, list: Expiry)?, at now: BootTime) -> WireHostFacts {
         var wire = WireHostFacts()
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
@@ -149,7 +153,11 @@ enum ReportBuilder {
         wire.kernel = facts.kernel ?? ""
         wire.cpusOnline = UInt32(clamping: facts.cpusOnline?.cpus.count ?? 0)
         wire.upNs = UInt64(clamping: (facts.uptime ?? .zero).nanoseconds)
-        wire.certificateDaysLeft = certificateDaysLeft
+        if let validity {
+            wire.validityKnown = true
+            wire.certificateDaysLeft = validity.certificate.daysLeft
+            wire.listDaysLeft = validity.list.daysLeft
+        }
         wire.kernelCmdline = facts.commandLine ?? ""
         if let time = facts.time { wire.time = WireTimeState(time, at: now) }
         return wire

@@ -28,8 +28,6 @@ extension WorkerShell {
             log.warning("its main process is gone", metadata: ["pid": "\(trace.worker.pid)", "why": "\(error)"])
         }
         log.error("a launch's directory was removed; it is known by its processes alone", metadata: ["launch": "\(id)", "pid": "\(trace.worker.pid)"])
-        warnings.append(
-            "its run directory was removed while it ran: its shim can't be reached, how it ends and its last words will not be known. Restart it when you can")
         if let adoption {
             handle(.adopted(id, pid: trace.worker.pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
             endAdoption()

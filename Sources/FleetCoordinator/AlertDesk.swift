@@ -123,6 +123,10 @@ final class AlertDesk: @unchecked Sendable {
 
     // MARK: What happened
 
+    func expires(_ subject: String, _ what: String, _ expiry: Expiry, then: String) {
+        tell(watch.expires(subject, what, expiry, then: then, now: Clock.boottime()))
+    }
+
     func contested(_ host: HostName, _ how: String) { tell(watch.contested(host, how: how, now: Clock.boottime())) }
 
     func reported(_ host: HostName, _ report: WireHostReport) {

@@ -92,6 +92,8 @@ struct AlertWatch: Equatable, Sendable {
     private var drifting: [HostName: Set<String>] = [:]
     private var lastWord: [HostName: BootTime] = [:]
     private var toldSilent: Set<HostName> = []
+    /// How far each certificate and list was told of, by whose it is and what.
+    private var expiring: [String: Int] = [:]
     private var windows: [Key: Window] = [:]
 
     init(hosts: [HostName], past: [Key: Past] = [:], now: BootTime, bounds: Bounds = Bounds()) {
@@ -160,6 +162,16 @@ struct AlertWatch: Equatable, Sendable {
         return Alert(
             key: key, text: "\(host) is not set up as declared: \(first.text)\(more)", then: "trading layout verify --host \(host)",
             mark: "\(drift.map(\.sinceUnixMicroseconds).max() ?? 0)")
+    }
+
+    /// What ends, of a host or of this coordinator itself: told once at each stage, anew when it was renewed in between.
+    mutating func expires(_ subject: String, _ what: String, _ expiry: Expiry, then: String, now: BootTime) -> [Alert] {
+        let key = "\(subject)/\(what)"
+        let before = expiring.updateValue(expiry.stage, forKey: key) ?? 0
+        let alert = Key(event: .expiry, subject: key)
+        guard expiry.stage > before, past[alert].map({ $0.mark != "\(expiry.stage)" }) ?? true else { return [] }
+        let text = "\(subject): its \(what) \(expiry.daysLeft < 0 ? "was good until" : "ends") \(expiry.words)"
+        return [admit(Alert(key: alert, text: text, then: then, mark: "\(expiry.stage)"), now)].compactMap(\.self)
     }
 
     /// Two instances of a host live.

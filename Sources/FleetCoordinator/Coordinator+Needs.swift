@@ -35,7 +35,7 @@ extension Coordinator {
                 "! \(host) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
             )
         }
-        lines += own()
+        lines += own() + expiryLines(time)
         if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }
         for latch in table.inForce {
             var place = ""

@@ -203,6 +203,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report)) }
         alerts?.reported(host, report)
+        alertExpiry(of: host, report.facts)
         showFlight(host, report)
         acknowledge(report.latchesInForce, by: host)
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }

@@ -29,7 +29,7 @@ package struct CertificateAuthority: Sendable {
 
     package static let authorityDays = 3_650
     package static let identityDays = 365
-    package static let revocationListDays = 30
+    package static let revocationListDays = 365
 
     /// Clocks of hosts differ a little: what is issued now must be valid on one that runs behind.
     private static let backdatedSeconds: Int64 = 300
@@ -184,6 +184,45 @@ package struct CertificateAuthority: Sendable {
         }
     }
 
+    /// Signs a certificate for the same identity, names and key with new dates, and writes it over `ROLE-NAME.pem`: the key stays where it
+    /// is. The one before stays valid until its own end.
+    ///
+    /// `within`: only if the present one ends in fewer days. Returns nil where it doesn't.
+    package func renew(_ name: String, days: Int = identityDays, within: Int? = nil) throws(TrustError) -> Issued? {
+        return try CredentialFile.locked(Path.lock(directory)) { () throws(TrustError) -> Issued? in
+            var index = try readIndex()
+            let fileName = try Self.resolve(name, in: index, to: "renew")
+            try Self.requireDays(days, fileName)
+            let certificatePath = "\(directory)/\(fileName).pem"
+            let before = try Certificate.all(pem: try CredentialFile.read(certificatePath), object: certificatePath)[0]
+            guard let identity = before.identity, identity.fileName == fileName, identity.fleet == fleet else {
+                throw TrustError("renew", certificatePath, "it is not \(fileName)'s", advice: "put that certificate there, or issue a new one with --force")
+            }
+            guard X509_verify(before.x509, X509_get0_pubkey(certificate.x509)) == 1 else {
+                _ = LibCrypto.drainErrors()
+                throw TrustError("renew", certificatePath, "this authority has not issued it", advice: "renew it where it was issued")
+            }
+            if let revoked = index.entries.first(where: { $0.serialHex == before.serialHex }), revoked.revokedUnix != nil {
+                throw TrustError("renew", certificatePath, "it was revoked", advice: "issue a new one, with a new key: trading certs issue … --force")
+            }
+            let now = ASN1Time.nowUnix
+            if let within, Expiry(untilUnix: before.notAfterUnix ?? 0, nowUnix: now).daysLeft >= Int64(within) { return nil }
+            let notAfter = now + Int64(days) * Self.daySeconds
+            let template = CertificateTemplate(
+                commonName: fileName, uri: identity.uri, renewing: before, isAuthority: false, notBeforeUnix: now - Self.backdatedSeconds,
+                notAfterUnix: notAfter)
+            let issued = try template.sign(subject: nil, issuer: (certificate, key))
+            index.append(
+                .init(serialHex: issued.serialHex, revokedUnix: nil, notAfterUnix: notAfter, fileName: fileName, fingerprint: issued.fingerprint))
+            try CredentialFile.write(
+                [
+                    .init(path: Path.index(directory), bytes: index.bytes, mode: 0o644),
+                    .init(path: certificatePath, bytes: issued.pem, mode: 0o644),
+                ], in: directory)
+            return Issued(identity: identity, certificatePath: certificatePath, keyPath: "\(directory)/\(fileName).key", notAfterUnix: notAfter)
+        }
+    }
+
     /// Signs the same list again, with new dates.
     package func renewRevocationList(days: Int = revocationListDays) throws(TrustError) {
         try Self.requireDays(days, "the revocation list")
@@ -245,7 +284,7 @@ package struct CertificateAuthority: Sendable {
         }
     }
 
-    private static func resolve(_ name: String, in index: CertificateIndex) throws(TrustError) -> String {
+    private static func resolve(_ name: String, in index: CertificateIndex, to verb: String = "revoke") throws(TrustError) -> String {
         let known = Set(index.entries.map(\.fileName))
         let exact = name.replacing("/", with: "-")
         if known.contains(exact) { return exact }
@@ -255,11 +294,11 @@ package struct CertificateAuthority: Sendable {
         case 0:
             let names = known.sorted().joined(separator: ", ")
             throw TrustError(
-                "revoke", "\"\(name)\"", "no certificate was issued under that name",
+                verb, "\"\(name)\"", "no certificate was issued under that name",
                 advice: names.isEmpty ? "nothing was issued yet" : "issued are: \(names)")
         default:
             throw TrustError(
-                "revoke", "\"\(name)\"", "several identities have that name",
+                verb, "\"\(name)\"", "several identities have that name",
                 advice: "write one of: \(matching.joined(separator: ", "))")
         }
     }

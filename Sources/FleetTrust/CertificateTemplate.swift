@@ -8,12 +8,14 @@ struct CertificateTemplate {
     let uri: String
     /// Further names, for clients that know nothing of identities: curl, browsers, Prometheus.
     var alternatives: [AlternativeName] = []
+    /// Takes that certificate's names and key over: only its dates are new.
+    var renewing: Certificate?
     let isAuthority: Bool
     let notBeforeUnix: Int64
     let notAfterUnix: Int64
 
     /// `issuer` nil: self-signed with `key`.
-    func sign(subject key: PrivateKey, issuer: (certificate: Certificate, key: PrivateKey)?) throws(TrustError) -> Certificate {
+    func sign(subject key: PrivateKey?, issuer: (certificate: Certificate, key: PrivateKey)?) throws(TrustError) -> Certificate {
         guard let x509 = X509_new() else { throw .libcrypto("make", "a certificate") }
         // From here `certificate` would own it; until then every way out must free it.
         do throws(TrustError) {
@@ -26,7 +28,7 @@ struct CertificateTemplate {
     }
 
     private func fill(
-        _ x509: OpaquePointer, _ key: PrivateKey, _ issuer: (certificate: Certificate, key: PrivateKey)?
+        _ x509: OpaquePointer, _ key: PrivateKey?, _ issuer: (certificate: Certificate, key: PrivateKey)?
     ) throws(TrustError) {
         let object = "the certificate of \(commonName)"
         guard let name = X509_NAME_new() else { throw .libcrypto("make", object) }
@@ -44,7 +46,7 @@ struct CertificateTemplate {
             && X509_set_issuer_name(x509, issuer.map { X509_get_subject_name($0.certificate.x509) } ?? name) == 1
             && ASN1_TIME_set(X509_getm_notBefore(x509), time_t(notBeforeUnix)) != nil
             && ASN1_TIME_set(X509_getm_notAfter(x509), time_t(notAfterUnix)) != nil
-            && X509_set_pubkey(x509, key.key) == 1
+            && X509_set_pubkey(x509, renewing.map { X509_get0_pubkey($0.x509) } ?? key?.key) == 1
         guard done else { throw .libcrypto("make", object) }
 
         var context = X509V3_CTX()
@@ -59,7 +61,12 @@ struct CertificateTemplate {
         try add(NID_key_usage, isAuthority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature")
         try add(NID_subject_key_identifier, "hash")
         if issuer != nil { try add(NID_authority_key_identifier, "keyid:always") }
-        try add(NID_subject_alt_name, (["URI:\(uri)"] + alternatives.map(\.description)).joined(separator: ","))
-        guard X509_sign(x509, issuer?.key.key ?? key.key, EVP_sha256()) > 0 else { throw .libcrypto("sign", object) }
+        if let renewing {
+            guard let names = X509_get_ext(renewing.x509, X509_get_ext_by_NID(renewing.x509, NID_subject_alt_name, -1)), X509_add_ext(x509, names, -1) == 1
+            else { throw .libcrypto("take the names over from", object) }
+        } else {
+            try add(NID_subject_alt_name, (["URI:\(uri)"] + alternatives.map(\.description)).joined(separator: ","))
+        }
+        guard X509_sign(x509, issuer?.key.key ?? key?.key, EVP_sha256()) > 0 else { throw .libcrypto("sign", object) }
     }
 }

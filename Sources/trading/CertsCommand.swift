@@ -9,7 +9,8 @@ import NIOCore
 struct CertsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "certs", abstract: "Makes a fleet's certificate authority, issues identities and revokes them.",
-        subcommands: [CertsInit.self, CertsIssue.self, CertsRevoke.self, CertsList.self])
+        discussion: "Renewal in the field, without a restart or an outage: certs/README.md.",
+        subcommands: [CertsInit.self, CertsIssue.self, CertsRenew.self, CertsRevoke.self, CertsRenewList.self])
 }
 
 struct CertsInit: ParsableCommand {
@@ -92,10 +93,34 @@ struct CertsIssue: ParsableCommand {
     }
 }
 
-struct CertsList: ParsableCommand {
+struct CertsRenew: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "crl", abstract: "Signs the revocation list anew, with new dates; who is on it stays the same.",
-        discussion: "A list is good for --crl-days. Past them start, restart and resume are refused everywhere; sign it anew in time, and copy it.")
+        commandName: "renew", abstract: "Signs a name's certificate anew: the same identity, names and key, new dates.",
+        discussion: "Its .pem alone is copied to where it is used; the key stays there. The certificate before stays valid until its own end.")
+
+    @Argument(help: ArgumentHelp("md-1, or with its role agent/md-1.", valueName: "name")) var name: String
+    @Option(name: .customLong("in"), help: ArgumentHelp("Only if it ends in fewer days than that: for a timer.", valueName: "days")) var within: Int?
+    @Option(help: ArgumentHelp("How long the new one is valid.", valueName: "days")) var days: Int = CertificateAuthority.identityDays
+    @Option(help: ArgumentHelp("The authority's directory.", valueName: "directory")) var dir: String = "certs"
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        guard let issued = try CertificateAuthority(directory: dir).renew(name, days: days, within: within) else {
+            return Terminal.out(["\(name): its certificate is good for \(ScreenText.plural(within ?? 0, "day")) or more; nothing was done"])
+        }
+        Terminal.out([
+            "\(issued.certificatePath)  \(issued.identity.uri), for \(ScreenText.plural(days, "day")), for the key that it has",
+            "Copy it to where the old one is used, then SIGHUP trading-\(issued.identity.role == .agent ? "agent" : "coordinator"). No session ends by it",
+        ])
+    }
+}
+
+struct CertsRenewList: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "renew-crl", abstract: "Signs the revocation list anew, with new dates; who is on it stays the same.",
+        discussion:
+            "A list is good for --crl-days. Past them start, restart and resume are refused everywhere; status, emergency stop, quiesce and stop go on.",
+        aliases: ["crl"])
 
     @Option(help: ArgumentHelp("The authority's directory.", valueName: "directory")) var dir: String = "certs"
     @Option(name: .customLong("crl-days"), help: ArgumentHelp("How long the revocation list is current.", valueName: "days"))

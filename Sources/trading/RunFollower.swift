@@ -12,6 +12,13 @@ struct RunFollower {
     private static let absenceMax: Duration = .seconds(60)
     private static let retryEvery: Duration = .milliseconds(500)
 
+    /// From here on the run goes on without this command, however that ends.
+    static func letGo(run: UInt64) {
+        let words = "Run \(run) was ordered and goes on without this command.  trading runs \(run)  shows it;  trading runs abort \(run) --reason …  ends it."
+        Terminal.whenOutputFails = (words, .unfinished)
+        Interruption.say(words)
+    }
+
     func announce(run: UInt64, kind: String, fleet: String, plan: APIPlan) {
         if json { return }
         var lines = [
@@ -23,7 +30,7 @@ struct RunFollower {
 
     /// Follows to the end, prints the outcome, and says what the process ends with.
     func follow(run: UInt64) async throws -> ExitStatus {
-        Interruption.arm()
+        Self.letGo(run: run)
         var progress = ProgressLines(zone: zone, style: Terminal.style)
         var last: UInt64?
         var screen = PassingLine(enabled: Terminal.outIsTerminal && !json)
@@ -95,17 +102,5 @@ private struct PassingLine {
     mutating func clear() {
         if isShown { Terminal.raw("\r\u{1B}[K") }
         isShown = false
-    }
-}
-
-/// Ctrl-C ends the watching, never the run, and says so.
-private enum Interruption {
-    static func arm() {
-        signal(SIGINT) { _ in
-            // Only what signal-safety(7) allows.
-            let words: StaticString = "\nThe run goes on without this command.  trading runs  shows it;  trading runs abort ID  ends it.\n"
-            _ = write(2, words.utf8Start, words.utf8CodeUnitCount)
-            _exit(6)
-        }
     }
 }

@@ -1,6 +1,7 @@
 import FleetClient
 import FleetCore
 import Glibc
+import LinuxHost
 
 /// Standard output and error, unbuffered: a line that was printed is there, whatever happens next.
 enum Terminal {
@@ -11,7 +12,7 @@ enum Terminal {
     ///
     /// Colour only on a terminal, and not with NO_COLOR; plain ASCII without a UTF-8 locale. The width is the terminal's of now.
     static var style: ScreenStyle {
-        ScreenStyle(width: size?.columns ?? ScreenStyle.widthMax, unicode: isUTF8, colour: isColoured)
+        ScreenStyle(width: size?.columns ?? ScreenStyle.widthUsual, unicode: isUTF8, colour: isColoured)
     }
 
     /// What the terminal has room for now; nil: no terminal, or one that doesn't say.
@@ -57,6 +58,10 @@ enum Terminal {
 
     private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
 
+    /// What is said to standard error when standard output can't be written, and what the process then ends with: a run that was ordered
+    /// goes on. Set by one command, once.
+    nonisolated(unsafe) static var whenOutputFails: (text: String, status: ExitStatus)?
+
     /// A reader that went away ends the process as it would end any filter.
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var sent = 0
@@ -69,7 +74,10 @@ enum Terminal {
                     _ = poll(&waiting, 1, -1)
                     continue
                 }
-                exit(ExitStatus.failed.rawValue)
+                let why = LinuxError.text(errno)
+                guard descriptor == 1 else { exit(ExitStatus.failed.rawValue) }
+                err(["standard output can't be written: \(why)\(whenOutputFails.map { "\n\($0.text)" } ?? "")"])
+                exit((whenOutputFails?.status ?? .failed).rawValue)
             }
             sent += count
         }

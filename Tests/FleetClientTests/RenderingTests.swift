@@ -56,6 +56,27 @@ struct RenderingTests {
         return status
     }
 
+    @Test("with the longest legal names every line keeps state and age, and names are shortened in the middle", arguments: [80, 100, 160, 250])
+    func longNames(width: Int) {
+        var status = status()
+        let host = "a" + String(repeating: "h", count: 61) + "9"
+        let service = "order-gateway-" + String(repeating: "s", count: 44) + "-mm"
+        status.hosts[0].host = host
+        status.hosts[0].report.workers[0].service = service
+        status.hosts[0].report.workers[0].status = String(repeating: "words ", count: 40)
+        status.streams[0].stream = "stream-" + String(repeating: "t", count: 56)
+        status.streams[0].consumer = service
+        let lines = StatusScreen.lines(status, zone: FleetZone(named: "UTC"), style: ScreenStyle(width: width))
+        for line in lines { #expect(line.count <= width, "\(line.count): \(line)") }
+        let row = lines.first { $0.hasPrefix("✓ order-") } ?? ""
+        #expect(row.contains("running") && row.hasSuffix("0.4s") && row.contains(service) == (width >= 250), "\(row)")
+        if width >= 160 { #expect(row.contains("6036"), "\(row)") }
+        #expect(row.contains("-mm"), "what tells two names apart stands at both ends: \(row)")
+        let stream = lines.first { $0.hasPrefix("stream-") } ?? ""
+        #expect(stream.contains("UNKNOWN") && stream.hasSuffix("0.0s"), "\(stream)")
+        #expect(lines.contains { $0.hasPrefix("ahh") && $0.contains("0.4s") }, "\(lines)")
+    }
+
     @Test("a silent host's workers are UNKNOWN, with what they were, and never stopped or zero")
     func unknown() {
         let lines = StatusScreen.lines(status(), zone: .utc, style: ScreenStyle())

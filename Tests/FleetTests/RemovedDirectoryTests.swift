@@ -40,7 +40,7 @@ struct RemovedDirectoryTests {
         let fleet = try fleet()
         defer { fleet.end() }
         let pid = try removeAndRestart(fleet)
-        #expect(flat(try fleet.trading("status").text).contains("its run directory was removed while it ran"))
+        #expect(flat(try fleet.trading("status").text).contains("gateway@ex-1: RUN DIRECTORY REMOVED"))
         // No second copy is started.
         #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0)
         #expect(try fleet.pid("gateway") == pid)

@@ -15,6 +15,8 @@ final class TestFleet {
     private(set) var agents: [String: TestProcess] = [:]
     /// Where each host's state lies; a test may point one at a small file system.
     var stateDirectories: [String: String] = [:]
+    /// More of the coordinator's environment, and of the commands'.
+    var environment: [String: String] = [:]
     /// More of the agents' flags.
     var flags: [String] = []
     /// Where services of a test's own keep what they write.
@@ -104,7 +106,7 @@ final class TestFleet {
         coordinator = try TestProcess(
             "ctl-1", Self.bin + "/trading-coordinator",
             ["--name", "ctl-1", "--inventory", inventory, "--state-dir", directory + "/state/ctl-1", "--socket", directory + "/run/ctl-1.sock"]
-                + identity("coordinator-ctl-1"), log: directory + "/log/ctl-1")
+                + identity("coordinator-ctl-1"), log: directory + "/log/ctl-1", environment: environment)
     }
 
     func startRelay(as certificate: String = "relay-ctl-2") throws {
@@ -134,7 +136,9 @@ final class TestFleet {
 
     // MARK: Commands
 
-    private func raw(_ program: String, _ arguments: [String]) throws -> Output { try Program.run("\(Self.bin)/\(program)", arguments) }
+    private func raw(_ program: String, _ arguments: [String]) throws -> Output {
+        try Program.run("\(Self.bin)/\(program)", arguments, environment: environment)
+    }
 
     @discardableResult
     func trading(_ arguments: String...) throws -> Output { try raw("trading", ["--config", config] + arguments) }

@@ -1189,7 +1189,7 @@ package nonisolated struct APIAlertStatus: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// failed, hold, unknown-host, unproven-stop, drift, unlocked
+  /// failed, hold, unknown-host, unproven-stop, drift, unlocked, expiry
   package var event: String = String()
 
   /// a worker, a host, a run

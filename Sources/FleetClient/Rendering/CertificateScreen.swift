@@ -8,7 +8,7 @@ package enum CertificateScreen {
     package static func lines(_ certificate: APICertificate, zone: FleetZone, style: ScreenStyle, full: Bool = false) -> [String] {
         var lines: [String] = []
         let verdict = certificate.verdict.isEmpty ? "unproven" : certificate.verdict
-        lines.append(ScreenText.left("STOP CERTIFICATE", 71) + "verdict: \(verdict)")
+        lines.append(ScreenText.left("STOP CERTIFICATE", min(71, style.width - 22)) + "verdict: \(verdict)")
         if verdict != "proven" {
             let reasons = certificate.because.isEmpty ? ["the certificate gives no reason"] : certificate.because
             for reason in reasons {
@@ -113,22 +113,39 @@ package enum CertificateScreen {
 
     // MARK: Ledger
 
+    /// `  DIFFERENCE`, or a figure and a verdict in its place.
+    private static let differenceWidth = 12
+
     private static func ledger(_ certificate: APICertificate, _ style: ScreenStyle) -> [String] {
         guard !certificate.ledger.isEmpty else { return ["LEDGER       no stream has an end in this run"] }
         let names = certificate.ledger.map { "\($0.stream) -> \($0.consumer)" }
-        let name = min(26, max(24, names.map(\.count).max() ?? 0))
         // What lay in the buffer before is a term of the sum: without it the line would not add up.
         let hasBefore = certificate.ledger.contains { $0.carried != 0 }
-        let head = (hasBefore ? ["BEFORE +"] : []) + ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
-        let widths = (hasBefore ? [10] : []) + [11, 13, 12, 12, 12]
-        var lines = [ScreenText.left("LEDGER", name) + zip(head, widths).map { ScreenText.right($0, $1) }.joined() + "  DIFFERENCE"]
-        for (line, title) in zip(certificate.ledger, names) {
+        let rows = certificate.ledger.map { line in
+            (hasBefore ? ["\(ScreenText.number(line.carried))  "] : [])
+                + [line.produced, line.applied, line.inFlight, line.buffered, line.discarded].map(ScreenText.figure)
+        }
+        var head = (hasBefore ? ["BEFORE +"] : []) + ["PRODUCED", "=   APPLIED", "+ IN FLIGHT", "+  BUFFERED", "+ DISCARDED"]
+        var widths = (hasBefore ? [10] : []) + [11, 13, 12, 12, 12]
+        var name = min(26, max(24, names.map(\.count).max() ?? 0))
+        // Where names and figures don't fit one line, each name has its own: figures never lose a digit.
+        let isStacked = name + widths.reduce(0, +) + Self.differenceWidth > style.width
+        if isStacked {
+            head = (hasBefore ? ["BEFORE +"] : []) + ["PRODUCED", "= APPLIED", "+ IN FLIGHT", "+ BUFFERED", "+ DISCARDED"]
+            widths = head.indices.map { index in max(head[index].count, rows.map { $0[index].count }.max() ?? 0) + 1 }
+            name = 1
+        }
+        let title = isStacked ? ["LEDGER"] : []
+        var lines =
+            title + [
+                ScreenText.left(isStacked ? "" : "LEDGER", name) + zip(head, widths).map { ScreenText.right($0, $1) }.joined()
+                    + (isStacked ? " DIFFERENCE" : "  DIFFERENCE")
+            ]
+        for ((line, title), columns) in zip(zip(certificate.ledger, names), rows) {
             let figures = [line.produced, line.applied, line.inFlight, line.buffered, line.discarded]
             let difference = line.differenceKnown ? ScreenText.number(line.difference) : "?"
-            // A name too long for its column keeps a line of its own: figures never lose a digit.
-            let long = title.count > name
-            if long { lines.append(title) }
-            let columns = (hasBefore ? ["\(ScreenText.number(line.carried))  "] : []) + figures.map(ScreenText.figure)
+            let long = isStacked || title.count > name
+            if long { lines.append(ScreenText.middle(title, style.width)) }
             lines.append(
                 ScreenText.left(long ? "" : title, name)
                     + zip(columns, widths).map { ScreenText.right($0, $1) }.joined()

@@ -82,25 +82,31 @@ package enum EmergencyScreen {
         if outcome.isAnswered, outcome.covered == 0 {
             lines.append("! COVERS NOTHING: no worker of the inventory falls under this scope. It is no stop")
         }
-        for host in (outcome.confirmed + outcome.unconfirmed).sorted() {
+        let hosts = outcome.confirmed + outcome.unconfirmed
+        // Two names, a mark and what became of it on one line.
+        let room = max(16, style.width - 22)
+        let service = min(max(24, outcome.workers.map(\.name.count).max() ?? 0), room / 2)
+        let place = min(max(12, hosts.map(\.count).max() ?? 0), room - service)
+        func name(_ text: String, _ width: Int) -> String { ScreenText.left(ScreenText.middle(text, width), width) }
+        for host in hosts.sorted() {
             let workers = outcome.workers.filter { $0.host == host }
             if outcome.unconfirmed.contains(host), workers.isEmpty {
                 let names = unheard.filter { $0.host == host }.map(\.name)
                 lines += ScreenText.wrapped(
-                    "? \(ScreenText.left(host, 12)) not confirmed: the host does not answer; "
+                    "? \(name(host, place)) not confirmed: the host does not answer; "
                         + "\(names.isEmpty ? "its workers" : names.joined(separator: ", ")) may be running", width: style.width, indent: "               ")
             } else if workers.isEmpty {
-                lines.append("- \(ScreenText.left(host, 12)) nothing in scope ran")
+                lines.append("- \(name(host, place)) nothing in scope ran")
             }
             for worker in workers {
                 lines.append(
-                    "\(worker.gone ? "✓" : "?") \(ScreenText.left(host, 12)) \(ScreenText.left(worker.name, 24)) "
+                    "\(worker.gone ? "✓" : "?") \(name(host, place)) \(name(worker.name, service)) "
                         + (worker.gone ? "gone" : "not confirmed") + (worker.text.isEmpty || worker.gone ? "" : ": \(worker.text)"))
             }
         }
         for host in outcome.onRelaysWord {
             lines += ScreenText.wrapped(
-                "? \(ScreenText.left(host, 12)) a relay says that it is done there; no coordinator has seen it", width: style.width, indent: "               ")
+                "? \(name(host, place)) a relay says that it is done there; no coordinator has seen it", width: style.width, indent: "               ")
         }
         lines += ScreenText.wrapped(summary(outcome, unheard), width: style.width, indent: "  ")
         if outcome.isAnswered {

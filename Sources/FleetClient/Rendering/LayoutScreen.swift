@@ -81,7 +81,8 @@ package enum LayoutScreen {
     private static func placements(_ placements: [WireLayoutPlacement], _ style: ScreenStyle) -> [String] {
         guard !placements.isEmpty else { return ["  no worker is declared here"] }
         var table = ScreenTable([
-            .init(title: "  WORKER", kept: true), .init(title: "PID", right: true), .init(title: "EXCLUSIVE", kept: true), .init(title: "HELPERS", kept: true),
+            .init(title: "  WORKER", kept: true, name: true), .init(title: "PID", right: true), .init(title: "EXCLUSIVE", kept: true),
+            .init(title: "HELPERS", kept: true),
             .init(title: "NODE"), .init(title: "THREADS", flexible: true),
         ])
         for placement in placements {

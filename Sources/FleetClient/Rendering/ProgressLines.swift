@@ -66,7 +66,8 @@ package struct ProgressLines: Sendable {
     private mutating func blocked(_ event: APIRunEvent) -> [Line] {
         let lines = BlockText.lines(event.text, run: event.run, width: style.width)
         guard let head = lines.first else { return [] }
-        let key = String(head.filter { !$0.isNumber })
+        // How long it has lasted changes with every event, and its unit with it.
+        let key = String((event.text.split(separator: ";").first ?? "").filter { !$0.isNumber }) + (event.text.split(separator: "[").last ?? "")
         guard key != lastBlocked else { return [.passing(style.apply([head])[0])] }
         lastBlocked = key
         return kept(lines)

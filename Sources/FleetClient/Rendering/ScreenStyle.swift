@@ -2,16 +2,18 @@ import FleetCore
 
 /// How a screen may look: the words are always the same.
 package struct ScreenStyle: Equatable, Sendable {
-    /// Columns of the terminal; screens use at most 100.
+    /// Columns of the terminal.
     package var width: Int
     /// A UTF-8 locale: ✓ and · instead of + and |.
     package var unicode: Bool
     package var colour: Bool
 
-    package static let widthMax = 100
+    /// Where there is no terminal: a file, a pipe.
+    package static let widthUsual = 100
+    private static let widths = 40...400
 
-    package init(width: Int = widthMax, unicode: Bool = true, colour: Bool = false) {
-        self.width = min(max(width, 40), Self.widthMax)
+    package init(width: Int = widthUsual, unicode: Bool = true, colour: Bool = false) {
+        self.width = min(max(width, Self.widths.lowerBound), Self.widths.upperBound)
         self.unicode = unicode
         self.colour = colour
     }

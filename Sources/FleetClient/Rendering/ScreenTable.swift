@@ -1,13 +1,15 @@
 /// Rows in columns.
 ///
-/// A table that is too wide drops columns from the right, never one that is kept, and cuts the one that
-/// is flexible.
+/// A table that is too wide cuts the column that is flexible, shortens names in the middle, then drops columns from the right, never
+/// one that is kept.
 struct ScreenTable {
     struct Column {
         var title: String
         var right = false
         /// Never dropped: names, the state, the age.
         var kept = false
+        /// May be shortened in the middle.
+        var name = false
         /// Takes what is left and is cut when that is too little.
         var flexible = false
     }
@@ -26,6 +28,19 @@ struct ScreenTable {
     mutating func add(_ cells: [String]) { lines.append(.row(cells)) }
     mutating func add(heading: String) { lines.append(.text(heading)) }
 
+    /// Names are shortened to this before a column goes, and to that when none is left to go.
+    private static let nameUsual = 24
+    private static let nameMin = 8
+
+    /// Takes columns off the widest names first, until nothing is over or all have come down to `least`.
+    private func shorten(_ widths: inout [Int], _ shown: [Int], to least: Int, over: Int) {
+        var excess = over
+        while excess > 0, let widest = shown.filter({ columns[$0].name && widths[$0] > least }).max(by: { widths[$0] < widths[$1] }) {
+            widths[widest] -= 1
+            excess -= 1
+        }
+    }
+
     func render(width: Int) -> [String] {
         var shown = Array(columns.indices)
         var widths = columns.indices.map { index in
@@ -38,12 +53,17 @@ struct ScreenTable {
         if total() > width, let flexible = shown.first(where: { columns[$0].flexible }) {
             widths[flexible] = max(columns[flexible].title.count, min(widths[flexible], widths[flexible] - (total() - width)), 8)
         }
+        let over = total() - width
+        shorten(&widths, shown, to: Self.nameUsual, over: over)
         while total() > width, let drop = shown.last(where: { !columns[$0].kept }) { shown.removeAll { $0 == drop } }
+        let still = total() - width
+        shorten(&widths, shown, to: Self.nameMin, over: still)
         if let flexible = shown.first(where: { columns[$0].flexible }), total() < width { widths[flexible] += width - total() }
 
         func cells(_ texts: [String]) -> String {
             shown.map { index in
                 if columns[index].right { return ScreenText.right(texts[index], widths[index]) }
+                if columns[index].name { return ScreenText.left(ScreenText.middle(texts[index], widths[index]), widths[index]) }
                 return ScreenText.left(columns[index].flexible ? ScreenText.cut(texts[index], widths[index]) : texts[index], widths[index])
             }
             .joined(separator: "  ")

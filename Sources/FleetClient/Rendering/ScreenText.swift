@@ -87,6 +87,13 @@ package enum ScreenText {
         return room[..<space].trimmingRight + "…"
     }
 
+    /// A name as far as it fits: what tells it from others stands at both ends, so it is shortened in the middle.
+    package static func middle(_ text: String, _ width: Int) -> String {
+        guard text.count > width else { return text }
+        let kept = max(2, width) - 1
+        return text.prefix(kept - kept / 2) + "…" + text.suffix(kept / 2)
+    }
+
     package static func right(_ text: String, _ width: Int) -> String {
         text.count >= width ? text : String(repeating: " ", count: width - text.count) + text
     }

@@ -89,7 +89,7 @@ package enum StatusScreen {
     private static func dependencies(_ status: APIFleetStatus, _ style: ScreenStyle) -> [String] {
         guard !status.dependencies.isEmpty else { return [] }
         var table = ScreenTable([
-            .init(title: "SERVICES", kept: true), .init(title: "HOST", kept: true), .init(title: "PID"), .init(title: "CPUS"),
+            .init(title: "SERVICES", kept: true, name: true), .init(title: "HOST", kept: true, name: true), .init(title: "PID"), .init(title: "CPUS"),
             .init(title: "(watched, never stopped by us)", kept: true, flexible: true), .init(title: "AGE", right: true, kept: true),
         ])
         for dependency in status.dependencies {
@@ -109,7 +109,7 @@ package enum StatusScreen {
     private static func workers(_ rows: [WorkerRow], _ tiers: [String], _ style: ScreenStyle) -> [String] {
         guard !rows.isEmpty else { return [] }
         var table = ScreenTable([
-            .init(title: "WORKERS", kept: true), .init(title: "HOST", kept: true), .init(title: "STATE", kept: true),
+            .init(title: "WORKERS", kept: true, name: true), .init(title: "HOST", kept: true, name: true), .init(title: "STATE", kept: true),
             .init(title: "PID"), .init(title: "CPUS"), .init(title: "UP", right: true), .init(title: "RST", right: true),
             .init(title: "NOTE", flexible: true), .init(title: "AGE", right: true, kept: true),
         ])
@@ -130,7 +130,7 @@ package enum StatusScreen {
     private static func streams(_ status: APIFleetStatus, _ style: ScreenStyle) -> [String] {
         guard !status.streams.isEmpty else { return [] }
         var table = ScreenTable([
-            .init(title: "STREAMS", kept: true), .init(title: "PRODUCED", right: true), .init(title: "APPLIED", right: true),
+            .init(title: "STREAMS", kept: true, name: true), .init(title: "PRODUCED", right: true), .init(title: "APPLIED", right: true),
             .init(title: "IN FLIGHT", right: true), .init(title: "BUFFERED", right: true), .init(title: "BALANCE", kept: true),
             .init(title: "AGE", right: true, kept: true),
         ])
@@ -151,7 +151,7 @@ package enum StatusScreen {
     private static func hosts(_ status: APIFleetStatus, _ style: ScreenStyle) -> [String] {
         guard !status.hosts.isEmpty else { return [] }
         var table = ScreenTable([
-            .init(title: "HOSTS", kept: true), .init(title: "AGENT"), .init(title: "WORD", right: true, kept: true),
+            .init(title: "HOSTS", kept: true, name: true), .init(title: "AGENT"), .init(title: "WORD", right: true, kept: true),
             .init(title: "LAYOUT", kept: true), .init(title: "HUGEPAGES used/reserved", flexible: true), .init(title: "CLOCK"),
             .init(title: "DISK FREE", right: true), .init(title: "CERT", right: true), .init(title: "BOOT", right: true),
         ])
@@ -165,10 +165,18 @@ package enum StatusScreen {
             table.add([
                 host.host, host.report.agentVersion, age, layout(host), hugepages(facts), clock(facts.time),
                 facts.kernel.isEmpty ? "?" : ScreenText.bytes(facts.diskFree),
-                facts.certificateDaysLeft == 0 ? "?" : "\(facts.certificateDaysLeft) d", ScreenText.uptime(facts.upNs),
+                validity(facts), ScreenText.uptime(facts.upNs),
             ])
         }
         return table.render(width: style.width)
+    }
+
+    /// The days of what ends first: `211 d`, `list 12 d`, `PAST`; `-` for a host without certificates.
+    private static func validity(_ facts: WireHostFacts) -> String {
+        guard facts.validityKnown else { return facts.certificateDaysLeft == 0 ? "-" : "\(facts.certificateDaysLeft) d" }
+        let left = min(facts.certificateDaysLeft, facts.listDaysLeft)
+        let what = facts.listDaysLeft < facts.certificateDaysLeft ? "list " : ""
+        return left < 0 ? "\(what)PAST" : "\(what)\(left) d"
     }
 
     private static func layout(_ host: APIHostStatus) -> String {

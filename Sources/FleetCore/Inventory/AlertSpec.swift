@@ -8,6 +8,8 @@ package struct AlertSpec: Equatable, Sendable {
         case drift
         /// Somebody took off a lock that another had put on.
         case unlocked
+        /// A certificate or a revocation list ends within 30 days, within 7, or is past its date.
+        case expiry
     }
 
     package var name: String

@@ -2390,6 +2390,18 @@ package nonisolated struct WireHostFacts: @unchecked Sendable {
     set {_uniqueStorage()._kernelCmdline = newValue}
   }
 
+  /// both of these; older agents: certificate_days_left alone, 0 for unknown
+  package var validityKnown: Bool {
+    get {_storage._validityKnown}
+    set {_uniqueStorage()._validityKnown = newValue}
+  }
+
+  /// of the revocation list in use; below zero: past its date
+  package var listDaysLeft: Int64 {
+    get {_storage._listDaysLeft}
+    set {_uniqueStorage()._listDaysLeft = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -7217,7 +7229,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostFacts"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0\u{1}time\0\u{3}kernel_cmdline\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0\u{1}time\0\u{3}kernel_cmdline\0\u{3}validity_known\0\u{3}list_days_left\0")
 
   fileprivate class _StorageClass {
     var _memoryTotal: UInt64 = 0
@@ -7231,6 +7243,8 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _certificateDaysLeft: Int64 = 0
     var _time: WireTimeState? = nil
     var _kernelCmdline: String = String()
+    var _validityKnown: Bool = false
+    var _listDaysLeft: Int64 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -7252,6 +7266,8 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       _certificateDaysLeft = source._certificateDaysLeft
       _time = source._time
       _kernelCmdline = source._kernelCmdline
+      _validityKnown = source._validityKnown
+      _listDaysLeft = source._listDaysLeft
     }
   }
 
@@ -7281,6 +7297,8 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
         case 9: try { try decoder.decodeSingularInt64Field(value: &_storage._certificateDaysLeft) }()
         case 10: try { try decoder.decodeSingularMessageField(value: &_storage._time) }()
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._kernelCmdline) }()
+        case 12: try { try decoder.decodeSingularBoolField(value: &_storage._validityKnown) }()
+        case 13: try { try decoder.decodeSingularInt64Field(value: &_storage._listDaysLeft) }()
         default: break
         }
       }
@@ -7326,6 +7344,12 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       if !_storage._kernelCmdline.isEmpty {
         try visitor.visitSingularStringField(value: _storage._kernelCmdline, fieldNumber: 11)
       }
+      if _storage._validityKnown != false {
+        try visitor.visitSingularBoolField(value: _storage._validityKnown, fieldNumber: 12)
+      }
+      if _storage._listDaysLeft != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._listDaysLeft, fieldNumber: 13)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -7346,6 +7370,8 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if _storage._certificateDaysLeft != rhs_storage._certificateDaysLeft {return false}
         if _storage._time != rhs_storage._time {return false}
         if _storage._kernelCmdline != rhs_storage._kernelCmdline {return false}
+        if _storage._validityKnown != rhs_storage._validityKnown {return false}
+        if _storage._listDaysLeft != rhs_storage._listDaysLeft {return false}
         return true
       }
       if !storagesAreEqual {return false}

@@ -1,0 +1,20 @@
+import Glibc
+
+/// Ctrl-C ends the watching, never what was ordered, and says what goes on.
+enum Interruption {
+    /// Read by the signal handler: whole lines, made beforehand, never freed.
+    nonisolated(unsafe) private static var words: UnsafeMutableBufferPointer<UInt8>?
+
+    /// What a Ctrl-C says from now on; the process then ends with 6.
+    static func say(_ text: String) {
+        let bytes = Array("\n\(text)\n".utf8)
+        let buffer = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count)
+        _ = buffer.initialize(from: bytes)
+        words = buffer
+        signal(SIGINT) { _ in
+            // Only what signal-safety(7) allows.
+            if let words = Interruption.words { _ = write(2, words.baseAddress, words.count) }
+            _exit(ExitStatus.unfinished.rawValue)
+        }
+    }
+}
