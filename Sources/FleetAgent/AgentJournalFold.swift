@@ -4,6 +4,14 @@ internal import FleetWire
 
 /// What the journal says this agent was doing when it last wrote: the agent's state is a fold of its file.
 struct AgentJournalFold: Equatable, Sendable {
+    /// What an order wanted.
+    struct Wish: Equatable, Sendable {
+        var isUp: Bool
+        var by: String
+        var reason: String
+        var unixMicroseconds: UInt64
+    }
+
     struct Worker: Equatable, Sendable {
         var generation: UInt64 = 0
         /// Of the last launch that was intended.
@@ -34,6 +42,8 @@ struct AgentJournalFold: Equatable, Sendable {
         var verification: Verification?
         var verifiedUnixMicroseconds: UInt64 = 0
         var history = LaunchHistory()
+        /// What the last order wanted, and when, in microseconds of Unix time.
+        var wanted: Wish?
         /// That launch was once seen running.
         var wasSeen = false
         /// Nil: not seen, or an agent from before kept none.
@@ -102,6 +112,7 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerStart:
             beforeStart[service] = record["op"].map { BeforeStart(operation: $0, worker: worker) }
             worker.begin(record["launch"] ?? "")
+            worker.want(true, record)
             worker.restarts = 0
             worker.backoffStep = 0
             worker.starts = [record.unixMicroseconds]
@@ -127,6 +138,8 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerUnhealthy: if record["left_alone"] == nil { worker.unhealthy = record["why"] ?? "" }
         case .workerSignal, .workerKill, .holdWait, .emergencyKill, .workerHold:
             worker.stopping = true
+            if event == .emergencyKill { worker.want(false, record, by: "emergency stop \(record["latch"] ?? "")") }
+            if record["op"] != nil, event == .workerSignal || event == .workerKill { worker.want(false, record) }
             // From here on it is an order's stop, or a latch's.
             if event == .emergencyKill || (event != .holdWait && record["op"] != nil) { worker.unhealthy = nil }
         case .workerDumping:
@@ -136,10 +149,15 @@ struct AgentJournalFold: Equatable, Sendable {
             }
         case .holdRelease:
             worker.stopping = record["kill"] == "true"
-            if !worker.stopping { worker.unhealthy = nil }
+            if !worker.stopping {
+                worker.unhealthy = nil
+                worker.want(true, record)
+            }
         case .workerQuiesced: worker.quiesced = true
         case .workerResumed: worker.quiesced = false
-        case .workerExit, .workerStop, .workerLaunchFailed: worker.end(record, event)
+        case .workerExit, .workerStop, .workerLaunchFailed:
+            if event == .workerStop, record["op"] != nil { worker.want(false, record) }
+            worker.end(record, event)
         case .workerFailed:
             worker.failed = record["why"] ?? ""
             worker.restartPending = false
@@ -215,6 +233,10 @@ struct AgentJournalFold: Equatable, Sendable {
 }
 
 extension AgentJournalFold.Worker {
+    fileprivate mutating func want(_ isUp: Bool, _ record: AuditRecord, by: String? = nil) {
+        wanted = AgentJournalFold.Wish(isUp: isUp, by: by ?? record.by ?? "", reason: record.reason ?? "", unixMicroseconds: record.unixMicroseconds)
+    }
+
     fileprivate mutating func end(_ record: AuditRecord, _ event: AuditEvent) {
         if open, event != .workerLaunchFailed { endedLaunch = launch }
         if open {
@@ -258,6 +280,7 @@ extension AgentJournalFold {
         past.lastExit = worker.exit
         past.lastLaunch = worker.endedLaunch.isEmpty ? nil : LaunchID(worker.endedLaunch)
         past.history = worker.history
+        past.wanted = worker.wanted.map { Wanted(isUp: $0.isUp, by: $0.by, reason: $0.reason, since: rebooted ? .zero : boot($0.unixMicroseconds)) }
         past.verification = worker.verification.map { Verification($0.checks, at: rebooted ? .zero : boot(worker.verifiedUnixMicroseconds)) }
         past.failed = worker.failed
         past.lock = worker.lock

@@ -68,11 +68,18 @@ final class LogService: @unchecked Sendable {
         var filter = question.filter
         filter.lines = min(max(0, filter.lines), Self.linesMax)
         let sources = shells.map { Source(shell: $0, agent: agent) }
+        // What writes into a file that somebody has removed is in no log: no lines are no word of it.
+        let removed = shells.compactMap { shell in
+            agent.prober.workers[shell.service].flatMap { $0.pid == shell.machine.pid ? $0.removedLog : nil }.map {
+                "LOG REMOVED: what \(shell.service) writes is in no log until its next start (\($0))"
+            }
+        }
         let box = NIOLoopBound(listener, eventLoop: agent.loop)
         opening.insert(question.operation)
         // Beside the other threads: a long search must keep nothing waiting.
         let accepted = agent.housework.submit(lane: "logs \(question.operation)") { [self, filter] in
-            let (tails, lines, text) = Self.backlog(sources, filter, follow: question.follow)
+            let (tails, lines, said) = Self.backlog(sources, filter, follow: question.follow)
+            let text = (removed + [said]).filter { !$0.isEmpty }.joined(separator: "; ")
             agent.loop.execute { [self] in
                 let listener = box.value
                 guard opening.remove(question.operation) != nil else { return }

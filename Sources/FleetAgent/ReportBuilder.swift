@@ -62,6 +62,12 @@ enum ReportBuilder {
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
         report.lastLaunch = WireLaunchMark(machine.history.mark)
+        if let wanted = machine.wanted {
+            report.wanted.up = wanted.isUp
+            report.wanted.by = Cleaned.cut(wanted.by, bytesMax: 128)
+            report.wanted.reason = Cleaned.cut(wanted.reason, bytesMax: textBytesMax)
+            report.wanted.sinceBoottimeNs = wanted.since.nanoseconds
+        }
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
         if shell.lost != nil {

@@ -14,6 +14,7 @@ extension WorkerShell {
         guard let operation = machine.slot?.operation else { return }
         switch action.how {
         case .signal(let signal):
+            if let problem = unhandled(signal) { return sent(operation, problem, action) }
             send(signal: signal) { [self] answer in
                 switch answer {
                 case .ok: sent(operation, nil, action)
@@ -54,6 +55,17 @@ extension WorkerShell {
                 agent.loop.execute { [problem] in self.sent(operation, problem, action) }
             }
             if !accepted { sent(operation, "the agent has too many questions waiting", action) }
+        }
+    }
+
+    /// Why the signal must not go out: without a handler it would end the process. Nil: there is one, or it can't be told.
+    private func unhandled(_ signal: String) -> String? {
+        guard let pid = machine.pid, let number = Signals.number(named: signal) else { return nil }
+        do throws(LinuxError) {
+            guard let handled = try SignalMask.handled(by: pid), !handled.contains(number) else { return nil }
+            return "it has no handler for SIG\(signal), which would end it: nothing was sent"
+        } catch {
+            return nil
         }
     }
 

@@ -16,6 +16,8 @@ extension WorkerShell {
             housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 }, cgroups: agent.cgroups,
             digests: agent.digests, sharesMount: sharesMount, diskFreeMin: agent.part.diskFreeMin)
         launchSlug = nil
+        // The last words of the launch before are not this one's.
+        status = ""
         // Through `files` first: what the launch before left, its PID file too, is cleared there.
         submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
     }

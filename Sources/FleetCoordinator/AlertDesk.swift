@@ -150,6 +150,9 @@ final class AlertDesk: @unchecked Sendable {
             case .failed where !worker.latched:
                 word.need = .failed
                 word.text = "\(name) failed\(worker.note.isEmpty ? "" : ": \(worker.note)")"
+            case .stopped where worker.endedUnwanted:
+                word.need = .failed
+                word.text = "\(name) has ended by itself and nobody wanted that: last started by \(worker.wanted.by)"
             default: break
             }
             return word

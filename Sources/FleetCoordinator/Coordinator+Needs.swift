@@ -80,6 +80,11 @@ extension Coordinator {
             lines.append("! \(name) is dumping core\(written), and still holds its sockets")
         case .workerUnknown, .stopped, .starting, .running, .stopping, .backoff, .UNRECOGNIZED: break
         }
+        if worker.endedUnwanted {
+            lines.append(
+                "! \(name) has ended by itself\(worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : "") and nobody wanted that: last started by \(worker.wanted.by). trading logs \(worker.service), trading start \(name) --reason …\(paged(.failed, name))"
+            )
+        }
         if worker.state != .failed, !["", "ok"].contains(worker.health) { lines.append("! \(name): \(worker.health)") }
         func said(_ mark: WireMark) -> String { "by \(mark.person) \(zone.moment(mark.unixUs, now: time.unixMicroseconds)): \"\(mark.text)\"" }
         if worker.hasLock { lines.append("  \(name) locked \(said(worker.lock))") }

@@ -115,7 +115,8 @@ extension Coordinator {
             }
         }
         status.ageNs = oldest
-        status.balance = balance(status, direct: stream.via == .direct)
+        let isMeasured = stream.produced != nil && (consumer.applied != nil || stream.via != .direct)
+        status.balance = isMeasured ? balance(status, direct: stream.via == .direct) : "not counted"
         // What is unread and no longer in the stream is lost, whatever the counts come to.
         if case .redis(let name, _, _) = stream.via, consumer.policy != .discard, let host = hosts[name],
             host.isKnown(now: time, bound: settings.reportBound), status.buffered.known,

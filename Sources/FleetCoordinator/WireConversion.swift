@@ -15,6 +15,7 @@ extension ObservedWorker {
             case .workerUnknown, .UNRECOGNIZED: .unknown
             }
         self.init(state: state, quiesced: wire.quiesced)
+        endedUnwanted = wire.endedUnwanted
     }
 }
 

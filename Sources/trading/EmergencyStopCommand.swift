@@ -88,6 +88,10 @@ struct EmergencyStopCommand: AsyncParsableCommand {
         let status = outcome.unconfirmed.isEmpty ? nil : await EmergencyConfirmation.status(reach)
         Terminal.out(
             EmergencyScreen.lines(outcome, latch: request.latch, scope: request.scope, status: status, unchecked: reach.unchecked, style: Terminal.style))
+        // What was done stands there already. What the scope spares is worth one more question.
+        if outcome.isAnswered, !request.scope.everything, let left = await EmergencyConfirmation.status(reach) {
+            Terminal.out(EmergencyScreen.spared(left, scope: request.scope, style: Terminal.style))
+        }
         let coversNothing = outcome.isAnswered && outcome.covered == 0
         throw Failure.quietly(outcome.allGone ? .done : coversNothing ? .refused : .unknown)
     }

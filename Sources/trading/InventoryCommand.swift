@@ -15,7 +15,7 @@ struct InventoryCommand: ParsableCommand {
 struct InventoryCheck: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check", abstract: "Reports every fault at once, each with its place and what to write instead.",
-        discussion: "Exit 0 without a fault, else 2.")
+        discussion: "Exit 0 without a fault, else 2. What is allowed and hardly ever meant is noted.")
 
     @Argument(help: ArgumentHelp("The inventory.", valueName: "file")) var file: String
     @OptionGroup var global: GlobalOptions
@@ -28,6 +28,9 @@ struct InventoryCheck: ParsableCommand {
                     + "\(ScreenText.plural(inventory.services.count, "service")), \(ScreenText.plural(inventory.workers.count, "worker")), "
                     + "\(ScreenText.plural(inventory.streams.count, "stream")) · digest \(inventory.digest.prefix(12))"
             ])
+            for advice in InventoryAdvice.lines(inventory) {
+                Terminal.out(ScreenText.wrapped("  note: \(advice)", width: Terminal.style.width, indent: "        "))
+            }
         } catch let errors as InventoryErrors {
             Terminal.out(errors.errors.map(\.description))
             throw Failure("\(file): \(errors.errors.count) \(errors.errors.count == 1 ? "fault" : "faults")", .usage)

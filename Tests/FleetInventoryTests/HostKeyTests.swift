@@ -156,7 +156,7 @@ struct HostKeyTests {
             ("{events: all}", "desk", "the receiver desk has no webhook", "webhook: https"),
             (
                 "{webhook: \"http://x\", events: [takeover]}", "takeover", "no event that this version tells",
-                "failed, hold, unknown-host, unproven-stop, drift or unlocked"
+                "failed, hold, unknown-host, unproven-stop, drift, unlocked or expiry"
             ),
             ("{webhook: \"http://x\", events: [fialed]}", "fialed", "no event", "write failed"),
             ("{webhook: \"http://x\", events: []}", "[]", "events is empty", "all"),

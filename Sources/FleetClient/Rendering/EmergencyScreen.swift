@@ -117,6 +117,14 @@ package enum EmergencyScreen {
         return style.apply(lines)
     }
 
+    /// What runs on because the scope spares it; nothing for a scope that spares nothing.
+    package static func spared(_ status: APIFleetStatus, scope: WireScope, style: ScreenStyle) -> [String] {
+        let spared = running(status).filter { !covers(scope, $0) }
+        guard !spared.isEmpty else { return [] }
+        let more = scope.everything ? "" : ". With these: --everything"
+        return style.apply(ScreenText.wrapped("SPARED, and running on: \(list(spared, status.tiers))\(more)", width: style.width, indent: "  "))
+    }
+
     private struct Unheard {
         let host: String
         let name: String

@@ -40,7 +40,8 @@ struct WorkerRow: Equatable {
         var row = WorkerRow(
             mark: mark, service: worker.service, host: host.host, tier: worker.tier, state: word, pid: worker.pid > 0 ? "\(worker.pid)" : "-",
             cpus: worker.pid > 0 ? (worker.cpus.isEmpty ? "?" : worker.cpus) : "-", up: worker.pid > 0 ? ScreenText.uptime(worker.upNs) : "-",
-            restarts: "\(worker.restarts)", note: note(worker), age: ScreenText.age(host.ageNs))
+            restarts: "\(worker.restarts)", note: note(worker, host), age: ScreenText.age(host.ageNs))
+        if worker.endedUnwanted || worker.livesUnwanted { row.mark = "!" }
         guard host.known else {
             row.mark = "?"
             row.state = "UNKNOWN"
@@ -69,8 +70,15 @@ struct WorkerRow: Equatable {
     }
 
     /// The gravest first, for the column is cut at its right.
-    private static func note(_ worker: WireWorkerReport) -> String {
+    private static func note(_ worker: WireWorkerReport, _ host: APIHostStatus) -> String {
         var parts: [String] = []
+        func age(since boottime: UInt64) -> String {
+            let then = host.report.boottimeNs > boottime ? host.report.boottimeNs - boottime : 0
+            return ScreenText.age(then.addingReportingOverflow(host.ageNs).partialValue)
+        }
+        let wanted = worker.wantedWords(reportAge: host.ageNs, boottimeNs: host.report.boottimeNs, age: ScreenText.age)
+        if worker.endedUnwanted { parts.append("ENDED BY ITSELF \(age(since: worker.sinceBoottimeNs)) ago, started \(wanted)") }
+        if worker.livesUnwanted { parts.append("RUNS, was stopped \(wanted)") }
         if worker.latched { parts.append("LATCHED") }
         if worker.hasLock { parts.append("LOCKED") }
         if worker.state == .dumping, worker.dumpedBytes > 0 { parts.append("\(ScreenText.bytes(worker.dumpedBytes)) of core written") }
@@ -81,6 +89,7 @@ struct WorkerRow: Equatable {
         if worker.pid == 0, worker.hasLastExit, CertificateScreen.isNews(worker.lastExit) {
             parts.append("last: \(CertificateScreen.exit(worker.lastExit))")
         }
+        if worker.state == .stopped, !worker.endedUnwanted, !wanted.isEmpty { parts.append("stopped \(wanted)") }
         if worker.hasRemark { parts.append("note: \(worker.remark.text)") }
         if worker.pid > 0, worker.hasInFlight, worker.inFlight.known { parts.append("in flight \(ScreenText.number(worker.inFlight.value))") }
         if worker.pid > 0, !worker.status.isEmpty, !worker.status.hasPrefix("in flight") { parts.append(worker.status) }

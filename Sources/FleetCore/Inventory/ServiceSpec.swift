@@ -45,7 +45,7 @@ package struct ServiceSpec: Equatable, Sendable {
         name: ServiceName, tier: TierName, run: [String], wrapper: [String] = [], hosts: [HostName],
         needs: [ServiceName] = [], cpus: CPUPlacement = CPUPlacement(), env: [String: String] = [:],
         secrets: [String: String] = [:], workdir: String? = nil, user: String? = nil, group: String? = nil,
-        ready: ReadySpec = .delay(.zero), stop: StopSpec = StopSpec(), quiesce: ActionSpec? = nil,
+        ready: ReadySpec = .undeclared, stop: StopSpec = StopSpec(), quiesce: ActionSpec? = nil,
         resume: ActionSpec? = nil, gates: [GateSpec] = [], counters: [CounterSpec] = [],
         restart: RestartSpec = RestartSpec(), stateFiles: [String] = [], aliases: [String] = [], logFiles: [String] = [],
         startAfterBoot: Bool = false, holdNote: String? = nil
@@ -103,6 +103,9 @@ package enum ReadySpec: Equatable, Sendable {
     case notify(within: Duration)
     /// Counts as ready once it has run this long.
     case delay(Duration)
+
+    /// A program that dies as it begins, for want of a module or a file, is not ready.
+    package static let undeclared = ReadySpec.delay(.seconds(1))
 }
 
 package struct StopSpec: Equatable, Sendable {

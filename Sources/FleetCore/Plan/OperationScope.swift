@@ -125,6 +125,9 @@ package struct ObservedWorker: Equatable, Sendable {
         self.lastLaunch = lastLaunch
     }
 
+    /// It has ended by itself; the last order was to run it.
+    package var endedUnwanted = false
+
     /// Nothing of it runs, and only an order starts it.
     package var isDown: Bool { state == .stopped || state == .failed }
 

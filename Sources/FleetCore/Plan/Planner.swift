@@ -57,7 +57,7 @@ package struct Planner: Sendable {
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
         let stops = kind == .stop || kind == .restart
-        let before = stops ? covered.filter { fleet.state($0).state == .stopped } : []
+        let before = stops ? covered.filter { isStopped($0) } : []
         let ends = stops ? otherEnds(of: workers, scope: covered) : []
         switch kind {
         case .stop: acting = addStop(workers, looking: before + ends, to: &steps, &notes)
@@ -150,9 +150,12 @@ package struct Planner: Sendable {
 
     // MARK: Stop
 
+    /// What has ended by itself is stopped all the same: from then on it is what an order wanted.
+    private func isStopped(_ worker: WorkerName) -> Bool { fleet.state(worker).state == .stopped && !fleet.state(worker).endedUnwanted }
+
     private func addStop(_ workers: [WorkerName], looking looked: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
-        let acting = workers.filter { fleet.state($0).state != .stopped }
-        for worker in workers where fleet.state(worker).state == .stopped { notes.append("\(worker) was stopped before") }
+        let acting = workers.filter { !isStopped($0) }
+        for worker in workers where isStopped(worker) { notes.append("\(worker) was stopped before") }
         noteDependents(of: acting, &notes)
         steps.add("capture", "counts, processes", .capture)
         _ = addQuiesce(acting, gates: true, to: &steps)

@@ -370,7 +370,12 @@ package struct RunMachine: Equatable, Sendable {
             effects += stopped(WorkerName(service, on: asked.host), done, command, asked)
         case (_, .leftBehind(let done)):
             failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: done.text)
-        case (.start, .done): effects.append(.note(worker: worker, text: "ready"))
+        case (.start(let service), .done):
+            if case .delay(let time)? = inventory.service(service)?.ready {
+                effects.append(.note(worker: worker, text: "launched, alive after \(time.words)"))
+            } else {
+                effects.append(.note(worker: worker, text: "ready"))
+            }
         case (.quiesce, .done):
             if let worker { evidence.quiesced[worker] = now }
             effects.append(.note(worker: worker, text: "quiesced"))

@@ -7,6 +7,7 @@ extension WorkerMachine {
         /// The last launch that has ended.
         package var lastLaunch: LaunchID?
         package var history = LaunchHistory()
+        package var wanted: Wanted?
         package var verification: Verification?
         package var recentStarts: [BootTime] = []
         package var backoffStep = 0
@@ -31,6 +32,7 @@ extension WorkerMachine {
             worker: worker, policy: policy, generation: past.generation, restarts: past.restarts, lastExit: past.lastExit, now: now)
         lastLaunch = past.lastLaunch
         history = past.history
+        wanted = past.wanted
         verification = past.verification
         recentStarts = past.recentStarts
         backoffStep = past.backoffStep
@@ -54,6 +56,7 @@ extension WorkerMachine {
         past.lastExit = lastExit
         past.lastLaunch = lastLaunch
         past.history = history
+        past.wanted = wanted
         past.verification = verification
         past.recentStarts = recentStarts
         past.backoffStep = backoffStep

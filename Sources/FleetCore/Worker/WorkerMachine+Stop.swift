@@ -9,6 +9,7 @@ extension WorkerMachine {
         }
         let isOwnStop = slot?.verb != "stop"
         var effects = accept(order)
+        wanted = Wanted(isUp: false, by: order.by, reason: order.reason, since: now)
         ownStop = nil
         switch phase {
         case .stopped, .backoff, .failed: return effects + stopStopped(order, now)
@@ -169,6 +170,7 @@ extension WorkerMachine {
             effects += kill(launch, pid, "hold released by \(order.by)", now)
         } else {
             heldThisStop = false
+            wanted = Wanted(isUp: true, by: order.by, reason: order.reason, since: now)
             ownStop = nil
             checks.isPardoned = true
             if case .dumping = phase {

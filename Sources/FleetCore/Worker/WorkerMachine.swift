@@ -37,6 +37,8 @@ package struct WorkerMachine: Equatable, Sendable {
     package internal(set) var lastExit: WorkerExit?
     /// The last launch that has ended.
     package internal(set) var lastLaunch: LaunchID?
+    /// What the last order wanted; nil: none has come, as far as the journal reaches.
+    package internal(set) var wanted: Wanted?
     /// Every launch of this worker on this host, as far as the journal reaches.
     package internal(set) var history = LaunchHistory()
     /// What that launch has left; nil while that is not known.
@@ -281,11 +283,13 @@ package struct WorkerMachine: Equatable, Sendable {
         if let refused = refusal(order) { return refused }
         switch phase {
         case .running:
+            wanted = Wanted(isUp: true, by: order.by, reason: order.reason, since: now)
             return [.answer(order, .done(killed: false, held: false))]
         case .starting, .launching, .stopping, .dumping, .held, .killing, .verifying:
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is \(phaseWord). Wait until it is stopped, then start it"))]
         case .stopped, .backoff, .failed:
             let effects = accept(order)
+            wanted = Wanted(isUp: true, by: order.by, reason: order.reason, since: now)
             restarts = 0
             recentStarts = []
             backoffStep = 0
@@ -459,6 +463,7 @@ package struct WorkerMachine: Equatable, Sendable {
             return []
         }
         latch = id
+        wanted = Wanted(isUp: false, by: "emergency stop \(id)", reason: "", since: now)
         actionBy = nil
         ownStop = nil
         var effects: [Effect] = []

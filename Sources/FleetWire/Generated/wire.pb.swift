@@ -1972,11 +1972,41 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
   /// Clears the value of `lastLaunch`. Subsequent reads from it will return its default value.
   package mutating func clearLastLaunch() {_uniqueStorage()._lastLaunch = nil}
 
+  /// absent: nobody has ordered anything, or its agent is older
+  package var wanted: WireWanted {
+    get {_storage._wanted ?? WireWanted()}
+    set {_uniqueStorage()._wanted = newValue}
+  }
+  /// Returns true if `wanted` has been explicitly set.
+  package var hasWanted: Bool {_storage._wanted != nil}
+  /// Clears the value of `wanted`. Subsequent reads from it will return its default value.
+  package mutating func clearWanted() {_uniqueStorage()._wanted = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// What the last order wanted of a worker.
+package nonisolated struct WireWanted: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var up: Bool = false
+
+  package var by: String = String()
+
+  package var reason: String = String()
+
+  /// 0: before this boot
+  package var sinceBoottimeNs: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireLaunchMark: Sendable {
@@ -6378,7 +6408,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0\u{3}last_launch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0\u{3}last_launch\0\u{1}wanted\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -6407,6 +6437,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _inFlight: WireFigure? = nil
     var _dumpedBytes: UInt64 = 0
     var _lastLaunch: WireLaunchMark? = nil
+    var _wanted: WireWanted? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -6443,6 +6474,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       _inFlight = source._inFlight
       _dumpedBytes = source._dumpedBytes
       _lastLaunch = source._lastLaunch
+      _wanted = source._wanted
     }
   }
 
@@ -6487,6 +6519,7 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 24: try { try decoder.decodeSingularMessageField(value: &_storage._inFlight) }()
         case 25: try { try decoder.decodeSingularUInt64Field(value: &_storage._dumpedBytes) }()
         case 26: try { try decoder.decodeSingularMessageField(value: &_storage._lastLaunch) }()
+        case 27: try { try decoder.decodeSingularMessageField(value: &_storage._wanted) }()
         default: break
         }
       }
@@ -6577,6 +6610,9 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       try { if let v = _storage._lastLaunch {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
       } }()
+      try { if let v = _storage._wanted {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6612,10 +6648,56 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._inFlight != rhs_storage._inFlight {return false}
         if _storage._dumpedBytes != rhs_storage._dumpedBytes {return false}
         if _storage._lastLaunch != rhs_storage._lastLaunch {return false}
+        if _storage._wanted != rhs_storage._wanted {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireWanted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Wanted"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}up\0\u{1}by\0\u{1}reason\0\u{3}since_boottime_ns\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.up) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.by) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.sinceBoottimeNs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.up != false {
+      try visitor.visitSingularBoolField(value: self.up, fieldNumber: 1)
+    }
+    if !self.by.isEmpty {
+      try visitor.visitSingularStringField(value: self.by, fieldNumber: 2)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 3)
+    }
+    if self.sinceBoottimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sinceBoottimeNs, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireWanted, rhs: WireWanted) -> Bool {
+    if lhs.up != rhs.up {return false}
+    if lhs.by != rhs.by {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.sinceBoottimeNs != rhs.sinceBoottimeNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
