@@ -53,6 +53,18 @@ enum Explanations {
             "not-recorded",
             "A lock, its end or a note holds in the agent's memory and could not be written to its journal: it would be gone when the agent starts again. Make room for the agent's state directory (trading status HOST names it), then order the same again: it is recorded then, though it changes nothing."
         ),
+        (
+            "host-contested",
+            "Two instances of one host's agent live: a cloned host, or a key that was copied. What either of them runs is not known of the other, so nothing is started or proven there; an emergency stop goes to both. End one of them. If nothing ran there that settles it; else look there, then trading hosts settle HOST --reason. A copied key is revoked: trading certs revoke agent/HOST."
+        ),
+        (
+            "open",
+            "A line of a stop's ledger whose other end runs on, or is not shown stopped: nothing is proven of that stream. Stop both ends to settle it; a later stop counts from the same baseline."
+        ),
+        (
+            "plan-unsound",
+            "The plan that this coordinator made breaks one of its own rules and was not begun. A fault of the program: report it. Order tier by tier meanwhile."
+        ),
         ("not-held", "The worker is not held, so there is nothing to decide. trading status shows its state."),
         (
             "plan-stale",

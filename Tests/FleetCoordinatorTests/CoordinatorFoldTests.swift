@@ -23,4 +23,25 @@ struct CoordinatorFoldTests {
         // Nor does a host's own set become the fleet's.
         #expect(CoordinatorFold([record(.latchSet, by: "agent/h-1", word: "host/h-1", host: "h-1")]).latches.inForce.isEmpty)
     }
+
+    @Test("openings, settled cuts and contested hosts come back as they were recorded, and an older program's baseline has readings alone")
+    func ledgers() {
+        let reading = StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, runID: "r", entriesAdded: 5, lag: 2)
+        let baseline = AuditRecord(
+            .baseline, run: 1, fields: [("ticks/recorder/md-1", reading.json.text), ("launches/ticks", "feed@md-1=3:ab recorder@md-2=0:")])
+        let fold = CoordinatorFold([
+            baseline, AuditRecord(.verdict, run: 7, fields: [("verdict", "proven"), ("cut/ticks/recorder", "as seen")]),
+            AuditRecord(.hostContested, fields: [("host", "ex-1"), ("how", "a; and b")]),
+            AuditRecord(.hostContested, fields: [("host", "st-1"), ("how", "c; and d")]), AuditRecord(.hostSettled, fields: [("host", "st-1"), ("how", "x")]),
+        ])
+        #expect(
+            fold.book.openings["ticks"]
+                == LedgerBook.Opening(
+                    readings: [reading],
+                    marks: [WorkerName("feed", on: "md-1"): LaunchMark(number: 3, launch: "ab"), WorkerName("recorder", on: "md-2"): LaunchMark()]))
+        #expect(fold.book.settled["ticks/recorder"] == LedgerBook.Settled(run: 7, cut: "as seen"))
+        #expect(fold.contested == ["ex-1": "a; and b"])
+        let old = CoordinatorFold([AuditRecord(.baseline, run: 1, fields: [("ticks/recorder/md-1", reading.json.text)])])
+        #expect(old.book.openings["ticks"] == LedgerBook.Opening(readings: [reading]))
+    }
 }
