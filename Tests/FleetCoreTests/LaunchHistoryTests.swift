@@ -6,7 +6,8 @@ struct LaunchHistoryTests {
     @Test("launches are numbered without a gap, and what came after a mark is told or why it can't be")
     func since() throws {
         var history = LaunchHistory()
-        #expect(history.mark == LaunchMark() && (try history.since(LaunchMark()).get()).isEmpty)
+        #expect(history.mark == LaunchMark())
+        #expect(try history.since(LaunchMark()).get().isEmpty)
         for number in 1...3 { history.begin(LaunchID("l\(number)")) }
         history.end("l1", .never)
         history.ready("l2")
