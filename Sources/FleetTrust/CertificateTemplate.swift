@@ -33,6 +33,8 @@ struct CertificateTemplate {
         let object = "the certificate of \(commonName)"
         guard let name = X509_NAME_new() else { throw .libcrypto("make", object) }
         defer { X509_NAME_free(name) }
+        // RFC 5280, appendix A.1: a common name has at most 64 characters; a host's name alone may have 63.
+        let shortName = String(commonName.prefix(64))
         var serial = Random.bytes(16)
         // RFC 5280, 4.1.2.2: positive, at most 20 bytes.
         serial[0] = serial[0] & 0x7f | 0x40
@@ -41,7 +43,7 @@ struct CertificateTemplate {
         let done =
             X509_set_version(x509, 2) == 1
             && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x509)) != nil
-            && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, commonName, -1, -1, 0) == 1
+            && X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, shortName, -1, -1, 0) == 1
             && X509_set_subject_name(x509, name) == 1
             && X509_set_issuer_name(x509, issuer.map { X509_get_subject_name($0.certificate.x509) } ?? name) == 1
             && ASN1_TIME_set(X509_getm_notBefore(x509), time_t(notBeforeUnix)) != nil

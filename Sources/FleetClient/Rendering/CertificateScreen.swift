@@ -32,7 +32,7 @@ package enum CertificateScreen {
 
     // MARK: What it covers
 
-    /// `COVERS     3 hosts, 5 workers, 20 checks, 2 streams · not covered: 1 stream`
+    /// `3 hosts, 5 workers, 20 checks, 2 streams · not covered: 1 stream`
     private static func summary(_ certificate: APICertificate) -> String {
         func counts(_ items: [APICovered]) -> String {
             var parts: [String] = []
@@ -49,7 +49,7 @@ package enum CertificateScreen {
         }
         let proven = certificate.covers.filter { $0.verdict == "proven" }
         let lacking = certificate.covers.filter { $0.verdict != "proven" }
-        return "COVERS     \(proven.isEmpty ? "nothing" : counts(proven)) · less than proven: \(lacking.isEmpty ? "nothing" : counts(lacking))"
+        return "\(proven.isEmpty ? "nothing" : counts(proven)) · less than proven: \(lacking.isEmpty ? "nothing" : counts(lacking))"
     }
 
     private static func covers(_ certificate: APICertificate, _ zone: FleetZone, _ style: ScreenStyle) -> [String] {
@@ -197,7 +197,11 @@ package enum CertificateScreen {
                 lines.append("           \(worker.worker) \(name) \(value)")
             }
         }
-        if !certificate.covers.isEmpty { lines += ScreenText.wrapped(summary(certificate), width: style.width, indent: "           ") }
+        if !certificate.covers.isEmpty {
+            lines += ScreenText.wrapped(summary(certificate), width: style.width - indent.count, indent: "").enumerated().map {
+                ($0 == 0 ? ScreenText.left("COVERS", indent.count) : indent) + $1
+            }
+        }
         for one in certificate.notCovered { lines += ScreenText.wrapped("NOT COVERED \(one)", width: style.width, indent: "            ") }
         for note in certificate.notes { lines += ScreenText.wrapped("NOTE       \(note)", width: style.width, indent: "           ") }
         lines.append("DOES NOT CLAIM what the venue holds. It says what our own programs said of it.")

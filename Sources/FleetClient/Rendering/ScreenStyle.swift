@@ -18,18 +18,29 @@ package struct ScreenStyle: Equatable, Sendable {
         self.colour = colour
     }
 
-    /// Works the style into finished lines: cleaned of what is not text, cut to the width, plain ASCII where nothing else is
-    /// understood. Colour comes last, with ``coloured(_:)``, so that no escape sequence from outside survives.
+    /// Works the style into finished lines: cleaned of what is not text, broken where they are wider than the screen so that nothing is lost,
+    /// plain ASCII where nothing else is understood. Colour comes last, with ``coloured(_:)``, so that no escape sequence from outside survives.
     package func apply(_ lines: [String]) -> [String] {
-        lines.map { line in
+        lines.flatMap { line -> [String] in
             let clean = Cleaned.text(line)
-            let cut = clean.count <= width ? clean : String(clean.prefix(width))
-            return unicode ? cut : Self.ascii(cut)
+            guard clean.count > width else { return [unicode ? clean : Self.ascii(clean)] }
+            return ScreenText.wrapped(clean, width: width, indent: "    ").flatMap(broken).map { unicode ? $0 : Self.ascii($0) }
         }.map { line in
             var line = line
             while line.last == " " { line.removeLast() }
             return line
         }
+    }
+
+    /// A word wider than the screen stands on several lines.
+    private func broken(_ line: String) -> [String] {
+        var rest = line[...]
+        var parts: [String] = []
+        while rest.count > width {
+            parts.append(String(rest.prefix(width)))
+            rest = rest.dropFirst(width)
+        }
+        return parts + [String(rest)]
     }
 
     package static func ascii(_ text: String) -> String {

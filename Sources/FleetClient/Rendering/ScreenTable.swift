@@ -28,7 +28,7 @@ struct ScreenTable {
     mutating func add(_ cells: [String]) { lines.append(.row(cells)) }
     mutating func add(heading: String) { lines.append(.text(heading)) }
 
-    /// Names are shortened to this before a column goes, and to that when none is left to go.
+    /// The flexible column and names are shortened to this before a column goes, and to that when none is left to go.
     private static let nameUsual = 24
     private static let nameMin = 8
 
@@ -50,11 +50,14 @@ struct ScreenTable {
         }
         // Columns stand apart by two spaces; the first is the mark and stands apart by its own.
         func total() -> Int { shown.reduce(0) { $0 + widths[$1] } + 2 * max(0, shown.count - 1) }
-        if total() > width, let flexible = shown.first(where: { columns[$0].flexible }) {
-            widths[flexible] = max(columns[flexible].title.count, min(widths[flexible], widths[flexible] - (total() - width)), 8)
+        func cut(to least: Int) {
+            guard let flexible = shown.first(where: { columns[$0].flexible }) else { return }
+            widths[flexible] = max(min(widths[flexible], max(columns[flexible].title.count, least)), widths[flexible] - max(0, total() - width))
         }
+        cut(to: Self.nameUsual)
         let over = total() - width
         shorten(&widths, shown, to: Self.nameUsual, over: over)
+        cut(to: Self.nameMin)
         while total() > width, let drop = shown.last(where: { !columns[$0].kept }) { shown.removeAll { $0 == drop } }
         let still = total() - width
         shorten(&widths, shown, to: Self.nameMin, over: still)
