@@ -253,8 +253,9 @@ package struct RunMachine: Equatable, Sendable {
             return ask(workers, now) { .stop($0.service) }
         case .start(_, let workers): return ask(workers, now) { .start($0.service) }
         case .verify(let workers):
-            let ends = Set(plan.otherEnds)
-            return ask(workers.filter { !ends.contains($0) || lost[$0.host] == nil }, now) { .verify($0.service) }
+            // What is only looked at waits for no silent host: the verdict names it.
+            let looked = Set(plan.looked)
+            return ask(workers.filter { !looked.contains($0) || lost[$0.host] == nil }, now) { .verify($0.service) }
         case .snapshot(let workers): return ask(workers, now) { .snapshot($0.service) }
         case .gate(let questions):
             gateSince = now.boot
