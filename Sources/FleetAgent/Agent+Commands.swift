@@ -236,7 +236,7 @@ extension Agent {
         result.boottimeNs = now.nanoseconds
         if let shell {
             result.worker = ReportBuilder.worker(shell, now: now)
-            if outcome == .done { result.launches = ReportBuilder.launches(shell) }
+            if outcome == .done || slug == "left-behind" { result.launches = ReportBuilder.launches(shell) }
         }
         result.records = operation.records
         // An earlier agent may have killed for the same operation: its records say so.

@@ -157,6 +157,7 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerResumed: worker.quiesced = false
         case .workerExit, .workerStop, .workerLaunchFailed:
             if event == .workerStop, record["op"] != nil { worker.want(false, record) }
+            if let latch = record["latch"] { worker.want(false, record, by: "emergency stop \(latch)") }
             worker.end(record, event)
         case .workerFailed:
             worker.failed = record["why"] ?? ""

@@ -156,7 +156,7 @@ final class Prober: @unchecked Sendable {
     private func readFacts() {
         let now = Clock.boottime()
         guard !readingFacts, factsAt.map({ now - $0 >= agent.settings.factsEvery }) ?? true else { return }
-        let dates = agent.trust.map { (certificate: $0.ownNotAfterUnix, list: $0.listDueUnix ?? 0) }
+        let dates = agent.trust.map { (certificate: $0.ownNotAfterUnix, list: $0.listDueUnix) }
         let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
         let wanted = agent.part.diskFreeMin
         readingFacts = agent.housework.submit(lane: "facts") { [self] in
@@ -165,7 +165,7 @@ final class Prober: @unchecked Sendable {
             let short = Self.shortOfSpace(wanted)
             let today = Int64(Clock.unixMicroseconds() / 1_000_000)
             let validity = dates.map {
-                (certificate: Expiry(untilUnix: $0.certificate, nowUnix: today), list: Expiry(untilUnix: $0.list, nowUnix: today))
+                (certificate: Expiry(untilUnix: $0.certificate, nowUnix: today), list: $0.list.map { Expiry(untilUnix: $0, nowUnix: today) })
             }
             agent.loop.execute { [self] in
                 readingFacts = false

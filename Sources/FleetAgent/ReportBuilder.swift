@@ -141,7 +141,7 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, validity: (certificate: Expiry, list: Expiry)?, at now: BootTime) -> WireHostFacts {
+    static func facts(_ facts: HostFacts, validity: (certificate: Expiry, list: Expiry?)?, at now: BootTime) -> WireHostFacts {
         var wire = WireHostFacts()
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
@@ -162,7 +162,7 @@ enum ReportBuilder {
         if let validity {
             wire.validityKnown = true
             wire.certificateDaysLeft = validity.certificate.daysLeft
-            wire.listDaysLeft = validity.list.daysLeft
+            if let list = validity.list { wire.listDaysLeft = list.daysLeft }
         }
         wire.kernelCmdline = facts.commandLine ?? ""
         if let time = facts.time { wire.time = WireTimeState(time, at: now) }

@@ -1,6 +1,7 @@
 internal import FleetCore
 internal import FleetProbes
 internal import LinuxHost
+internal import Logging
 internal import NIOCore
 
 /// Quiesce and resume.
@@ -60,11 +61,12 @@ extension WorkerShell {
 
     /// Why the signal must not go out: without a handler it would end the process. Nil: there is one, or it can't be told.
     private func unhandled(_ signal: String) -> String? {
-        guard let pid = machine.pid, let number = Signals.number(named: signal) else { return nil }
+        guard let pid = machine.pid, let number = Signals.number(named: signal), Signals.harms(number) else { return nil }
         do throws(LinuxError) {
             guard let handled = try SignalMask.handled(by: pid), !handled.contains(number) else { return nil }
-            return "it has no handler for SIG\(signal), which would end it: nothing was sent"
+            return "it has no handler for \(Signals.name(number)), which would end it: nothing was sent. Let it handle that signal, or declare another way"
         } catch {
+            log.warning("whether it handles a signal can't be told; it is sent", metadata: ["signal": "\(signal)", "why": "\(error)"])
             return nil
         }
     }

@@ -164,12 +164,14 @@ struct AlertWatch: Equatable, Sendable {
             mark: "\(drift.map(\.sinceUnixMicroseconds).max() ?? 0)")
     }
 
-    /// What ends, of a host or of this coordinator itself: told once at each stage, anew when it was renewed in between.
+    /// Alerts when the stage has risen since the last call. The first call after a coordinator's start is compared with what the process
+    /// before has told.
     mutating func expires(_ subject: String, _ what: String, _ expiry: Expiry, then: String, now: BootTime) -> [Alert] {
         let key = "\(subject)/\(what)"
-        let before = expiring.updateValue(expiry.stage, forKey: key) ?? 0
         let alert = Key(event: .expiry, subject: key)
-        guard expiry.stage > before, past[alert].map({ $0.mark != "\(expiry.stage)" }) ?? true else { return [] }
+        let told = past[alert].flatMap { Int($0.mark) } ?? 0
+        let before = expiring.updateValue(expiry.stage, forKey: key) ?? told
+        guard expiry.stage > before else { return [] }
         let text = "\(subject): its \(what) \(expiry.daysLeft < 0 ? "was good until" : "ends") \(expiry.words)"
         return [admit(Alert(key: alert, text: text, then: then, mark: "\(expiry.stage)"), now)].compactMap(\.self)
     }

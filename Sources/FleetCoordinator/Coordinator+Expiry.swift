@@ -15,12 +15,13 @@ extension Coordinator {
 
     private func endings(of host: HostName, _ facts: WireHostFacts) -> [Ending] {
         guard facts.validityKnown else { return [] }
-        return [
+        let certificate = [
             Ending(
                 subject: host.raw, what: "certificate", expiry: Expiry(daysLeft: facts.certificateDaysLeft),
-                then: "trading certs renew agent/\(host), then copy it there and SIGHUP trading-agent (certs/README.md)"),
-            Ending(subject: host.raw, what: "revocation list", expiry: Expiry(daysLeft: facts.listDaysLeft), then: Self.renewList),
+                then: "trading certs renew agent/\(host), then copy it there and SIGHUP trading-agent (certs/README.md)")
         ]
+        guard facts.hasListDaysLeft else { return certificate }
+        return certificate + [Ending(subject: host.raw, what: "revocation list", expiry: Expiry(daysLeft: facts.listDaysLeft), then: Self.renewList)]
     }
 
     private func ownEndings(_ time: Moment) -> [Ending] {

@@ -47,8 +47,8 @@ extension Coordinator {
                     slug: "unknown-host", what: "REFUSED  no host is called \(Cleaned.text(request.host, bytesMax: 80))", then: "trading status shows them")
             }
             switch watch.settle(by: caller.name, reason: request.reason) {
-            case .failure(let fault):
-                throw APIProblem(slug: "host-contested", what: "REFUSED  \(host): \(fault)", why: "Nothing was changed.", then: "trading status \(host)")
+            case .failure(let refusal):
+                throw APIProblem(slug: refusal.slug, what: "REFUSED  \(host): \(refusal.text)", why: "Nothing was changed.", then: "trading status \(host)")
             case .success(let effects):
                 hosts[host]?.watch = watch
                 watched(host, effects)

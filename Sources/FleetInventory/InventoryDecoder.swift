@@ -38,6 +38,9 @@ struct InventoryDecoder {
             tiers: list(tierEntries), hosts: list(hostEntries), services: list(serviceEntries), dependencies: list(dependencyEntries),
             releases: list(releaseEntries), receivers: list(alertEntries))
 
+        for tier in tierEntries where tier.key == TierName.undeclared.raw {
+            faults.add(tier.keyPosition, "a tier called undeclared: what runs beside the inventory stops under that name", "write another name")
+        }
         for tier in tierEntries { _ = reader.map(tier.value, "the tier \(tier.key)", keys: [], later: ["on_unknown_host"]) }
         let hosts = self.hosts(hostEntries)
         let dependencies = dependencyEntries.compactMap { dependency($0, names) }

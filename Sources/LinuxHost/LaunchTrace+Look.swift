@@ -1,10 +1,9 @@
 package import FleetCore
 internal import Glibc
 
-/// What lives of a launch whose directory is gone. A main process of number 0 is not known.
+/// What lives of a launch whose directory is gone. `worker.pid` 0 means that the main process is not known.
 extension LaunchTrace {
-    /// In a clause, "its shim still runs (PID 8)"; nil: nothing, by identity, by cgroup and by the slot file, which every process that a
-    /// worker has left holds open until it closes it, removed or not.
+    /// Returns a clause naming what still lives, or nil when shim, main process, cgroup and holders of the slot file are all gone.
     ///
     /// Blocks: reads the descriptors of all processes.
     package func left(slot: String) throws(LinuxError) -> String? {

@@ -82,6 +82,7 @@ struct EmergencyStopCommand: AsyncParsableCommand {
                 id: request.latch, by: operatorSignature.author, reason: request.reason, unixMicroseconds: request.unixUs, scope: request.scope.core)
             request.signature = operatorSignature.sign(LatchStatement.set(latch, fleet: operatorSignature.fleet))
         }
+        Interruption.ordering("The emergency stop")
         let outcome = await EmergencyCall.send(request, to: reach.endpoints, began: asked)
         if let refusal = outcome.refusal { throw refusal }
         // Only now, and only where a host is silent: its workers have names.
@@ -173,6 +174,7 @@ struct EmergencyStopRelease: AsyncParsableCommand {
         // Every side is told: one that was missed would bring no latch back, for a release wins wherever sides meet.
         let reach = try Reach(global, relays: true)
         let operatorSignature = OperatorSignature(reach.settings, reach.trust)
+        Interruption.ordering("The release")
         var released = 0
         var problems: [APIProblem] = []
         for endpoint in reach.endpoints {

@@ -17,6 +17,12 @@ enum HelpTopics {
                 "",
                 "Marks     ✓ as wanted   - stopped   ~ on its way   ! needs a person   ? unknown, with what it was",
                 "NOTE      LATCHED, LOCKED, quiesced, health, what happens to it, a person's note, in flight, its own words",
+                "          ENDED BY ITSELF: the last order was to run it.  RUNS, was stopped: the last order was to stop it",
+                "          RUN DIRECTORY REMOVED: its shim can't be reached; how it ends will not be known",
+                "BALANCE   exact, flowing; not counted: its ends declare no counters; SHORT n: trimmed before it was read; UNKNOWN",
+                "CERT      days of the certificate or the revocation list, what ends first; PAST",
+                "A host with TWO INSTANCES is unknown until one has ended (trading explain host-contested). What stands under NEEDS A",
+                "PERSON without a ! waits for nobody and is no reason for exit 3.",
                 "LAYOUT    ok, DRIFT n (trading layout verify), RESTRICTED: a certificate's dates; UNKNOWN: the host is silent",
                 "CLOCK     source and offset; NOT SYNCED; ? where nothing is known",
             ]

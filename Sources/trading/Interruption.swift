@@ -5,6 +5,11 @@ enum Interruption {
     /// Read by the signal handler: whole lines, made beforehand, never freed.
     nonisolated(unsafe) private static var words: UnsafeMutableBufferPointer<UInt8>?
 
+    /// Call right before an order goes out: from then on it may have been taken.
+    static func ordering(_ what: String, shows: String = "trading status") {
+        say("\(what) may have been ordered: no answer had come.  \(shows)  shows it; what was ordered goes on without this command.")
+    }
+
     /// What a Ctrl-C says from now on; the process then ends with 6.
     static func say(_ text: String) {
         let bytes = Array("\n\(text)\n".utf8)

@@ -30,7 +30,6 @@ struct RunFollower {
 
     /// Follows to the end, prints the outcome, and says what the process ends with.
     func follow(run: UInt64) async throws -> ExitStatus {
-        Self.letGo(run: run)
         var progress = ProgressLines(zone: zone, style: Terminal.style)
         var last: UInt64?
         var screen = PassingLine(enabled: Terminal.outIsTerminal && !json)

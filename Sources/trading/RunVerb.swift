@@ -11,12 +11,11 @@ struct RunVerb {
     var locked: String?
 
     func run() async throws {
+        if !options.dryRun { Interruption.say("Interrupted. Nothing had been ordered by then.") }
         var request = try options.request(reason: reason)
         request.locked = locked ?? ""
         let (client, status) = try await Reach(options.global, relays: false).first()
-        if !options.dryRun {
-            Interruption.say("The \(name) may have been ordered: no answer had come.  trading runs  shows whether; a run goes on without this command.")
-        }
+        if !options.dryRun { Interruption.ordering("The \(name)", shows: "trading runs") }
         let accepted: APIRunAccepted = try await client.post(path, request)
         if accepted.run > 0 { RunFollower.letGo(run: accepted.run) }
         if options.dryRun {

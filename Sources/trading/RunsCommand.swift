@@ -42,6 +42,7 @@ struct RunsWatch: AsyncParsableCommand {
 
     func run() async throws {
         let (client, status) = try await Reach(global, relays: false).first()
+        RunFollower.letGo(run: id)
         throw Failure.quietly(try await RunFollower(client: client, zone: status.zone, json: false).follow(run: id))
     }
 }

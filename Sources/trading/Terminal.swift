@@ -59,10 +59,10 @@ enum Terminal {
     private static func write(_ text: String, to descriptor: Int32) { write(Array(text.utf8), to: descriptor) }
 
     /// What is said to standard error when standard output can't be written, and what the process then ends with: a run that was ordered
-    /// goes on. Set by one command, once.
+    /// goes on. Nil: only why it can't be written, and `failed`.
     nonisolated(unsafe) static var whenOutputFails: (text: String, status: ExitStatus)?
 
-    /// A reader that went away ends the process as it would end any filter.
+    /// When standard output can't be written, says why and `whenOutputFails` to standard error and ends the process with its status.
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var sent = 0
         while sent < bytes.count {

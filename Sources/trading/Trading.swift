@@ -22,7 +22,6 @@ struct Trading: AsyncParsableCommand {
         ])
 
     static func main() async {
-        Interruption.say("Interrupted before anything was ordered.")
         let given = Array(CommandLine.arguments.dropFirst())
         if given == ["help", "locks"] || given == ["help", "layout"] || given == ["help", "status"] {
             Terminal.out(HelpTopics.lines(given[1]))

@@ -69,8 +69,7 @@ package enum DetailScreen {
             lines.append("  clock      \(clock)\(facts.time.text.isEmpty ? "" : " · \(facts.time.text)")")
         }
         lines.append(
-            "  disk       \(ScreenText.bytes(facts.diskFree)) free · certificate \(facts.certificateDaysLeft) d left, revocation list \(facts.validityKnown ? "\(facts.listDaysLeft) d" : "?")"
-        )
+            "  disk       \(ScreenText.bytes(facts.diskFree)) free · certificate or list: \(StatusScreen.validity(facts))")
         lines.append("  layout     \(host.report.drift.isEmpty ? "ok" : "DRIFT \(host.report.drift.count)")")
         for drift in host.report.drift {
             lines.append("    drift    \(DriftText.words(drift))\(drift.sinceUnixUs > 0 ? ", since \(zone.time(drift.sinceUnixUs))" : "")")

@@ -172,11 +172,12 @@ package enum StatusScreen {
         return table.render(width: style.width)
     }
 
-    /// The days of what ends first: `211 d`, `list 12 d`, `PAST`; `-` for a host without certificates.
-    private static func validity(_ facts: WireHostFacts) -> String {
-        guard facts.validityKnown else { return facts.certificateDaysLeft == 0 ? "-" : "\(facts.certificateDaysLeft) d" }
-        let left = min(facts.certificateDaysLeft, facts.listDaysLeft)
-        let what = facts.listDaysLeft < facts.certificateDaysLeft ? "list " : ""
+    /// The days of what ends first: `211 d`, `list 12 d`, `PAST`; `?` where its agent has not said it.
+    static func validity(_ facts: WireHostFacts) -> String {
+        guard facts.validityKnown else { return facts.certificateDaysLeft == 0 ? "?" : "\(facts.certificateDaysLeft) d" }
+        let list = facts.hasListDaysLeft ? facts.listDaysLeft : facts.certificateDaysLeft
+        let left = min(facts.certificateDaysLeft, list)
+        let what = list < facts.certificateDaysLeft ? "list " : ""
         return left < 0 ? "\(what)PAST" : "\(what)\(left) d"
     }
 

@@ -23,7 +23,7 @@ package struct InstanceWatch: Equatable, Sendable {
             self.session = session
         }
 
-        /// `boot 1f0e22aa, machine 9ab01c33, 10.1.0.7:41022`
+        /// `boot 1f0e22aa, machine 9ab01c33, from 10.1.0.7:41022`
         package var words: String {
             "boot \(bootID.prefix(8)), machine \(machineID.isEmpty ? "unknown" : String(machineID.prefix(8))), from \(address)"
         }
@@ -33,14 +33,14 @@ package struct InstanceWatch: Equatable, Sendable {
         /// Ask whether it still lives, and tell `answered` or, past `challengeBound`, `unanswered`.
         case challenge(session: String)
         case close(session: String)
-        /// For the record, and for whoever is to know.
+        /// Record it, alert, and tell the runs on this host.
         case contested(String)
         case settled(String)
     }
 
     /// What a living agent answers a challenge within.
     package static let challengeBound: Duration = .seconds(3)
-    /// Instances that are remembered: the one that is forgotten first came first.
+    /// Past this many, the instance that said hello first among those without a session is forgotten. How many have sessions the table bounds.
     package static let kept = 8
 
     /// Ordered by their last hello.
@@ -96,12 +96,17 @@ package struct InstanceWatch: Equatable, Sendable {
         return [.settled("the instance of \(gone.words) has ended; its last word was that nothing runs there")]
     }
 
-    /// A person says that one of the two is gone. Refused, in words, while two still have sessions.
-    package mutating func settle(by person: String, reason: String) -> Result<[Effect], Bounded.Fault> {
-        guard contested != nil else { return .failure(Bounded.Fault("one instance lives: there is nothing to settle")) }
+    package struct Refusal: Error, Equatable, Sendable {
+        package let slug: String
+        package let text: String
+    }
+
+    /// A person says that one of the two is gone. Refused while two still have sessions.
+    package mutating func settle(by person: String, reason: String) -> Result<[Effect], Refusal> {
+        guard contested != nil else { return .failure(Refusal(slug: "nothing-to-do", text: "one instance lives: there is nothing to settle")) }
         let open = instances.filter(\.isOpen)
         guard open.count < 2 else {
-            return .failure(Bounded.Fault("both still answer: \(open.map(\.words).joined(separator: "; and ")). End one of them first"))
+            return .failure(Refusal(slug: "host-contested", text: "both still answer: \(open.map(\.words).joined(separator: "; and ")). End one of them first"))
         }
         contested = nil
         instances = open

@@ -140,8 +140,22 @@ package struct StopCoverage: Equatable, Sendable {
             // That a killed worker left no marker is no news beside that it was killed.
             case .unknown where !(what == .marker && stop.killed): lack(.check, subject, .none, "\(worker), \(what.rawValue) unknown: \(text)")
             case .clear: add(.check, subject, what == .marker ? .reported : .measured, at: evidence.verifiedAt[worker], text)
+            case .unchecked where isDeclared(what, worker):
+                lack(.check, subject, .none, "\(worker), \(what.rawValue) was not looked at, though the inventory declares it")
             case .unknown, .unchecked: break
             }
+        }
+    }
+
+    /// Whether the inventory has something to look at: what its agent calls undeclared then was left out.
+    private func isDeclared(_ what: Verification.What, _ worker: WorkerName) -> Bool {
+        guard let release = inventory.service(worker.service).map({ ($0.onHost[worker.host] ?? $0).release }) else { return false }
+        return switch what {
+        case .tree, .sockets: false
+        case .hugepages: !release.hugepages.isEmpty || release.hugepageMount != nil
+        case .locks: !release.lockFiles.isEmpty
+        case .pidFile: release.pidFile != nil
+        case .marker: release.markerFile != nil
         }
     }
 

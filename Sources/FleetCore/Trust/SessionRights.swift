@@ -61,7 +61,7 @@ package enum SessionLimit: String, Sendable, CaseIterable {
         let kept = Deed.allCases.filter { allowed.contains($0) }.map(\.rawValue).joined(separator: ", ")
         return switch self {
         case .restricted:
-            "a certificate or the revocation list is out of date: \(kept) go on. Renew what is: trading certs issue, or the list: trading certs crl; copy it and reload"
+            "a certificate or the revocation list is out of date: \(kept) go on. Renew it: trading certs renew NAME, or the list: trading certs renew-crl; copy it and send SIGHUP"
         case .unlisted: "no revocation list was ever seen here, so nobody can say who was revoked: \(kept) go on. Install crl.pem"
         case .relay: "a relay carries \(kept), nothing else. Ask a full coordinator"
         case .stranger:

@@ -14,6 +14,9 @@ package enum Signals {
         return names.first { $0.0 == bare }?.1
     }
 
+    /// Whether a process without a handler ends by it or is stopped by it (signal(7)): all but CHLD, CONT, URG and WINCH.
+    package static func harms(_ number: Int32) -> Bool { ![17, 18, 23, 28].contains(number) }
+
     /// `SIGTERM`; a number without a name as `signal 40`.
     package static func name(_ number: Int32) -> String {
         names.first { $0.1 == number }.map { "SIG\($0.0)" } ?? "signal \(number)"

@@ -215,6 +215,8 @@ package struct WorkerMachine: Equatable, Sendable {
         }
     }
 
+    private var isWaitingToRestart: Bool { if case .backoff = phase { true } else { false } }
+
     var readyByDelay: Bool { if case .delay = policy.ready { true } else { false } }
 
     // MARK: The slot
@@ -283,7 +285,6 @@ package struct WorkerMachine: Equatable, Sendable {
         if let refused = refusal(order) { return refused }
         switch phase {
         case .running:
-            wanted = Wanted(isUp: true, by: order.by, reason: order.reason, since: now)
             return [.answer(order, .done(killed: false, held: false))]
         case .starting, .launching, .stopping, .dumping, .held, .killing, .verifying:
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is \(phaseWord). Wait until it is stopped, then start it"))]
@@ -463,10 +464,11 @@ package struct WorkerMachine: Equatable, Sendable {
             return []
         }
         latch = id
-        wanted = Wanted(isUp: false, by: "emergency stop \(id)", reason: "", since: now)
         actionBy = nil
         ownStop = nil
         var effects: [Effect] = []
+        // Of what is down already the latch wants nothing new.
+        if launch != nil || isWaitingToRestart { wanted = Wanted(isUp: false, by: "emergency stop \(id)", reason: "", since: now) }
         switch phase {
         case .starting(let launch, let pid, _), .running(let launch, let pid), .stopping(let launch, let pid, _, _), .dumping(let launch, let pid),
             .held(let launch, let pid):

@@ -286,7 +286,7 @@ package nonisolated struct WireEnvelope: Sendable {
     set {body = .auditChunk(newValue)}
   }
 
-  /// coordinator -> agent: does this instance still live?
+  /// coordinator -> agent: does this instance still live? Also of benchmarks
   package var ping: WirePing {
     get {
       if case .ping(let v)? = body {return v}
@@ -354,7 +354,7 @@ package nonisolated struct WireEnvelope: Sendable {
     case auditRequest(WireAuditRequest)
     /// agent -> coordinator
     case auditChunk(WireAuditChunk)
-    /// coordinator -> agent: does this instance still live?
+    /// coordinator -> agent: does this instance still live? Also of benchmarks
     case ping(WirePing)
     case pong(WirePong)
     /// coordinator -> agent: an operator's word on which store to follow
@@ -635,6 +635,7 @@ package nonisolated struct WireJournalHead: Sendable {
   package init() {}
 }
 
+/// Both empty in a challenge: benchmarks fill them.
 package nonisolated struct WirePing: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -2420,17 +2421,21 @@ package nonisolated struct WireHostFacts: @unchecked Sendable {
     set {_uniqueStorage()._kernelCmdline = newValue}
   }
 
-  /// both of these; older agents: certificate_days_left alone, 0 for unknown
+  /// certificate_days_left is; older agents: 0 for unknown
   package var validityKnown: Bool {
     get {_storage._validityKnown}
     set {_uniqueStorage()._validityKnown = newValue}
   }
 
-  /// of the revocation list in use; below zero: past its date
+  /// of the revocation list in use; below zero: past its date; absent: no list, or it has no date
   package var listDaysLeft: Int64 {
-    get {_storage._listDaysLeft}
+    get {_storage._listDaysLeft ?? 0}
     set {_uniqueStorage()._listDaysLeft = newValue}
   }
+  /// Returns true if `listDaysLeft` has been explicitly set.
+  package var hasListDaysLeft: Bool {_storage._listDaysLeft != nil}
+  /// Clears the value of `listDaysLeft`. Subsequent reads from it will return its default value.
+  package mutating func clearListDaysLeft() {_uniqueStorage()._listDaysLeft = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2874,7 +2879,7 @@ package nonisolated struct WireCommandResult: @unchecked Sendable {
   /// Clears the value of `detail`. Subsequent reads from it will return its default value.
   package mutating func clearDetail() {_uniqueStorage()._detail = nil}
 
-  /// of a stop, verify or snapshot; absent: its agent is older
+  /// of the worker, with every answer that something was done or left behind; absent: its agent is older
   package var launches: WireLaunchHistory {
     get {_storage._launches ?? WireLaunchHistory()}
     set {_uniqueStorage()._launches = newValue}
@@ -7326,7 +7331,7 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _time: WireTimeState? = nil
     var _kernelCmdline: String = String()
     var _validityKnown: Bool = false
-    var _listDaysLeft: Int64 = 0
+    var _listDaysLeft: Int64? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -7429,9 +7434,9 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       if _storage._validityKnown != false {
         try visitor.visitSingularBoolField(value: _storage._validityKnown, fieldNumber: 12)
       }
-      if _storage._listDaysLeft != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._listDaysLeft, fieldNumber: 13)
-      }
+      try { if let v = _storage._listDaysLeft {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
