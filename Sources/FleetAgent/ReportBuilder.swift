@@ -83,7 +83,9 @@ enum ReportBuilder {
     /// What a worker has said under a key; nil: it never did.
     private static func figure(_ shell: WorkerShell, _ key: String) -> WireFigure? {
         let live = shell.notified[key]
-        guard let text = live ?? shell.machine.lastExit?.notified[key] else { return nil }
+        // What a launch that is over said is no word of the one that runs.
+        let isDown = shell.machine.launch == nil || shell.machine.launch == shell.machine.lastLaunch
+        guard let text = live ?? (isDown ? shell.machine.lastExit?.notified[key] : nil) else { return nil }
         var figure = WireFigure()
         figure.atBoottimeNs = (live != nil ? shell.notifiedAt[key] : shell.machine.lastExit?.at)?.nanoseconds ?? 0
         switch Bounded.count(text) {

@@ -103,6 +103,8 @@ final class StartupResolution: @unchecked Sendable {
     }
 
     private func resolve(_ found: [Found], _ missing: [Missing]) {
+        // Its own hold: an adoption that is over at once must not end this before all are looked at.
+        left += 1
         for launch in found where launch.isLive {
             let service = launch.directory.service
             let shell =
@@ -144,7 +146,7 @@ final class StartupResolution: @unchecked Sendable {
             if left > 0 { agent.log.error("shims of the agent before don't answer; going on without them", metadata: ["count": "\(left)"]) }
             finish()
         }
-        if left == 0 { finish() }
+        adopted()
     }
 
     /// Whether something of a launch without a directory lives, or may: it is then known by its processes alone.

@@ -18,6 +18,7 @@ extension WorkerShell {
         launchSlug = nil
         // The last words of the launch before are not this one's.
         status = ""
+        httpFigures = [:]
         // Through `files` first: what the launch before left, its PID file too, is cleared there.
         submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
     }

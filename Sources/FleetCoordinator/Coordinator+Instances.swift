@@ -18,7 +18,9 @@ extension Coordinator {
                 log.error("two instances of a host live: nothing is started or proven there", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([AuditRecord(.hostContested, fields: [("host", host.raw), ("how", how), ("level", "warning")])])
                 alerts?.contested(host, how)
-                eachActiveRun { machine in machine.plan.workers.contains { $0.host == host } ? .hostContested(host, how: how) : nil }
+                eachActiveRun { machine in
+                    (machine.plan.workers + machine.plan.looked).contains { $0.host == host } ? .hostContested(host, how: how) : nil
+                }
             case .settled(let how):
                 log.notice("a host is one again", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])

@@ -73,6 +73,10 @@ extension Coordinator: WireSessionDelegate {
         home.execute { [self] in
             // It may have ended while it was greeted.
             guard table.session(host) === session else { return }
+            // One that was ended for want of room has a session no more, and the table won't say so.
+            if let replaced, replaced.hello.agentInstance != session.hello.agentInstance {
+                watched(host, hosts[host]?.watch.closed(session: replaced.id))
+            }
             watched(
                 host,
                 hosts[host]?.watch.opened(

@@ -100,6 +100,27 @@ struct LedgerTests {
         #expect(line.note == "3 of those in flight may have been applied already: they were committed and not acknowledged")
     }
 
+    @Test("what lay unacknowledged at the baseline and was in the sink already is no loss at the next cut")
+    func committedBeforeTheBaseline() throws {
+        let before = readings(added: 100, read: 100, lag: 0, pending: 2, applied: 100)
+        let line = try line(before: before, evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 150)))
+        #expect(line.verdict == .unproven && line.note.contains("2 of the 2 in flight at the baseline may have been applied before it"), "\(line)")
+        let short = try self.line(before: before, evidence(produced: 50, after: readings(added: 150, read: 150, lag: 0, applied: 149)))
+        #expect(short.verdict == .contradicted && short.note.hasSuffix("3 short"))
+    }
+
+    @Test("a count that was polled over HTTP is no final one: its launch may have counted more")
+    func polled() throws {
+        var inventory = inventory
+        inventory.services[0].counters = [
+            CounterSpec(name: "produced", how: .http(HTTPProbeSpec(url: "http://127.0.0.1:1/", pointer: "/n", equals: "")))
+        ]
+        var evidence = evidence(produced: nil, after: readings(added: 150, read: 150, lag: 0, applied: 150))
+        evidence.snapshots["feed@md-1"] = ["produced": 40]
+        let line = try line(in: inventory, evidence)
+        #expect(line.verdict == .proven && line.produced == .measured(50) && line.note.contains("produced 40 may not be its last count"), "\(line)")
+    }
+
     @Test("a producer that counted more than the buffer took contradicts")
     func producerLost() throws {
         let line = try line(evidence(produced: 60, after: readings(added: 150, read: 150, lag: 0, applied: 150)))

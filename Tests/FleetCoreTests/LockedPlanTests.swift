@@ -22,6 +22,15 @@ struct LockedPlanTests {
         #expect(PlanChecker(inventory: inventory, plan: plan, locked: ["strategy@st-1"]).violations().isEmpty)
     }
 
+    @Test(
+        "a stop of everything looks at a locked worker that it leaves alone, whatever state it is in",
+        arguments: [ObservedWorker.State.stopped, .failed, .backoff])
+    func lookedAt(state: ObservedWorker.State) throws {
+        let plan = try planner("strategy@st-1", state).plan(.stop, OperationScope(all: true))
+        #expect(!plan.workers.contains("strategy@st-1") && plan.stoppedBefore.contains("strategy@st-1"))
+        #expect(PlanChecker(inventory: inventory, plan: plan, locked: ["strategy@st-1"]).violations().isEmpty)
+    }
+
     @Test("what names a locked worker is refused with who locked it, when and why", arguments: [RunKind.start, .restart, .quiesce, .resume])
     func named(kind: RunKind) {
         let planner = planner("strategy@st-1", .stopped)

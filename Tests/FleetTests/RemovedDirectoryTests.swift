@@ -75,6 +75,28 @@ struct RemovedDirectoryTests {
         #expect(try eventually(within: 10) { try fleet.state("gateway") == "STOPPED" }, "\(fleet.logs)")
     }
 
+    @Test("with one that lives and one that ended meanwhile each is told what became of it")
+    func oneOfEach() throws {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
+            ["one", "two", "three"].map { "  \($0): {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }.joined(separator: "\n")
+        }
+        fleet.flags = ["--allow-dir", "/usr/bin"]
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        let (one, two) = (try fleet.pid("one"), try fleet.pid("two"))
+        fleet.agents["ex-1"]?.signal(SIGKILL)
+        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        kill(two, SIGKILL)
+        #expect(eventually(within: 5) { kill(two, 0) != 0 })
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("two") == "FAILED" }, "\(fleet.logs)")
+        #expect(try fleet.pid("one") == one)
+        let ends = try fleet.audit("ex-1").filter { $0["event"] as? String == "WORKER_EXIT" }.compactMap { $0["worker"] as? String }
+        #expect(ends == ["two@ex-1"])
+    }
+
     @Test("one that ended while its agent was away is shown gone, not called never run")
     func endedMeanwhile() throws {
         let fleet = try fleet()

@@ -80,7 +80,9 @@ extension RunEvidence {
                 }
             }
             count.counted = said ?? 0
-            let isFinal = if case .exited = exit.how { spec.stop.isClean(exit) } else { false }
+            // A count that was polled over HTTP is older than the end.
+            var isFinal = if case .exited = exit.how { spec.stop.isClean(exit) } else { false }
+            if case .http = counter.how { isFinal = false }
             if said != nil, isFinal { break }
             if said == nil, !account.wasReady {
                 count.unready = ["\(worker)'s launch \(account.number) ended before it was ready (\(exit.words)) and said nothing of \(counter.name)"]

@@ -160,12 +160,12 @@ package struct Ledger: Sendable {
         case .counter(let name):
             let said = evidence.counted(name, by: consumer.service, since: opening, inventory)
             line.applied = said.missing.map(LedgerLine.Count.unknown) ?? .reported(said.counted)
-            return balance(line, isCut: evidence.settled, applied: said)
+            return balance(line, isCut: evidence.settled, pendingBefore: start.pending, applied: said)
         case nil:
             line.applied = .measured(acknowledged)
             line.note += "\(line.note.isEmpty ? "" : "; ")proves acknowledged, not applied"
         }
-        return balance(line, isCut: evidence.settled)
+        return balance(line, isCut: evidence.settled, pendingBefore: start.pending)
     }
 
     private func redisRestarted(_ line: LedgerLine, _ start: StreamReading, _ end: StreamReading) -> LedgerLine {
@@ -194,7 +194,9 @@ package struct Ledger: Sendable {
     }
 
     /// `isCut`: the readings are of one quiescent moment. `produced` and `applied`: as workers counted them, where they did.
-    private func balance(_ line: LedgerLine, isCut: Bool, produced said: LaunchCount = LaunchCount(), applied: LaunchCount = LaunchCount()) -> LedgerLine {
+    private func balance(
+        _ line: LedgerLine, isCut: Bool, pendingBefore: Int64 = 0, produced said: LaunchCount = LaunchCount(), applied: LaunchCount = LaunchCount()
+    ) -> LedgerLine {
         var line = line
         func note(_ text: String) { line.note = line.note.isEmpty ? text : "\(line.note); \(text)" }
         let counts = [line.applied, line.inFlight, line.buffered, line.discarded]
@@ -231,6 +233,9 @@ package struct Ledger: Sendable {
         } else if difference < 0, -difference <= line.inFlight.value ?? 0 {
             line.verdict = .unproven
             note("\(-difference) of those in flight may have been applied already: they were committed and not acknowledged")
+        } else if difference > 0, difference <= pendingBefore {
+            line.verdict = .unproven
+            note("\(difference) of the \(pendingBefore) in flight at the baseline may have been applied before it: they were committed and not acknowledged")
         } else {
             line.verdict = .contradicted
             note(difference > 0 ? "\(difference) short" : "\(-difference) more than were produced")

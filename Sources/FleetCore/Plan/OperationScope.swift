@@ -165,10 +165,10 @@ package struct ObservedFleet: Equatable, Sendable {
         self.otherPart = otherPart
     }
 
-    /// Workers that may run and that the inventory doesn't have, in order.
+    /// Workers that may run, or start again by themselves, and that the inventory doesn't have, in order.
     package func undeclared(in inventory: Inventory) -> [WorkerName] {
         let declared = Set(inventory.workers)
-        return workers.keys.filter { !declared.contains($0) && state($0).mayRun }.sorted()
+        return workers.keys.filter { !declared.contains($0) && (state($0).mayRun || state($0).state == .backoff) }.sorted()
     }
 
     package func state(_ worker: WorkerName) -> ObservedWorker {

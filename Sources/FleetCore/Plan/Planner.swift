@@ -57,7 +57,9 @@ package struct Planner: Sendable {
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
         let stops = kind == .stop || kind == .restart
-        let before = stops ? covered.filter { isStopped($0) } : []
+        // Whatever the plan doesn't act on is looked at, what a person has locked too.
+        let toStop = Set(workers.filter { !isStopped($0) })
+        let before = stops ? covered.filter { !toStop.contains($0) } : []
         let ends = stops ? otherEnds(of: workers, scope: covered) : []
         switch kind {
         case .stop: acting = addStop(workers, looking: before + ends, to: &steps, &notes)

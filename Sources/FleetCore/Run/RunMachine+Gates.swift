@@ -39,7 +39,7 @@ extension RunMachine {
         if case .redis(let host, _, _) = stream.via { return [send(to: host, .readStreams, suffix: host.raw, now)].compactMap { $0 } }
         // A producer that this run has stopped has told its launches with its end; one that was stopped before is asked.
         let producers = stream.from.flatMap(inventory.workers(of:)).filter { evidence.stops[$0] == nil && lost[$0.host] == nil }
-        return ask(producers + inventory.workers(of: consumer), now) { .snapshot($0.service) }
+        return ask(producers + inventory.workers(of: consumer).filter { lost[$0.host] == nil }, now) { .snapshot($0.service) }
     }
 
     /// What is still between producers and consumer, in words; nil: nothing. What is unknown is not nothing (law 6).
