@@ -18,8 +18,10 @@ package enum StatusScreen {
             || status.streams.contains { $0.balance.hasPrefix("UNKNOWN") }
         if unknown { return .unknown }
         let needs =
-            // Two spaces in front: a person should know of it, and nothing waits for them.
-            status.needsAPerson.contains { !$0.hasPrefix("  ") } || !status.latches.isEmpty || status.activeRuns.contains { $0.state == .blocked }
+            // Two spaces in front: a person should know of it, and nothing waits for them. What a host lacks or has drifted from does.
+            status.needsAPerson.contains { !$0.hasPrefix("  ") }
+            || status.hosts.contains { !$0.report.drift.isEmpty || !$0.report.warnings.isEmpty } || !status.latches.isEmpty
+            || status.activeRuns.contains { $0.state == .blocked }
             || rows.contains { $0.mark == "!" } || status.streams.contains { $0.balance.hasPrefix("SHORT") }
             || status.dependencies.contains { !$0.report.answering }
         return needs ? .needsAPerson : .asWanted
