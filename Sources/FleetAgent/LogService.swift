@@ -70,7 +70,7 @@ final class LogService: @unchecked Sendable {
         let sources = shells.map { Source(shell: $0, agent: agent) }
         // What writes into a file that somebody has removed is in no log: no lines are no word of it.
         let removed = shells.compactMap { shell in
-            agent.prober.workers[shell.service].flatMap { $0.pid == shell.machine.pid ? $0.removedLog : nil }.map {
+            ReportBuilder.facts(of: shell)?.removedLog.map {
                 "LOG REMOVED: what \(shell.service) writes is in no log until its next start (\($0))"
             }
         }

@@ -123,7 +123,7 @@ enum ReportBuilder {
     }
 
     /// What was last looked at of the process that it is now; nil: not looked at yet.
-    private static func facts(of shell: WorkerShell) -> WorkerFacts? {
+    static func facts(of shell: WorkerShell) -> WorkerFacts? {
         shell.agent.prober.workers[shell.service].flatMap { $0.pid == shell.machine.pid ? $0 : nil }
     }
 

@@ -172,7 +172,7 @@ struct AlertWatch: Equatable, Sendable {
         let told = past[alert].flatMap { Int($0.mark) } ?? 0
         let before = expiring.updateValue(expiry.stage, forKey: key) ?? told
         guard expiry.stage > before else { return [] }
-        let text = "\(subject): its \(what) \(expiry.daysLeft < 0 ? "was good until" : "ends") \(expiry.words)"
+        let text = "\(subject): its \(what) \(expiry.sentence)"
         return [admit(Alert(key: alert, text: text, then: then, mark: "\(expiry.stage)"), now)].compactMap(\.self)
     }
 

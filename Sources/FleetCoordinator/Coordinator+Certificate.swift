@@ -39,7 +39,7 @@ extension Coordinator {
         certificate.overrides = machine.evidence.overrides
         certificate.notes = machine.plan.notes
         certificate.notCovered = machine.plan.notCovered
-        certificate.workers = (machine.plan.workers + machine.plan.stoppedBefore).map { proof($0, machine, run: id) }
+        certificate.workers = machine.plan.covered.map { proof($0, machine, run: id) }
         certificate.signedBy = "coordinator/\(settings.name)"
         Self.count(&certificate)
         keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, run: id)

@@ -40,8 +40,7 @@ extension Coordinator {
     func expiryLines(_ time: Moment) -> [String] {
         let found = ownEndings(time) + inventory.hosts.flatMap { spec in hosts[spec.name]?.report.map { endings(of: spec.name, $0.facts) } ?? [] }
         return found.filter(\.expiry.isSaid).map { ending in
-            let verb = ending.expiry.daysLeft < 0 ? "was good until" : "ends"
-            return "\(ending.expiry.isUrgent ? "! " : "  ")\(ending.subject): its \(ending.what) \(verb) \(ending.expiry.words). \(ending.then)"
+            "\(ending.expiry.isUrgent ? "! " : "  ")\(ending.subject): its \(ending.what) \(ending.expiry.sentence). \(ending.then)"
         }
     }
 

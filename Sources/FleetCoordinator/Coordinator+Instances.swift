@@ -39,7 +39,7 @@ extension Coordinator {
     }
 
     /// Whether something runs there by this report, or may.
-    static func mayRun(_ report: WireHostReport) -> Bool { report.workers.contains { $0.state != .stopped && $0.state != .failed } }
+    static func mayRun(_ report: WireHostReport) -> Bool { report.workers.contains { !ObservedWorker($0).isDown } }
 
     package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
         let host = HostName(request.host)

@@ -30,11 +30,7 @@ extension Coordinator {
             lines += drift(host.report?.drift ?? [], on: spec.name)
             for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
         }
-        for host in table.outsiders(at: time.boot) {
-            lines.append(
-                "! \(host) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
-            )
-        }
+        lines += table.outsiders(at: time.boot).map { "! \(ObservedFleet.words(outsider: $0))" }
         lines += own() + expiryLines(time)
         if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }
         for latch in table.inForce {

@@ -29,7 +29,6 @@ extension Coordinator {
                 }
                 for report in host.report?.workers ?? [] {
                     var worker = ObservedWorker(report)
-                    if report.hasLastLaunch { worker.lastLaunch = LaunchMark(report.lastLaunch) }
                     if report.hasLock {
                         worker.lock = ObservedWorker.Lock(
                             by: report.lock.person, when: zone.moment(report.lock.unixUs, now: now().unixMicroseconds), text: report.lock.text)

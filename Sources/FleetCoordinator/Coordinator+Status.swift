@@ -103,12 +103,15 @@ extension Coordinator {
         case .sqlite, .questdb: status.applied = sum("applied", [consumer.service])
         case nil: break
         }
+        // What is unread and no longer in the stream is lost, whatever the counts come to.
+        var trimmed: Int64?
         if case .redis(let name, _, _) = stream.via, let host = hosts[name], host.isKnown(now: time, bound: settings.reportBound),
             let reading = host.report?.streams.first(where: { $0.stream == stream.name.raw && $0.consumer == consumer.service.raw })
         {
             oldest = max(oldest, age(of: reading.atBoottimeNs, on: host, time))
             status.inFlight = measured(reading.pending, reading.known && reading.groupExists, reading.whyUnknown)
             status.buffered = measured(reading.lag, reading.known && reading.lagKnown, reading.known ? "Redis can't tell" : reading.whyUnknown)
+            if consumer.policy != .discard, status.buffered.known, reading.lag > reading.length { trimmed = reading.lag - reading.length }
             if consumer.applied == nil {
                 let acknowledged = reading.entriesRead.subtractingReportingOverflow(reading.pending).partialValue
                 status.applied = measured(acknowledged, reading.known && reading.entriesReadKnown, reading.whyUnknown)
@@ -117,14 +120,7 @@ extension Coordinator {
         status.ageNs = oldest
         let isMeasured = stream.produced != nil && (consumer.applied != nil || stream.via != .direct)
         status.balance = isMeasured ? balance(status, direct: stream.via == .direct) : "not counted"
-        // What is unread and no longer in the stream is lost, whatever the counts come to.
-        if case .redis(let name, _, _) = stream.via, consumer.policy != .discard, let host = hosts[name],
-            host.isKnown(now: time, bound: settings.reportBound), status.buffered.known,
-            let reading = host.report?.streams.first(where: { $0.stream == stream.name.raw && $0.consumer == consumer.service.raw }),
-            reading.lag > reading.length
-        {
-            status.balance = "SHORT \(reading.lag - reading.length)"
-        }
+        if let trimmed { status.balance = "SHORT \(trimmed)" }
         return status
     }
 

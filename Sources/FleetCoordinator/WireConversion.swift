@@ -16,6 +16,7 @@ extension ObservedWorker {
             }
         self.init(state: state, quiesced: wire.quiesced)
         endedUnwanted = wire.endedUnwanted
+        if wire.hasLastLaunch { lastLaunch = LaunchMark(wire.lastLaunch) }
     }
 }
 

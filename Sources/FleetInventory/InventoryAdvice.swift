@@ -32,12 +32,9 @@ package enum InventoryAdvice {
 
     /// A gate is asked while everything runs: what nothing quiesces may never come to hold it.
     private static func gates(_ service: ServiceSpec, _ inventory: Inventory) -> [String] {
-        service.gates.compactMap { gate in
-            let asked = gate.at.flatMap { inventory.service($0) }
-            let quiesced = inventory.services.contains { $0.quiesce != nil }
-            guard service.quiesce == nil, asked?.quiesce == nil, !quiesced else { return nil }
-            return
-                "\(service.name): gate \(gate.name) waits for \(gate.probe.equals), and no service is quiesced before it is asked: a stop may wait there for a person. "
+        guard !inventory.services.contains(where: { $0.quiesce != nil }) else { return [] }
+        return service.gates.map { gate in
+            "\(service.name): gate \(gate.name) waits for \(gate.probe.equals), and no service is quiesced before it is asked: a stop may wait there for a person. "
                 + "Give what opens it a quiesce"
         }
     }

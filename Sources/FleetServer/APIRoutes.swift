@@ -85,7 +85,7 @@ struct APIRoutes: Sendable {
         }
     }
 
-    // MARK: Runs
+    // MARK: Hosts
 
     private func addHosts(to router: Router<APIRequestContext>) {
         post(Route.settle, router) { request, caller in
@@ -94,6 +94,8 @@ struct APIRoutes: Sendable {
             return try JSONAnswer.response(try await service.settle(asked, by: caller))
         }
     }
+
+    // MARK: Runs
 
     private func addRuns(to router: Router<APIRequestContext>) {
         get(Route.runs, router) { _, _ in try JSONAnswer.response(try await service.runs()) }

@@ -76,8 +76,7 @@ struct CallerMiddleware: RouterMiddleware {
         case Route.note: return .note
         case Route.layout: return .applyLayout
         case Route.succession: return .succeed
-        case Route.settle: return .intervene
-        // Whatever else is posted decides about a run; a path that nobody knows is refused by the router.
+        // Whatever else is posted decides about a run or a host; a path that nobody knows is refused by the router.
         default: return .intervene
         }
     }

@@ -74,56 +74,45 @@ package enum Processes {
             if errno == ENOENT { return [] }
             throw .last("look at", path)
         }
-        let bootID = try BootID.read()
-        var found: [ProcessIdentity] = []
-        for name in try Files.list("/proc") {
-            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, slot), let stat = try ProcessStat.read(pid: pid) else { continue }
-            // Identified, then looked at again: both times it must have been the same one.
-            if holds(pid: pid, slot) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
+        // Workers inherit the slot without close-on-exec; those who only look at its lock, an agent with a hundred descriptors
+        // too, open it close-on-exec.
+        return try holding { pid, number, target in
+            // By its link first: to look behind it may wait for a server, if it is a file on a network.
+            guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { return false }
+            var file = stat()
+            guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { return false }
+            return !closesOnExec(pid: pid, number)
         }
-        return found
     }
 
     /// The same of a slot file that was removed: by its path alone, for there is no file to compare.
     package static func holding(removedSlot path: String) throws(LinuxError) -> [ProcessIdentity] {
+        try holding { _, _, target in target == "\(path) (deleted)" }
+    }
+
+    /// Every other process with such a descriptor, by its process, its number and what it points to.
+    private static func holding(_ isSlot: (Int32, Int32, String) -> Bool) throws(LinuxError) -> [ProcessIdentity] {
         let bootID = try BootID.read()
         var found: [ProcessIdentity] = []
         for name in try Files.list("/proc") {
-            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, removed: path), let stat = try ProcessStat.read(pid: pid) else { continue }
-            if holds(pid: pid, removed: path) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
+            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, isSlot), let stat = try ProcessStat.read(pid: pid) else { continue }
+            // Identified, then looked at again: both times it must have been the same one.
+            if holds(pid: pid, isSlot) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
         }
         return found
     }
 
-    private static func holds(pid: Int32, removed path: String) -> Bool {
-        descriptors(of: pid).contains { $0.target == "\(path) (deleted)" }
-    }
-
-    /// Numbers from 100 on and what they point to.
-    private static func descriptors(of pid: Int32) -> [(number: Int32, target: String)] {
+    /// Workers inherit the slot as the number 100 or a higher one: no lower ones are looked at.
+    private static func holds(pid: Int32, _ isSlot: (Int32, Int32, String) -> Bool) -> Bool {
         let directory = "/proc/\(pid)/fd"
-        guard let stream = opendir(directory) else { return [] }
+        guard let stream = opendir(directory) else { return false }
         defer { closedir(stream) }
-        var found: [(Int32, String)] = []
         while let entry = readdir(stream) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             guard let number = Int32(name), number >= 100 else { continue }
             var link = [CChar](repeating: 0, count: 4_096)
             let length = readlink("\(directory)/\(number)", &link, link.count)
-            found.append((number, String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)))
-        }
-        return found
-    }
-
-    /// Workers inherit the slot as the number 100 or a higher one and without close-on-exec; those who only look at its
-    /// lock, an agent with a hundred descriptors too, open it close-on-exec.
-    private static func holds(pid: Int32, _ slot: stat) -> Bool {
-        for (number, target) in descriptors(of: pid) {
-            // By its link first: to look behind it may wait for a server, if it is a file on a network.
-            guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { continue }
-            var file = stat()
-            guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { continue }
-            if !closesOnExec(pid: pid, number) { return true }
+            if isSlot(pid, number, String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)) { return true }
         }
         return false
     }

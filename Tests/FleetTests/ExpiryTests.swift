@@ -31,8 +31,6 @@ struct ExpiryTests {
         )
     }
 
-    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
-
     private func fleet() throws -> TestFleet {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in "  one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
         fleet.flags = ["--allow-dir", "/usr/bin"]

@@ -10,15 +10,7 @@ struct OutputTests {
             "  slow: {tier: t, hosts: [md-1], run: [/bin/sh, -c, \"trap 'sleep 2; exit 0' TERM; while :; do sleep 0.05; done\"], ready: {delay: 0s}, "
                 + "stop: {grace: 10s, extend_to: 10s}}"
         }
-        fleet.flags = ["--allow-dir", "/bin", "--allow-dir", "/usr/bin"]
-        do {
-            try fleet.beginWithoutRelay()
-            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
-        } catch {
-            fleet.end()
-            throw error
-        }
-        return fleet
+        return try fleet.started(allowing: "/bin", "/usr/bin")
     }
 
     @Test(

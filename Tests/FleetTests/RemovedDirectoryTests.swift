@@ -9,31 +9,25 @@ struct RemovedDirectoryTests {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
             "  gateway: {tier: t, hosts: [ex-1], run: [/bin/sh, -c, \"\(script)\"], ready: {delay: 0s}\(stop)}"
         }
-        fleet.flags = ["--allow-dir", "/bin", "--allow-dir", "/usr/bin"]
-        do {
-            try fleet.beginWithoutRelay()
-            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
-        } catch {
-            fleet.end()
-            throw error
-        }
-        return fleet
+        return try fleet.started(allowing: "/bin", "/usr/bin")
+    }
+
+    /// The agent is killed, and the run directory removed while nobody looks.
+    private func removeUnderTheAgent(_ fleet: TestFleet) throws {
+        try fleet.killAgent("ex-1")
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
     }
 
     /// Returns the worker's process, which lives.
     private func removeAndRestart(_ fleet: TestFleet) throws -> Int32 {
         let pid = try fleet.pid("gateway")
-        fleet.agents["ex-1"]?.signal(SIGKILL)
-        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
-        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        try removeUnderTheAgent(fleet)
         try fleet.startAgent("ex-1")
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
         #expect(kill(pid, 0) == 0)
         #expect(try fleet.pid("gateway") == pid)
         return pid
     }
-
-    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 
     @Test("a worker whose directory was removed is found by what the journal keeps, stopped by its pidfd, and never called proven")
     func found() throws {
@@ -80,14 +74,10 @@ struct RemovedDirectoryTests {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
             ["one", "two", "three"].map { "  \($0): {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }.joined(separator: "\n")
         }
-        fleet.flags = ["--allow-dir", "/usr/bin"]
+        .started(allowing: "/usr/bin")
         defer { fleet.end() }
-        try fleet.beginWithoutRelay()
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let (one, two) = (try fleet.pid("one"), try fleet.pid("two"))
-        fleet.agents["ex-1"]?.signal(SIGKILL)
-        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
-        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        try removeUnderTheAgent(fleet)
         kill(two, SIGKILL)
         #expect(eventually(within: 5) { kill(two, 0) != 0 })
         try fleet.startAgent("ex-1")
@@ -102,9 +92,7 @@ struct RemovedDirectoryTests {
         let fleet = try fleet()
         defer { fleet.end() }
         let pid = try fleet.pid("gateway")
-        fleet.agents["ex-1"]?.signal(SIGKILL)
-        #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
-        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1")
+        try removeUnderTheAgent(fleet)
         kill(pid, SIGKILL)
         #expect(eventually(within: 5) { kill(pid, 0) != 0 })
         try fleet.startAgent("ex-1")

@@ -1,4 +1,6 @@
 import Foundation
+import Glibc
+import TestSupport
 import Testing
 
 /// Fleets of services that a test names itself, without the demo's pipeline.
@@ -43,5 +45,28 @@ extension TestFleet {
         try startCoordinator()
         for host in hosts { try startAgent(host) }
         #expect(try eventually(within: 20) { try reportingHosts() == hosts.count }, "the hosts do not report: \(logs)")
+    }
+
+    /// This fleet, begun; ended if that fails: the test has nothing yet that it could end.
+    func begun(_ begin: (TestFleet) throws -> Void) throws -> TestFleet {
+        do { try begin(self) } catch {
+            end()
+            throw error
+        }
+        return self
+    }
+
+    /// Coordinator and agents alone, which may run programs from these directories, and all services started.
+    func started(allowing directories: String...) throws -> TestFleet {
+        flags += directories.flatMap { ["--allow-dir", $0] }
+        return try begun { fleet in
+            try fleet.beginWithoutRelay()
+            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        }
+    }
+
+    func killAgent(_ host: String) throws {
+        agents[host]?.signal(SIGKILL)
+        #expect(eventually(within: 10) { agents[host]?.process.isRunning == false })
     }
 }

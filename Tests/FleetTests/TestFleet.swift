@@ -195,10 +195,7 @@ final class TestFleet {
 
     /// The coordinator's audit.
     func audit(_ name: String = "ctl-1") throws -> [[String: Any]] {
-        let text = try String(contentsOfFile: "\(stateDirectories[name] ?? "\(directory)/state/\(name)")/journal", encoding: .utf8)
-        return try text.split(separator: "\n").compactMap { line in
-            try JSONSerialization.jsonObject(with: Data(line.dropFirst(65).utf8)) as? [String: Any]
-        }
+        try journalRecords(at: "\(stateDirectories[name] ?? "\(directory)/state/\(name)")/journal")
     }
 
     func verifyAudits() throws {

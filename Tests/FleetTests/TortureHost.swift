@@ -129,10 +129,7 @@ final class TortureHost {
         }
     }
 
-    func audit() throws -> [[String: Any]] {
-        let text = try String(contentsOfFile: state + "/journal", encoding: .utf8)
-        return try text.split(separator: "\n").compactMap { try JSONSerialization.jsonObject(with: Data($0.dropFirst(65).utf8)) as? [String: Any] }
-    }
+    func audit() throws -> [[String: Any]] { try journalRecords(at: state + "/journal") }
 
     /// The fields of a worker's records of one kind, oldest first.
     func records(_ event: String, of service: String) throws -> [[String: String]] {

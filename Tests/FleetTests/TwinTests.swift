@@ -9,18 +9,8 @@ struct TwinTests {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
             "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
         }
-        fleet.flags = ["--allow-dir", "/usr/bin"]
-        do {
-            try fleet.beginWithoutRelay()
-            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
-        } catch {
-            fleet.end()
-            throw error
-        }
-        return fleet
+        return try fleet.started(allowing: "/usr/bin")
     }
-
-    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 
     @Test("two live instances of one host are recognised within a second, and nothing is started or proven there until one has ended")
     func recognised() throws {
@@ -92,8 +82,7 @@ struct TwinTests {
         let fleet = try fleet()
         defer { fleet.end() }
         for _ in 0..<3 {
-            fleet.agents["ex-1"]?.signal(SIGKILL)
-            #expect(eventually(within: 10) { fleet.agents["ex-1"]?.process.isRunning == false })
+            try fleet.killAgent("ex-1")
             try fleet.startAgent("ex-1")
             #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
         }

@@ -6,19 +6,12 @@ import Testing
 /// What a run didn't see makes no proof, and what it can add up it doesn't accuse (REVIEW C2, N1, N2, N4, N5, N8).
 struct UnseenTests {
     private func demo() throws -> TestFleet {
-        let fleet = try TestFleet()
-        do {
+        try TestFleet().begun { fleet in
             try fleet.begin()
             #expect(try fleet.trading("start", "--all", "--reason", "open").status == 0, "\(fleet.logs)")
             #expect(try eventually(within: 20) { try (fleet.streamFigure("ticks", "produced") ?? 0) > 300 }, "\(fleet.logs)")
-        } catch {
-            fleet.end()
-            throw error
         }
-        return fleet
     }
-
-    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 
     @Test("restarts by order and by policy are a part of the sum: the stop after them is proven")
     func restartsAddUp() throws {

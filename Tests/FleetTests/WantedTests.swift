@@ -10,14 +10,8 @@ struct WantedTests {
             "  one: {tier: t, hosts: [md-1], run: [/bin/sh, -c, \"\(script.replacingOccurrences(of: "DIR", with: directory))\"]\(more)}"
         }
         fleet.flags = ["--allow-dir", "/bin", "--allow-dir", "/usr/bin"]
-        do { try fleet.beginWithoutRelay() } catch {
-            fleet.end()
-            throw error
-        }
-        return fleet
+        return try fleet.begun { try $0.beginWithoutRelay() }
     }
-
-    private func flat(_ text: String) -> String { text.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
 
     @Test("a worker that ended by itself with exit 0 is not as wanted, also after its agent's restart; one that was stopped is, by whom and since when")
     func endedByItself() throws {
@@ -28,8 +22,7 @@ struct WantedTests {
         kill(try fleet.pid("one"), SIGUSR1)
         for restart in [false, true] {
             if restart {
-                fleet.agents["md-1"]?.signal(SIGKILL)
-                #expect(eventually(within: 10) { fleet.agents["md-1"]?.process.isRunning == false })
+                try fleet.killAgent("md-1")
                 try fleet.startAgent("md-1")
             }
             #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains("one@md-1 has ended by itself (exit 0)") }, "\(fleet.logs)")

@@ -45,18 +45,14 @@ import Testing
                 stop: {\(stop)}
             """
         }
-        do {
+        return try fleet.begun { fleet in
             try program.write(toFile: fleet.work + "/program.sh", atomically: true, encoding: .utf8)
             chmod(fleet.work + "/program.sh", 0o755)
             fleet.flags += ["--program-dir", "/bin"]
             try fleet.beginWithoutRelay()
-        } catch {
-            fleet.end()
-            throw error
+            #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+            #expect(try eventually(within: 10) { try pid(of: fleet) != nil })
         }
-        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
-        #expect(try eventually(within: 10) { try pid(of: fleet) != nil })
-        return fleet
     }
 
     private func pid(of fleet: TestFleet) throws -> Int32? {

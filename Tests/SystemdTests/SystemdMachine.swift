@@ -225,10 +225,7 @@ final class SystemdMachine {
 
     /// The agent's audit, which outlives the machine.
     func audit() throws -> [[String: Any]] {
-        let text = try String(contentsOfFile: "\(directory)/state/journal", encoding: .utf8)
-        return text.split(separator: "\n").compactMap { line in
-            (try? JSONSerialization.jsonObject(with: Data(line.dropFirst(65).utf8))) as? [String: Any]
-        }
+        try journalRecords(at: "\(directory)/state/journal")
     }
 
     /// Boots, waits for the coordinator's session, and starts the three workers.

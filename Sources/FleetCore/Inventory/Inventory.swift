@@ -44,6 +44,11 @@ package struct Inventory: Equatable, Sendable {
         }
     }
 
+    /// In the order of its hosts; empty: the inventory has no such service.
+    package func workers(of service: ServiceName) -> [WorkerName] {
+        (self.service(service)?.hosts ?? []).map { WorkerName(service, on: $0) }
+    }
+
     /// Whether an emergency stop that names nothing kills this service.
     package func emergencyKills(_ service: ServiceSpec) -> Bool {
         emergencyStop.kills.contains(service.tier) && !emergencyStop.spares.contains(service.name)

@@ -22,6 +22,9 @@ package struct StreamSpec: Equatable, Sendable {
         self.produced = produced
         self.to = to
     }
+
+    /// At either end.
+    package var services: [ServiceName] { from + to.map(\.service) }
 }
 
 package struct ConsumerSpec: Equatable, Sendable {

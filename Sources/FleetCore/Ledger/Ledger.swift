@@ -61,7 +61,7 @@ package struct Ledger: Sendable {
     /// A line for each consumer of every stream with an end among the workers of the plan: counted where both ends are shown at rest,
     /// open and unproven where one is not.
     package func lines(of plan: Plan) -> [LedgerLine] {
-        let ending = Set((plan.workers + plan.stoppedBefore).map(\.service))
+        let ending = plan.ending
         return inventory.streams.flatMap { stream in
             let feeds = stream.from.contains(where: ending.contains)
             return stream.to.filter { feeds || ending.contains($0.service) }.map { consumer in line(stream, consumer) }

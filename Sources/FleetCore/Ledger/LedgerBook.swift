@@ -37,7 +37,7 @@ package struct LedgerBook: Equatable, Sendable {
         var opened: [StreamName: Opening] = [:]
         for stream in inventory.streams where rests(stream, inventory, fleet) {
             var opening = Opening(readings: readings.filter { $0.stream == stream.name })
-            for worker in inventory.workers(at: stream) {
+            for worker in stream.services.flatMap(inventory.workers(of:)) {
                 if let mark = fleet.state(worker).lastLaunch { opening.marks[worker] = mark }
             }
             opened[stream.name] = opening
@@ -48,25 +48,12 @@ package struct LedgerBook: Equatable, Sendable {
 
     private func rests(_ stream: StreamSpec, _ inventory: Inventory, _ fleet: ObservedFleet) -> Bool {
         let counting = stream.to.filter { if case .counter? = $0.applied { true } else { false } }.map(\.service)
-        return (stream.from + counting).allSatisfy { service in
-            (inventory.service(service)?.hosts ?? []).allSatisfy { fleet.state(WorkerName(service, on: $0)).isDown }
-        }
+        return (stream.from + counting).flatMap(inventory.workers(of:)).allSatisfy { fleet.state($0).isDown }
     }
 
     package mutating func keep(_ opening: Opening, of stream: StreamName) { openings[stream] = opening }
 
     package mutating func settle(_ stream: StreamName, _ consumer: ServiceName, run: UInt64, cut: String) {
         settled[Self.key(stream, consumer)] = Settled(run: run, cut: cut)
-    }
-}
-
-extension Inventory {
-    /// Every worker that produces for the stream or consumes from it.
-    package func workers(at stream: StreamSpec) -> [WorkerName] {
-        (stream.from + stream.to.map(\.service)).flatMap(workers(of:))
-    }
-
-    package func workers(of service: ServiceName) -> [WorkerName] {
-        (self.service(service)?.hosts ?? []).map { WorkerName(service, on: $0) }
     }
 }

@@ -49,7 +49,7 @@ package struct StopCoverage: Equatable, Sendable {
             add(.run, "run", .measured, "every step has ended")
         }
         for text in plan.unseen { lack(.unseen, String(text.prefix { $0 != " " }), .none, text) }
-        for host in Set((plan.workers + plan.stoppedBefore).map(\.host)).sorted() { cover(host) }
+        for host in Set(plan.covered.map(\.host)).sorted() { cover(host) }
         for worker in plan.workers { cover(worker) }
         for worker in plan.stoppedBefore { coverStoppedBefore(worker) }
         for step in plan.steps {
@@ -232,7 +232,7 @@ package struct StopCoverage: Equatable, Sendable {
 
     /// Every stream with an end among the workers of the plan has a line.
     private mutating func coverStreams(_ ledger: [LedgerLine]) {
-        let ending = Set((plan.workers + plan.stoppedBefore).map(\.service))
+        let ending = plan.ending
         for stream in inventory.streams {
             let feeds = stream.from.contains(where: ending.contains)
             for consumer in stream.to where feeds || ending.contains(consumer.service) {

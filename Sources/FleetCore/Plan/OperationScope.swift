@@ -165,6 +165,11 @@ package struct ObservedFleet: Equatable, Sendable {
         self.otherPart = otherPart
     }
 
+    /// For people.
+    package static func words(outsider host: HostName) -> String {
+        "\(host) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
+    }
+
     /// Workers that may run, or start again by themselves, and that the inventory doesn't have, in order.
     package func undeclared(in inventory: Inventory) -> [WorkerName] {
         let declared = Set(inventory.workers)

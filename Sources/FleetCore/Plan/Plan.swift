@@ -11,7 +11,7 @@ package struct Plan: Equatable, Sendable {
     package var locked: [WorkerName: ObservedWorker.Lock]
     /// What an operator has excluded by name, in inventory order, one sentence each; none of it stands in `notes`.
     package var notCovered: [String]
-    /// Workers in scope that are stopped already: the plan doesn't act on them, and looks whether it is so.
+    /// Workers in scope that are stopped already or locked: the plan doesn't act on them, and looks whether it is so.
     package var stoppedBefore: [WorkerName]
     /// Stopped workers outside the scope at the other end of a stream that ends here: looked at for the stream's ledger.
     package var otherEnds: [WorkerName]
@@ -34,6 +34,12 @@ package struct Plan: Equatable, Sendable {
         self.otherEnds = otherEnds
         self.unseen = unseen
     }
+
+    /// What a stop's verdict speaks of: whatever it acts on, and whatever in scope it leaves as it is.
+    package var covered: [WorkerName] { workers + stoppedBefore }
+
+    /// Their services: a stream with an end among these needs a line in the ledger.
+    package var ending: Set<ServiceName> { Set(covered.map(\.service)) }
 
     /// Workers that the plan only looks at.
     package var looked: [WorkerName] { stoppedBefore + otherEnds }

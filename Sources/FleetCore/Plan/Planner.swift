@@ -57,15 +57,19 @@ package struct Planner: Sendable {
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
         let stops = kind == .stop || kind == .restart
+        let toStop = workers.filter { !isStopped($0) }
+        let stopping = Set(toStop)
         // Whatever the plan doesn't act on is looked at, what a person has locked too.
-        let toStop = Set(workers.filter { !isStopped($0) })
-        let before = stops ? covered.filter { !toStop.contains($0) } : []
+        let before = stops ? covered.filter { !stopping.contains($0) } : []
         let ends = stops ? otherEnds(of: workers, scope: covered) : []
         switch kind {
-        case .stop: acting = addStop(workers, looking: before + ends, to: &steps, &notes)
+        case .stop:
+            acting = toStop
+            addStop(toStop, of: workers, looking: before + ends, to: &steps, &notes)
         case .start: acting = addStart(workers, running: [], to: &steps, &notes)
         case .restart:
-            acting = addStop(workers, looking: before + ends, to: &steps, &notes)
+            acting = toStop
+            addStop(toStop, of: workers, looking: before + ends, to: &steps, &notes)
             _ = addStart(workers, running: acting, to: &steps, &notes)
         case .quiesce: acting = addQuiesce(workers, gates: false, to: &steps)
         case .resume:
@@ -78,21 +82,14 @@ package struct Planner: Sendable {
         return Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
-            unseen: stops && scope.all ? unseen(excluded: scope.excludedHosts) : [])
-    }
-
-    /// What everything would have to cover and nobody can tell of.
-    private func unseen(excluded: [HostName]) -> [String] {
-        fleet.outsiders.filter { !excluded.contains($0) }.map {
-            "\($0) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
-        }
+            // What everything would have to cover and nobody can tell of.
+            unseen: stops && scope.all ? fleet.outsiders.map(ObservedFleet.words(outsider:)) : [])
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.
     private func otherEnds(of workers: [WorkerName], scope: [WorkerName]) -> [WorkerName] {
         let services = Set(workers.map(\.service))
-        let ends = inventory.streams.filter { stream in (stream.from + stream.to.map(\.service)).contains(where: services.contains) }
-            .flatMap(inventory.workers(at:))
+        let ends = inventory.streams.map(\.services).filter { $0.contains(where: services.contains) }.joined().flatMap(inventory.workers(of:))
         let inScope = Set(scope)
         return Set(ends).filter { !inScope.contains($0) && fleet.state($0).isDown }.sorted()
     }
@@ -155,8 +152,9 @@ package struct Planner: Sendable {
     /// What has ended by itself is stopped all the same: from then on it is what an order wanted.
     private func isStopped(_ worker: WorkerName) -> Bool { fleet.state(worker).state == .stopped && !fleet.state(worker).endedUnwanted }
 
-    private func addStop(_ workers: [WorkerName], looking looked: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
-        let acting = workers.filter { !isStopped($0) }
+    private func addStop(
+        _ acting: [WorkerName], of workers: [WorkerName], looking looked: [WorkerName], to steps: inout StepList, _ notes: inout [String]
+    ) {
         for worker in workers where isStopped(worker) { notes.append("\(worker) was stopped before") }
         noteDependents(of: acting, &notes)
         steps.add("capture", "counts, processes", .capture)
@@ -180,14 +178,12 @@ package struct Planner: Sendable {
             steps.add("ledger", "two equal readings of every stream, then the balance", .ledger)
             steps.add("snapshot", "state files, counters, exits", .snapshot(acting))
         }
-        return acting
     }
 
     private func noteDependents(of acting: [WorkerName], _ notes: inout [String]) {
         let stopping = Set(acting.map(\.service))
         for service in inventory.services where !stopping.contains(service.name) {
-            let running = service.hosts.filter { fleet.state(WorkerName(service.name, on: $0)).mayRun }
-            guard !running.isEmpty else { continue }
+            guard inventory.workers(of: service.name).contains(where: { fleet.state($0).mayRun }) else { continue }
             let needed = service.needs.filter(stopping.contains)
             let fed = inventory.streams.filter { stream in
                 stream.to.contains { $0.service == service.name } && stream.from.contains(where: stopping.contains)
@@ -245,8 +241,7 @@ package struct Planner: Sendable {
         var drains: [Drain] = []
         for stream in inventory.streams {
             let producers = Set(stream.from).intersection(stopping)
-            let others = stream.from.flatMap { from in (inventory.service(from)?.hosts ?? []).map { WorkerName(from, on: $0) } }
-                .filter { !acting.contains($0) }
+            let others = stream.from.flatMap(inventory.workers(of:)).filter { !acting.contains($0) }
             for consumer in stream.to where consumer.policy == .drain && stopping.contains(consumer.service) && !producers.isEmpty {
                 if let running = others.first(where: { fleet.state($0).mayRun }) {
                     notes.append("\(stream.name) is not drained for \(consumer.service): \(running) is left running and goes on filling it")

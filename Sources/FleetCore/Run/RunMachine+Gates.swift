@@ -78,8 +78,8 @@ extension RunMachine {
 
     /// The hosts that can measure a stream with an end in the plan.
     var readsStreams: [HostName] {
-        let services = Set((plan.workers + plan.stoppedBefore).map(\.service))
-        return inventory.measuringHosts { stream in (stream.from + stream.to.map(\.service)).contains(where: services.contains) }
+        let ending = plan.ending
+        return inventory.measuringHosts { stream in stream.services.contains(where: ending.contains) }
     }
 
     mutating func settleLedger(_ now: Moment) -> [Effect] {

@@ -453,12 +453,12 @@ package struct RunMachine: Equatable, Sendable {
         case .baseline:
             return [.keepBaseline(allReadings)] + next(now)
         case .ledger:
-            // The next reading is due later; the last one must not be compared with itself.
             guard !readsStreams.isEmpty else {
                 // No line needs a reading: there is nothing to wait for.
                 evidence.settled = true
                 return next(now)
             }
+            // The next reading is due later; the last one must not be compared with itself.
             return pollAt == nil ? settleLedger(now) : reblock(now)
         case .gate(let questions):
             if questions.contains(where: { overrides.contains("gate:\($0.gate)") }) { steps[step].state = .overridden }

@@ -22,6 +22,9 @@ package struct Expiry: Equatable, Sendable {
     /// Rises where people should be told again: 0 good, 1 soon, 2 in days, 3 past.
     package var stage: Int { daysLeft < 0 ? 3 : isUrgent ? 2 : isSaid ? 1 : 0 }
 
+    /// `ends in 12 days`, `was good until 3 days ago`
+    package var sentence: String { "\(daysLeft < 0 ? "was good until" : "ends") \(words)" }
+
     /// `in 12 days`, `today`, `less than a day ago`, `3 days ago`
     package var words: String {
         switch daysLeft {

@@ -55,7 +55,7 @@ struct RunFixture {
     static func book(_ inventory: Inventory) -> LedgerBook {
         var book = LedgerBook()
         for stream in inventory.streams {
-            let marks = Dictionary(inventory.workers(at: stream).map { ($0, LaunchMark()) }) { $1 }
+            let marks = Dictionary(stream.services.flatMap(inventory.workers(of:)).map { ($0, LaunchMark()) }) { $1 }
             book.keep(LedgerBook.Opening(readings: readings(inventory).filter { $0.stream == stream.name }, marks: marks), of: stream.name)
         }
         return book
