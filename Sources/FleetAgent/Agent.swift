@@ -133,7 +133,7 @@ package final class Agent: @unchecked Sendable {
         let opened = try Journal.open(path: paths.journal)
         problems += [opened.repair, opened.warning].compactMap { $0 }
         journal = AgentJournal(opened.journal, host: settings.host, loop: loop, log: log)
-        fold = AgentJournalFold(opened.records) { opened.hash(of: $0) }
+        fold = AgentJournalFold(opened.records, newID: Self.newLaunchID().raw) { opened.hash(of: $0) }
         if settings.coordinators.isEmpty {
             trust = nil
         } else {
@@ -183,7 +183,7 @@ package final class Agent: @unchecked Sendable {
                 .agentStart,
                 [
                     WorkerMachine.Field("version", Self.version), WorkerMachine.Field("boot_id", bootID),
-                    WorkerMachine.Field("instance", instance), WorkerMachine.Field("rebooted", rebooted),
+                    WorkerMachine.Field("instance", instance), WorkerMachine.Field("rebooted", rebooted), WorkerMachine.Field("journal", fold.id),
                 ])
             adoptShells(from: part)
             StartupResolution(agent: self, bootID: bootID, rebooted: rebooted).run { [self] in opened(rebooted: rebooted) }

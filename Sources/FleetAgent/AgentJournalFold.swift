@@ -71,24 +71,30 @@ struct AgentJournalFold: Equatable, Sendable {
     /// Records of operations that came by order, oldest operation first; at most `operationsKept`.
     private(set) var operations: [String: [WireRecordCitation]] = [:]
     private(set) var bootID: String?
+    /// Of this journal, from its first start by an agent that gave it one; empty: none did.
+    private(set) var id = ""
     private(set) var lastRun: UInt64 = 0
     /// The coordinator that sent the last part of the inventory.
     private(set) var partFrom: CoordinatorName?
     private var operationOrder: [String] = []
-    /// Per service what was so before its last start by order: that order may have expired.
-    private var beforeStart: [String: BeforeStart] = [:]
+    /// Per service what was so before its last order: that one may have expired.
+    private var beforeOrder: [String: BeforeOrder] = [:]
 
-    private struct BeforeStart: Equatable, Sendable {
+    private struct BeforeOrder: Equatable, Sendable {
         let operation: String
         let worker: Worker
+        var isStart = false
     }
 
     static let operationsKept = 1_024
     static let startsKept = 64
 
     /// `hash` tells a record's hash by its sequence; empty where it can't be told.
-    init(_ records: some Sequence<AuditRecord> = [], hash: (UInt64) -> String = { _ in "" }) {
+    ///
+    /// `newID` is the journal's from now on if it has none.
+    init(_ records: some Sequence<AuditRecord> = [], newID: String = "", hash: (UInt64) -> String = { _ in "" }) {
         for record in records { take(record, hash) }
+        if id.isEmpty { id = newID }
     }
 
     private mutating func take(_ record: AuditRecord, _ hash: (UInt64) -> String) {
@@ -99,6 +105,7 @@ struct AgentJournalFold: Equatable, Sendable {
         if event == .partAccepted, let by = record.by { partFrom = CoordinatorName(by.split(separator: "/").last.map(String.init) ?? by) }
         if event == .agentStart {
             bootID = record["boot_id"] ?? bootID
+            if id.isEmpty { id = record["journal"] ?? "" }
             return
         }
         if event == .startupStart || event == .shutdownStart || event == .quiesceStart || event == .resumeStart {
@@ -108,9 +115,12 @@ struct AgentJournalFold: Equatable, Sendable {
         let service = WorkerName(name)?.service.raw ?? name
         var worker = workers[service] ?? Worker()
         if let generation = record["generation"].flatMap({ UInt64($0) }) { worker.generation = max(worker.generation, generation) }
+        if let operation = record["op"], beforeOrder[service]?.operation != operation {
+            beforeOrder[service] = BeforeOrder(operation: operation, worker: worker)
+        }
         switch event {
         case .workerStart:
-            beforeStart[service] = record["op"].map { BeforeStart(operation: $0, worker: worker) }
+            beforeOrder[service]?.isStart = record["op"] != nil
             worker.begin(record["launch"] ?? "")
             worker.want(true, record)
             worker.restarts = 0
@@ -183,9 +193,10 @@ struct AgentJournalFold: Equatable, Sendable {
         }
         guard let name = record.worker else { return }
         let service = WorkerName(name)?.service.raw ?? name
-        if let before = beforeStart[service], before.operation == record["op"] {
+        if let before = beforeOrder[service], before.operation == record["op"] {
             let generation = workers[service]?.generation ?? 0
-            workers[service] = before.worker
+            if before.isStart { workers[service] = before.worker }
+            workers[service]?.wanted = before.worker.wanted
             workers[service]?.generation = max(generation, before.worker.generation)
         }
         workers[service]?.stopping = record["stopping"] == "true"
@@ -271,6 +282,7 @@ extension AgentJournalFold {
     /// `unixNow` in microseconds and `bootNow` are one instant: the records have only the wall clock's time.
     func past(of service: String, rebooted: Bool, unixNow: UInt64, bootNow: BootTime) -> WorkerMachine.Past {
         var past = WorkerMachine.Past()
+        past.history.journal = id
         guard let worker = workers[service] else { return past }
         func boot(_ unix: UInt64) -> BootTime {
             // A wall clock that was set back makes records of the future: they are of now.
@@ -280,13 +292,14 @@ extension AgentJournalFold {
         past.restarts = worker.restarts
         past.lastExit = worker.exit
         past.lastLaunch = worker.endedLaunch.isEmpty ? nil : LaunchID(worker.endedLaunch)
-        past.history = worker.history
+        past.history = LaunchHistory(worker.history.launches, journal: id)
         past.wanted = worker.wanted.map { Wanted(isUp: $0.isUp, by: $0.by, reason: $0.reason, since: rebooted ? .zero : boot($0.unixMicroseconds)) }
         past.verification = worker.verification.map { Verification($0.checks, at: rebooted ? .zero : boot(worker.verifiedUnixMicroseconds)) }
         past.failed = worker.failed
         past.lock = worker.lock
         past.remark = worker.remark
         guard !rebooted else { return past }
+        if !worker.open, let exit = worker.exit, exit.at > .zero { past.downSince = exit.at }
         past.recentStarts = worker.starts.map(boot)
         past.backoffStep = worker.backoffStep
         past.readySince = worker.readyUnixMicroseconds.map(boot)

@@ -39,6 +39,20 @@ enum GateReading {
         return figure
     }
 
+    /// A gate as it is read while its worker runs; blocks up to `timeout`.
+    static func report(_ gate: WorkerDeclaration.Gate, timeout: Duration) -> WireGateReport {
+        let (figure, value) = read(gate.probe, timeout: timeout)
+        var report = WireGateReport()
+        report.owner = gate.owner
+        report.name = gate.name
+        report.wants = gate.probe.equals
+        report.atBoottimeNs = figure.atBoottimeNs
+        report.value = value.map { Cleaned.text($0.text, bytesMax: 80) } ?? ""
+        report.holds = value.map { holds($0, gate.probe.equals) } ?? false
+        if value == nil { report.whyUnknown = figure.whyUnknown }
+        return report
+    }
+
     /// Asks over HTTP; blocks up to `timeout`.
     static func read(_ probe: HTTPProbeSpec, timeout: Duration) -> (figure: WireFigure, value: JSON?) {
         do {

@@ -6,7 +6,8 @@ struct LogLine: Equatable, Sendable {
     let isError: Bool
     /// Of a file that the worker writes itself; empty: its output.
     var file = ""
-    /// From its own time stamp or the last one before it, in microseconds since 1970; 0: none is known.
+    /// From its own time stamp, else when it was received (`LogReceipts`), else from the last stamp before it, in microseconds since
+    /// 1970; 0: none is known.
     var unixMicroseconds: UInt64 = 0
 }
 

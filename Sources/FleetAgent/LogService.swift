@@ -48,6 +48,9 @@ final class LogService: @unchecked Sendable {
     private var timer: RepeatedTask?
     private var reading = false
     private let rotation = LogRotation()
+    private var receipts: [String: LogReceipts] = [:]
+    private var isMarking = false
+    private var markingProblem = ""
 
     init(agent: Agent) { self.agent = agent }
 
@@ -253,10 +256,33 @@ final class LogService: @unchecked Sendable {
 
     /// Looks after the logs when it is time to.
     func tick(now: BootTime) {
+        markReceipts()
         if rotation.isDue(now) { lookNow() }
     }
 
     var isLooking: Bool { rotation.isPassing }
+
+    /// Once a second.
+    private func markReceipts() {
+        guard !isMarking else { return }
+        let paths = agent.shells.flatMap { [agent.paths.standardOutput($0.service), agent.paths.standardError($0.service)] }
+        isMarking = agent.housework.submit(lane: "receipts") { [self, receipts] in
+            var (marked, problem): ([String: LogReceipts], String) = ([:], "")
+            for path in paths {
+                var log = receipts[path] ?? LogReceipts(of: path)
+                do throws(LinuxError) { try log.look() } catch { problem = "\(error)" }
+                marked[path] = log
+            }
+            agent.loop.execute { [self, marked, problem] in
+                isMarking = false
+                self.receipts = marked
+                if problem != markingProblem, !problem.isEmpty {
+                    agent.log.warning("when log lines were received is kept in memory alone", metadata: ["why": "\(problem)"])
+                }
+                markingProblem = problem
+            }
+        }
+    }
 
     func lookNow() {
         guard !isLooking else { return }

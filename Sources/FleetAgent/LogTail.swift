@@ -18,8 +18,8 @@ struct LogTail: Sendable {
     private var inode: UInt64 = 0
     /// A line that has begun and not ended yet.
     private var partial: [UInt8] = []
-    /// The last time stamp seen, for lines without one.
-    private var time: UInt64 = 0
+    /// When what is added is read, in microseconds since 1970: lines without a stamp of their own were received then.
+    private let now: @Sendable () -> UInt64
 
     /// A longer line is cut into pieces.
     static let lineBytesMax = 16 << 10
@@ -32,13 +32,17 @@ struct LogTail: Sendable {
     /// Who is further behind than this sees the newest instead of ever older lines.
     private static let behindBytesMax: Int64 = 8 << 20
 
-    init(service: String, path: String, isError: Bool, file: String = "", reach: LogReach? = nil, timestamps: LogTimestamps = LogTimestamps()) {
+    init(
+        service: String, path: String, isError: Bool, file: String = "", reach: LogReach? = nil, timestamps: LogTimestamps = LogTimestamps(),
+        now: @escaping @Sendable () -> UInt64 = Clock.unixMicroseconds
+    ) {
         self.service = service
         self.path = path
         self.isError = isError
         self.file = file
         self.reach = reach
         self.timestamps = timestamps
+        self.now = now
     }
 
     // MARK: What is there
@@ -48,6 +52,8 @@ struct LogTail: Sendable {
         let path: String
         /// Of the file itself.
         let range: Range<Int64>
+        /// Of its first byte in the live file, or the file whose generation that is; nil: of one before that.
+        let liveOffset: Int64?
         /// When a segment was cut, or the live file last written: nothing in it is newer.
         let unixMicroseconds: UInt64
         let isLive: Bool
@@ -76,11 +82,10 @@ struct LogTail: Sendable {
     /// Nil: what was to be read was moved meanwhile.
     private mutating func search(_ filter: LogFilter, _ wholeOnly: Bool) -> Found? {
         let pieces = pieces()
-        var backwards = Backwards(filter: filter, timestamps: timestamps)
+        var backwards = Backwards(filter: filter, timestamps: timestamps, receipts: file.isEmpty ? LogReceipts(of: path) : nil)
         var searched: Int64 = 0
         offset = 0
         partial = []
-        time = 0
         for (index, piece) in pieces.enumerated().reversed() {
             if piece.isLive { offset = piece.range.upperBound }
             // By the files' own times only where the lines tell none: those may be in another zone than is thought.
@@ -97,15 +102,16 @@ struct LogTail: Sendable {
                         if wholeOnly { bytes.removeLast(partial.count) }
                     }
                 }
-                backwards.take(bytes, isFirst: index == 0 && begin == piece.range.lowerBound)
+                backwards.take(
+                    bytes, isFirst: index == 0 && begin == piece.range.lowerBound,
+                    at: piece.liveOffset.map { $0 + begin - piece.range.lowerBound })
                 searched += end - begin
                 end = begin
                 if searched >= Self.searchBytesMax { backwards.stop() }
             }
             if backwards.isDone { break }
         }
-        let (kept, newest, isCut) = backwards.end()
-        time = newest
+        let (kept, isCut) = backwards.end()
         return Found(
             lines: kept.map { LogLine(service: service, text: $0.text, isError: isError, file: file, unixMicroseconds: $0.time) }, isCut: isCut)
     }
@@ -115,20 +121,24 @@ struct LogTail: Sendable {
         let segments: [LogSegment]
         // Without a list of segments there is the live file.
         do { segments = file.isEmpty ? try LogSegment.all(of: path) : [] } catch { segments = [] }
+        let newest = segments.last?.generation
         var pieces = segments.filter { !$0.isEmpty }.map {
-            Piece(path: $0.path, range: 0..<$0.bytes, unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
+            Piece(
+                path: $0.path, range: 0..<$0.bytes, liveOffset: $0.generation == newest ? $0.range.lowerBound : nil,
+                unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
         }
         do {
             guard let live = try open() else { return pieces }
             let about = try live.about()
             inode = about.inode
-            let generation = segments.last?.generation
-            var begin = segments.filter { $0.generation == generation }.map(\.range.upperBound).max() ?? 0
+            var begin = segments.filter { $0.generation == newest }.map(\.range.upperBound).max() ?? 0
             // Shorter: a new file that the rotation has not looked at yet.
             if begin > about.size { begin = 0 }
             if let data = try live.data(from: begin) { begin = max(begin, data) }
             pieces.append(
-                Piece(path: path, range: min(begin, about.size)..<about.size, unixMicroseconds: UInt64(max(0, about.modifiedUnixMicroseconds)), isLive: true))
+                Piece(
+                    path: path, range: min(begin, about.size)..<about.size, liveOffset: min(begin, about.size),
+                    unixMicroseconds: UInt64(max(0, about.modifiedUnixMicroseconds)), isLive: true))
         } catch {
             // Not to be read by this agent; shown as what has no lines.
         }
@@ -232,9 +242,8 @@ struct LogTail: Sendable {
         partial.removeAll(keepingCapacity: true)
     }
 
-    private mutating func line(_ text: [UInt8]) -> LogLine {
-        if let own = timestamps.parse(text) { time = own }
-        return LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: time)
+    private func line(_ text: [UInt8]) -> LogLine {
+        LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: timestamps.parse(text) ?? now())
     }
 }
 
@@ -247,6 +256,8 @@ private struct Backwards {
 
     let filter: LogFilter
     let timestamps: LogTimestamps
+    /// Nil: of a worker's own file nobody looks when it grows.
+    let receipts: LogReceipts?
     private(set) var isDone = false
     /// Newest first, by blocks; each in its own order.
     private var kept: [Kept] = []
@@ -255,12 +266,14 @@ private struct Backwards {
     private var waiting = 0
     /// A line's end whose beginning lies in the block before.
     private var carried: [UInt8] = []
-    private var newest: UInt64 = 0
+    private var carriedAt: Int64?
+    private(set) var hasTimes = false
     private var isCut = false
 
-    init(filter: LogFilter, timestamps: LogTimestamps) {
+    init(filter: LogFilter, timestamps: LogTimestamps, receipts: LogReceipts?) {
         self.filter = filter
         self.timestamps = timestamps
+        self.receipts = receipts
         isDone = filter.lines <= 0
     }
 
@@ -269,8 +282,8 @@ private struct Backwards {
         isCut = true
     }
 
-    /// The block before the last one; `isFirst`: nothing lies before it.
-    mutating func take(_ block: [UInt8], isFirst: Bool) {
+    /// The block before the last one, which lies at `offset` of the live file; `isFirst`: nothing lies before it.
+    mutating func take(_ block: [UInt8], isFirst: Bool, at offset: Int64?) {
         var bytes = block
         bytes += carried
         carried = []
@@ -279,16 +292,17 @@ private struct Backwards {
         if !isFirst, let newline = block.firstIndex(of: UInt8(ascii: "\n")) {
             start = newline + 1
             carried = Array(bytes[..<start])
+            carriedAt = offset
             // A long head would be carried through the whole log.
             if carried.count > LogTail.lineBytesMax {
                 carried = []
                 start = 0
             }
         }
-        take(lines: bytes, from: start)
+        take(lines: bytes, from: start, at: offset)
     }
 
-    private mutating func take(lines bytes: [UInt8], from begin: Int) {
+    private mutating func take(lines bytes: [UInt8], from begin: Int, at offset: Int64?) {
         var found: [Kept] = []
         var time: UInt64 = 0
         var anyInTime = false
@@ -299,8 +313,8 @@ private struct Backwards {
                 let newline = memchr(base + start, 10, all.count - start)
                 let end = newline.map { UnsafeRawPointer($0) - base } ?? all.count
                 let line = UnsafeRawBufferPointer(rebasing: all[start..<end])
-                start = end + 1
-                if let own = timestamps.parse(line) { time = own }
+                defer { start = end + 1 }
+                if let own = timestamps.parse(line) ?? offset.flatMap({ receipts?.time(at: $0 + Int64(start)) }) { time = own }
                 if time >= filter.since { anyInTime = true }
                 guard time == 0 || time >= filter.since, filter.matches(line) else { continue }
                 var rest = line[...]
@@ -310,7 +324,7 @@ private struct Backwards {
                 } while !rest.isEmpty
             }
         }
-        if newest == 0 { newest = time }
+        hasTimes = hasTimes || time > 0
         // What waits, of the block behind this one, has its time now.
         if time > 0 { settle(time) }
         let wasFull = isFull
@@ -325,8 +339,6 @@ private struct Backwards {
         if filter.since > 0, time > 0, !anyInTime { isDone = true }
     }
 
-    var hasTimes: Bool { newest > 0 }
-
     private var isFull: Bool { kept.count >= filter.lines || keptBytes >= LogTail.shownBytesMax }
 
     private mutating func settle(_ time: UInt64) {
@@ -337,9 +349,9 @@ private struct Backwards {
         waiting = 0
     }
 
-    /// Oldest first, and the newest time stamp of all.
-    mutating func end() -> ([Kept], newest: UInt64, isCut: Bool) {
-        if !carried.isEmpty, !isDone { take(lines: carried, from: 0) }
-        return (kept.reversed(), newest, isCut)
+    /// Oldest first.
+    mutating func end() -> ([Kept], isCut: Bool) {
+        if !carried.isEmpty, !isDone { take(lines: carried, from: 0, at: carriedAt) }
+        return (kept.reversed(), isCut)
     }
 }

@@ -4,7 +4,7 @@ internal import FleetWire
 internal import LinuxHost
 internal import NIOCore
 
-/// What is measured once a second without being asked: counters over HTTP, dependencies, streams; the host and what its workers
+/// What is measured once a second without being asked: counters over HTTP, gates, dependencies, streams; the host and what its workers
 /// have open at the rate of `facts-every`.
 ///
 /// Peers that answer at once are asked in one go; one that hangs is asked apart from them until it answers again. What is
@@ -38,15 +38,15 @@ final class Prober: @unchecked Sendable {
 
     private enum Question: Sendable {
         case counter(service: String, name: String, HTTPProbeSpec)
+        case gate(service: String, WorkerDeclaration.Gate)
         case dependency(WireDependencySpec)
         case stream(WireStreamProbe)
 
         /// Whom it is put to; two spellings of one address count as two peers.
         var peer: String {
             switch self {
-            case .counter(_, _, let probe):
-                // http://HOST:PORT
-                probe.url.split(separator: "/", omittingEmptySubsequences: false).prefix(3).joined(separator: "/")
+            case .counter(_, _, let probe): Self.server(of: probe)
+            case .gate(_, let gate): Self.server(of: gate.probe)
             case .dependency(let spec):
                 switch spec.probe {
                 case .redis(let address)?: address
@@ -58,10 +58,16 @@ final class Prober: @unchecked Sendable {
             }
         }
 
+        /// http://HOST:PORT
+        private static func server(of probe: HTTPProbeSpec) -> String {
+            probe.url.split(separator: "/", omittingEmptySubsequences: false).prefix(3).joined(separator: "/")
+        }
+
         func ask() -> Answer {
             switch self {
             case .counter(let service, let name, let probe):
                 .counter(service: service, name: name, GateReading.read(probe, timeout: Prober.timeout).figure)
+            case .gate(let service, let gate): .gate(service: service, GateReading.report(gate, timeout: Prober.timeout))
             case .dependency(let spec): .dependency(DependencyProbe.check(spec, timeout: Prober.timeout))
             case .stream(let probe): .stream(StreamReader.read(probe, timeout: Prober.timeout))
             }
@@ -70,6 +76,7 @@ final class Prober: @unchecked Sendable {
 
     private enum Answer: Sendable {
         case counter(service: String, name: String, WireFigure)
+        case gate(service: String, WireGateReport)
         case dependency(WireDependencyReport)
         case stream(WireStreamReading)
     }
@@ -101,6 +108,8 @@ final class Prober: @unchecked Sendable {
             for counter in shell.declaration.counters {
                 if case .http(let probe) = counter.how { questions.append(.counter(service: shell.service, name: counter.name, probe)) }
             }
+            // One that can't be read is known while everything runs, not when a stop waits for it.
+            for gate in shell.declaration.gates { questions.append(.gate(service: shell.service, gate)) }
         }
         questions += agent.part.dependencies.map { .dependency($0) }
         for var probe in agent.expandedStreams where !probe.redisAddress.isEmpty {
@@ -136,6 +145,7 @@ final class Prober: @unchecked Sendable {
         for answer in answers {
             switch answer {
             case .counter(let service, let name, let figure): agent.shell(service)?.httpFigures[name] = figure
+            case .gate(let service, let report): agent.shell(service)?.keep(report)
             case .dependency(let report): dependencyReports[report.name] = report
             case .stream(let reading): streamReadings[StreamKey(stream: reading.stream, consumer: reading.consumer)] = reading
             }

@@ -52,6 +52,7 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
+        if machine.pid != nil { report.gates = shell.gateReports.sorted { ($0.owner, $0.name) < ($1.owner, $1.name) } }
         if let facts = facts(of: shell) {
             if let count = facts.openFiles { report.openFiles = count }
             if let count = facts.connections { report.connections = count }
@@ -62,6 +63,10 @@ enum ReportBuilder {
         report.latched = machine.latch != nil
         report.emergencyKilled = shell.declaration.spec.emergencyKilled
         report.lastLaunch = WireLaunchMark(machine.history.mark)
+        if !shell.declaration.counters.isEmpty {
+            report.recent = launches(shell)
+            report.recent.launches = report.recent.launches.suffix(LaunchHistory.recent)
+        }
         if let wanted = machine.wanted {
             report.wanted.up = wanted.isUp
             report.wanted.by = Cleaned.cut(wanted.by, bytesMax: 128)
@@ -102,6 +107,7 @@ enum ReportBuilder {
     static func launches(_ shell: WorkerShell) -> WireLaunchHistory {
         let keys = Set(shell.declaration.counters.compactMap { if case .notify(let key) = $0.how { key } else { nil } })
         var history = WireLaunchHistory()
+        history.journal = shell.machine.history.journal
         history.launches = shell.machine.history.launches.map { WireLaunchAccount($0, keeping: keys) }
         return history
     }

@@ -32,7 +32,8 @@ final class StartupResolution: @unchecked Sendable {
     private struct Missing: Sendable {
         let service: String
         let launch: LaunchID
-        let trace: LaunchTrace?
+        /// Where no agent kept one, of the oldest process that holds the slot.
+        let trace: LaunchTrace
         /// What lives of it; nil: nothing.
         let left: Result<String?, LinuxError>
     }
@@ -74,11 +75,15 @@ final class StartupResolution: @unchecked Sendable {
             folded.open && !found.contains { $0.directory.service == service && $0.directory.launch == folded.launch }
         }.sorted { $0.key < $1.key }.map { service, folded in
             let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
+            var trace = folded.trace ?? LaunchTrace(worker: nil)
             let left = Result { () throws(LinuxError) in
-                if let trace = folded.trace { return try trace.left(slot: slot) }
-                return try Processes.holding(removedSlot: slot).first.map { "a process of it still runs (PID \($0.pid))" }
+                if folded.trace == nil {
+                    let oldest = try Processes.holding(removedSlot: slot).min { $0.startTime < $1.startTime }
+                    trace.worker = oldest.map { LaunchTrace.Process(pid: $0.pid, startTicks: $0.startTime) }
+                }
+                return try trace.left(slot: slot)
             }
-            return Missing(service: service, launch: LaunchID(folded.launch), trace: folded.trace, left: left)
+            return Missing(service: service, launch: LaunchID(folded.launch), trace: trace, left: left)
         }
     }
 
@@ -163,9 +168,7 @@ final class StartupResolution: @unchecked Sendable {
         left += 1
         shell.adoption = WorkerShell.Adoption(
             ready: folded?.ready == true, stopping: folded?.stopping == true, quiesced: folded?.quiesced == true, done: { [self] in adopted() })
-        // An agent from before kept no identity: the slot's holder is all that is known, and no process can be signalled by it.
-        let trace = launch.trace ?? LaunchTrace(worker: LaunchTrace.Process(pid: 0, startTicks: 0), shim: nil, cgroup: "")
-        shell.adoptLost(launch.launch, trace)
+        shell.adoptLost(launch.launch, launch.trace)
         return true
     }
 

@@ -9,10 +9,19 @@ struct WorkerDeclaration: Equatable, Sendable {
     /// What its machine goes by; with what its end must leave, its health checks and its watchdog.
     let policy: WorkerPolicy
     let counters: [CounterSpec]
+    /// What this host asks before a stop: the service's own gates, and those of others that name it.
+    let gates: [Gate]
     let execution: ExecutionSpec
     let placement: CPUPlacement
     let standardOutput: LogRetentionSpec
     let standardError: LogRetentionSpec
+
+    struct Gate: Equatable, Sendable {
+        /// The service that declares it.
+        let owner: String
+        let name: String
+        let probe: HTTPProbeSpec
+    }
 
     /// What is executed in front of `program`.
     var wrapper: [String] { Array(spec.run.prefix(Int(clamping: spec.wrapperCount))) }
@@ -70,6 +79,7 @@ struct WorkerDeclaration: Equatable, Sendable {
             case nil: nil
             }
         }
+        gates = spec.gates.map { Gate(owner: $0.at.isEmpty ? declared.service : $0.at, name: $0.name, probe: Self.probe($0.probe)) }
     }
 
     /// Replaces `$state` where the name ends there: `$state/x`, not `$statements`.

@@ -19,6 +19,7 @@ extension WorkerShell {
         // The last words of the launch before are not this one's.
         status = ""
         httpFigures = [:]
+        gateReports = []
         // Through `files` first: what the launch before left, its PID file too, is cleared there.
         submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
     }
@@ -210,6 +211,7 @@ extension WorkerShell {
             startedAt = Clock.boottime()
             log.debug("no pidfd", metadata: ["pid": "\(pid)", "why": "\(error)"])
         }
+        trace = readTrace(pid, startTime, link.directory)
         writePIDFile()
         readAffinity(pid)
         if let adoption {
@@ -218,21 +220,22 @@ extension WorkerShell {
             endAdoption()
             applyLatches()
         } else if machine.launch == id, machine.pid == nil {
-            handle(.processStarted(pid: pid, trace: trace(pid, startTime, link.directory)))
+            handle(.processStarted(pid: pid, trace: trace))
         } else if machine.launch != id {
             // It started although its launch was called off in the same instant.
             link.send(.kill(id: link.requestID(), latch: nil))
         }
     }
 
-    /// By what the launch is found again should its directory be removed; it is on the tmpfs.
-    private func trace(_ pid: Int32, _ startTime: UInt64, _ directory: LaunchDirectory) -> LaunchTrace? {
+    /// From the launch's directory, which is on the tmpfs: no storage is waited for.
+    private func readTrace(_ pid: Int32, _ startTime: UInt64, _ directory: LaunchDirectory) -> LaunchTrace {
+        let worker = LaunchTrace.Process(pid: pid, startTicks: startTime)
         do throws(LinuxError) {
             let shim = try directory.identity.map { LaunchTrace.Process(pid: $0.pid, startTicks: $0.startTime) }
-            return LaunchTrace(worker: LaunchTrace.Process(pid: pid, startTicks: startTime), shim: shim, cgroup: try directory.cgroup ?? "")
+            return LaunchTrace(worker: worker, shim: shim, cgroup: try directory.cgroup ?? "", slot: try LaunchTrace.Slot.read(directory.slot))
         } catch {
             log.warning("a launch's own record can't be read", metadata: ["why": "\(error)"])
-            return LaunchTrace(worker: LaunchTrace.Process(pid: pid, startTicks: startTime), shim: nil, cgroup: "")
+            return LaunchTrace(worker: worker)
         }
     }
 
@@ -250,7 +253,8 @@ extension WorkerShell {
         } catch {
             log.warning("no pidfd of the new main process", metadata: ["pid": "\(pid)", "why": "\(error)"])
         }
-        handle(.mainPIDChanged(pid))
+        trace?.worker = LaunchTrace.Process(pid: pid, startTicks: startTime)
+        handle(.mainPIDChanged(pid, trace: trace))
         writePIDFile()
         readAffinity(pid)
     }
@@ -338,6 +342,7 @@ extension WorkerShell {
         notifiedAt = [:]
         awaited = [:]
         lossChecks = 0
+        trace = nil
         warnings = []
         let pidFile = agent.paths.pidFile(service)
         agent.files.submit { [log] in
@@ -363,16 +368,19 @@ extension WorkerShell {
         case empty
         /// The shim is gone, something of the tree lives; what could be identified was killed.
         case leftovers
+        /// The launch's directory is gone: what lives of it is known by its processes alone.
+        case removed
     }
 
     private func examine(_ directory: LaunchDirectory, _ id: LaunchID) {
-        let accepted = agent.files.submit { [self] in
-            let finding = Self.find(directory, log)
+        let accepted = agent.files.submit { [self, trace] in
+            let finding = Self.find(directory, trace, log)
             agent.loop.execute {
                 switch finding {
                 case .exit(let exit): self.finish(id, exit)
                 case .reconnected(let descriptor): self.attach(directory, id, descriptor)
                 case .empty: self.finishUnknown(id, "its shim was lost")
+                case .removed: self.adoptLost(id, self.trace ?? LaunchTrace(worker: nil))
                 case .leftovers:
                     self.lossChecks += 1
                     if self.lossChecks == 1 { self.log.error("the shim was lost; what is left of its tree is being killed", metadata: ["launch": "\(id)"]) }
@@ -387,8 +395,9 @@ extension WorkerShell {
     /// Blocking.
     ///
     /// Kills only what the launch's own records identify.
-    private static func find(_ directory: LaunchDirectory, _ log: Logger) -> Finding {
+    private static func find(_ directory: LaunchDirectory, _ trace: LaunchTrace?, _ log: Logger) -> Finding {
         do {
+            if try FileStatus.read(directory.path) == nil { return .removed }
             if let exit = try directory.exit, exit.treeEmpty { return .exit(exit) }
             do {
                 return .reconnected(try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName))
@@ -397,8 +406,8 @@ extension WorkerShell {
             }
             // A shim that lives but has no room for us is asked again, never replaced.
             if let shim = try directory.identity, try shim.isAlive() { return .leftovers }
-            // The worker inherited the lock: while it is held something of the tree lives.
-            guard try directory.isSlotHeld else {
+            // The worker inherited the lock: while it is held something of the tree lives. One that closed it is known by its identity.
+            guard try directory.isSlotHeld || trace?.left(slot: directory.slot) != nil else {
                 if let exit = try directory.exit { return .exit(exit) }
                 return .empty
             }

@@ -12,37 +12,46 @@ extension WorkerShell {
 
     func adoptLost(_ id: LaunchID, _ trace: LaunchTrace) {
         lost = (id, trace)
+        let pid = trace.worker?.pid ?? 0
+        var (shim, process): (ProcessIdentity?, PIDFD?)
         do {
             let boot = try BootID.read()
-            let identity = ProcessIdentity(trace.worker, boot)
-            worker = identity
-            let up = try Processes.uptime(of: identity, now: Clock.boottime()) ?? .zero
-            startedAt = Clock.boottime() + (.zero - up)
-            agent.emergency.put(
-                EmergencyEntry(
-                    service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled,
-                    launch: id, pid: trace.worker.pid, process: try PIDFD(opening: identity),
-                    shimProcess: trace.shim.map { ProcessIdentity($0, boot) }, shimDescriptor: -1))
+            shim = trace.shim.map { ProcessIdentity($0, boot) }
+            worker = trace.worker.map { ProcessIdentity($0, boot) }
+            if let worker {
+                let up = try Processes.uptime(of: worker, now: Clock.boottime()) ?? .zero
+                startedAt = Clock.boottime() + (.zero - up)
+                process = try PIDFD(opening: worker)
+            }
         } catch {
-            // The main process has ended; others of the launch live.
-            log.warning("its main process is gone", metadata: ["pid": "\(trace.worker.pid)", "why": "\(error)"])
+            log.warning("its main process is gone; others of the launch may live", metadata: ["pid": "\(pid)", "why": "\(error)"])
         }
-        log.error("a launch's directory was removed; it is known by its processes alone", metadata: ["launch": "\(id)", "pid": "\(trace.worker.pid)"])
+        // An emergency stop counts also a launch of which others than the main process live.
+        agent.emergency.put(
+            EmergencyEntry(
+                service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled,
+                launch: id, pid: pid, process: process, shimProcess: shim, shimDescriptor: -1))
+        log.error("a launch's directory was removed; it is known by its processes alone", metadata: ["launch": "\(id)", "pid": "\(pid)"])
         if let adoption {
-            handle(.adopted(id, pid: trace.worker.pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
+            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
             endAdoption()
         }
         applyLatches()
         lookForLost()
     }
 
+    /// One look at a time, and one chain of them.
     private func lookForLost() {
-        guard let lost else { return }
+        lostTask?.cancel()
+        lostTask = nil
+        guard let lost, !isLooking else { return }
+        isLooking = true
         let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
         let accepted = agent.files.submit { [self] in
             let left = Result { () throws(LinuxError) in try lost.trace.left(slot: slot) }
             agent.loop.execute {
-                guard self.lost?.launch == lost.launch else { return }
+                self.isLooking = false
+                guard self.lost?.launch == lost.launch else { return self.lookForLost() }
                 switch left {
                 case .success(nil):
                     self.lost = nil
@@ -53,17 +62,22 @@ extension WorkerShell {
                 self.lookAgain()
             }
         }
-        if !accepted { lookAgain() }
+        if !accepted {
+            isLooking = false
+            lookAgain()
+        }
     }
 
     private func lookAgain() {
         let wait = machine.isUnderStop ? Self.lostLook.ending : Self.lostLook.otherwise
-        agent.loop.scheduleTask(in: .nanoseconds(wait.nanoseconds)) { [weak self] in self?.lookForLost() }
+        lostTask = agent.loop.scheduleTask(in: .nanoseconds(wait.nanoseconds)) { [weak self] in self?.lookForLost() }
     }
 
     /// Through the pidfd, whose identity was checked.
     func signalLost(_ number: Int32) -> ShimAnswer {
-        guard lost != nil, let process = agent.emergency.entry(declaration.service)?.process else { return .refused("its shim can't be reached") }
+        guard lost != nil, let process = agent.emergency.entry(declaration.service)?.process else {
+            return .refused("its shim can't be reached, and its main process has ended or is not known")
+        }
         do throws(PIDFD.Failure) {
             try process.signal(number)
             return .ok

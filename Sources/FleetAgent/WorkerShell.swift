@@ -36,6 +36,8 @@ final class WorkerShell: @unchecked Sendable {
     var status = ""
     var startedAt: BootTime?
     var httpFigures: [String: WireFigure] = [:]
+    /// The gates that this host asks, as read last; at most one for each that is declared.
+    var gateReports: [WireGateReport] = []
     var affinity = ""
     var affinityAt = BootTime.zero
 
@@ -45,8 +47,13 @@ final class WorkerShell: @unchecked Sendable {
     var lossChecks = 0
     /// The launch whose main process has ended and left others of its tree.
     var treeLeft: LaunchID?
+    /// By what the launch is found again should its directory be removed; nil: its process was not seen yet.
+    var trace: LaunchTrace?
     /// A launch that lives and whose directory was removed: its shim can't be reached.
     var lost: (launch: LaunchID, trace: LaunchTrace)?
+    /// Whether the processes of that launch are being looked for at this moment.
+    var isLooking = false
+    var lostTask: Scheduled<Void>?
     /// Set while a launch of an earlier agent is being taken over.
     var adoption: Adoption?
     /// What the shim is asked to answer, by request id.
@@ -191,6 +198,13 @@ final class WorkerShell: @unchecked Sendable {
             timer = nil
             handle(.timeReached(launch: Agent.newLaunchID()))
         }
+    }
+
+    func keep(_ report: WireGateReport) {
+        gateReports.removeAll { kept in
+            (kept.owner == report.owner && kept.name == report.name) || !declaration.gates.contains { $0.owner == kept.owner && $0.name == kept.name }
+        }
+        gateReports.append(report)
     }
 
     // MARK: Effects

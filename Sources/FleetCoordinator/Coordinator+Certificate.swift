@@ -8,10 +8,13 @@ internal import NIOPosix
 
 /// The stop certificate: what a stop has shown, as a file that is signed, and a record that binds it.
 extension Coordinator {
-    func certify(run id: UInt64, _ machine: RunMachine, ending: String?) {
+    func certify(run id: UInt64, _ machine: RunMachine) {
+        var machine = machine
+        let fleet = observed()
+        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory), contested: fleet.contested)
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
-        let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: ending)
+        let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)
         let verdict = StopVerdict(coverage)
         var certificate = APICertificate()
         certificate.run = id
@@ -78,31 +81,17 @@ extension Coordinator {
         api.stream = line.stream.raw
         api.consumer = line.consumer.raw
         api.policy = line.policy.rawValue
-        api.produced = figure(line.produced)
-        api.applied = figure(line.applied)
-        api.inFlight = figure(line.inFlight)
-        api.buffered = figure(line.buffered)
-        api.discarded = figure(line.discarded)
+        api.produced = WireFigure(line.produced)
+        api.applied = WireFigure(line.applied)
+        api.inFlight = WireFigure(line.inFlight)
+        api.buffered = WireFigure(line.buffered)
+        api.discarded = WireFigure(line.discarded)
         api.differenceKnown = line.difference != nil
         api.difference = line.difference ?? 0
         api.verdict = line.verdict.rawValue
         api.note = line.note
         api.carried = line.carried
         return api
-    }
-
-    private static func figure(_ count: LedgerLine.Count) -> WireFigure {
-        var figure = WireFigure()
-        figure.known = count.value != nil
-        figure.value = count.value ?? 0
-        figure.whyUnknown = count.why
-        figure.evidence =
-            switch count.evidence {
-            case .measured: .measured
-            case .reported: .reported
-            case .unknown: .unknown
-            }
-        return figure
     }
 
     private func proof(_ worker: WorkerName, _ machine: RunMachine, run id: UInt64) -> APIWorkerProof {

@@ -14,9 +14,14 @@ extension Coordinator {
             switch effect {
             case .challenge(let id): challenge(host, id)
             case .close(let id): table.session(host, id: id)?.close(why: "a newer session of \(host) has taken its place")
-            case .contested(let how):
+            case .contested(let contest):
+                let how = contest.how
                 log.error("two instances of a host live: nothing is started or proven there", metadata: ["host": "\(host)", "how": "\(how)"])
-                record([AuditRecord(.hostContested, fields: [("host", host.raw), ("how", how), ("level", "warning")])])
+                record([
+                    AuditRecord(
+                        .hostContested,
+                        fields: [("host", host.raw), ("how", how), ("instances", contest.instances.joined(separator: " ")), ("level", "warning")])
+                ])
                 alerts?.contested(host, how)
                 eachActiveRun { machine in
                     (machine.plan.workers + machine.plan.looked).contains { $0.host == host } ? .hostContested(host, how: how) : nil
@@ -25,6 +30,18 @@ extension Coordinator {
                 log.notice("a host is one again", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
             }
+        }
+        certifyDecided()
+    }
+
+    /// A host of the run of which an older instance may live: how many there are is known within `InstanceWatch.challengeBound`.
+    func isUndecided(_ plan: Plan) -> Bool { plan.covered.contains { hosts[$0.host]?.watch.isUndecided ?? false } }
+
+    private func certifyDecided() {
+        for id in undecided.sorted() {
+            guard let machine = runs[id]?.machine, !isUndecided(machine.plan) else { continue }
+            undecided.remove(id)
+            certify(run: id, machine)
         }
     }
 
@@ -44,6 +61,15 @@ extension Coordinator {
     package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
         let host = HostName(request.host)
         return try await onHome { [self] in
+            if table.forget(outsider: host) {
+                let how = "settled by \(caller.name): \(request.reason)"
+                log.notice("a host outside the inventory is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
+                record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
+                var done = APIDone()
+                done.text =
+                    "What ran on \(host), which the inventory doesn't have, is attested gone by \(caller.name). If its agent dials in again, it is said again"
+                return done
+            }
             guard var watch = hosts[host]?.watch else {
                 throw APIProblem(
                     slug: "unknown-host", what: "REFUSED  no host is called \(Cleaned.text(request.host, bytesMax: 80))", then: "trading status shows them")

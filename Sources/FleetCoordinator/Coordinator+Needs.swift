@@ -26,11 +26,12 @@ extension Coordinator {
                 continue
             }
             if let why = host.refuses { lines.append("! \(spec.name) takes no orders from here: \(why)") }
-            for worker in host.report?.workers ?? [] { lines += needs(worker, on: spec.name, time) }
+            if host.undeclaredCut > 0 { lines.append("! \(ObservedFleet.words(cut: host.undeclaredCut, on: spec.name))") }
+            for worker in host.report?.workers ?? [] { lines += needs(worker, on: host, time) }
             lines += drift(host.report?.drift ?? [], on: spec.name)
             for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
         }
-        lines += table.outsiders(at: time.boot).map { "! \(ObservedFleet.words(outsider: $0))" }
+        lines += table.outsiders.map { "! \(ObservedFleet.words(outsider: $0))" }
         lines += own() + expiryLines(time)
         if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }
         for latch in table.inForce {
@@ -61,27 +62,36 @@ extension Coordinator {
     /// Who was told of it and when, in brackets; empty: nobody.
     private func paged(_ event: AlertSpec.Event, _ subject: String) -> String { alerts?.paged(event, subject) ?? "" }
 
-    private func needs(_ worker: WireWorkerReport, on host: HostName, _ time: Moment) -> [String] {
-        let name = "\(worker.service)@\(host)"
+    private func needs(_ worker: WireWorkerReport, on host: HostRecord, _ time: Moment) -> [String] {
+        let name = "\(worker.service)@\(host.spec.name)"
+        let since = "\(Duration.nanoseconds(Int64(clamping: age(of: worker.sinceBoottimeNs, on: host, time.boot))).words)"
         var lines: [String] = []
         switch worker.state {
         case .held:
             lines.append(
-                "! \(name) is held after its grace. trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))"
+                "! \(name) has been held after its grace for \(since). trading hold wait \(name) --for 60s, or trading hold release \(name) --kill --reason …\(paged(.hold, name))"
             )
         case .failed:
-            lines.append("! \(name) failed: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))")
+            lines.append(
+                "! \(name) failed \(since) ago: \(worker.note.isEmpty ? "no reason given" : worker.note). trading logs \(worker.service)\(paged(.failed, name))"
+            )
         case .dumping:
             let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
-            lines.append("! \(name) is dumping core\(written), and still holds its sockets")
+            lines.append("! \(name) has been dumping core for \(since)\(written), and still holds its sockets")
         case .workerUnknown, .stopped, .starting, .running, .stopping, .backoff, .UNRECOGNIZED: break
         }
         if worker.endedUnwanted {
             lines.append(
-                "! \(name) has ended by itself\(worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : "") and nobody wanted that: last started by \(worker.wanted.by). trading logs \(worker.service), trading start \(name) --reason …\(paged(.failed, name))"
+                "! \(name) ended by itself \(since) ago\(worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : "") and nobody wanted that: last started by \(worker.wanted.by). trading logs \(worker.service), trading start \(name) --reason …\(paged(.failed, name))"
             )
         }
         if worker.state != .failed, !["", "ok"].contains(worker.health) { lines.append("! \(name): \(worker.health)") }
+        if worker.state == .running {
+            for gate in worker.gates where gate.value.isEmpty {
+                lines.append(
+                    "! \(name): the gate \(gate.name) of \(gate.owner) can't be read (\(gate.whyUnknown)): a stop would wait for it. trading explain gate")
+            }
+        }
         func said(_ mark: WireMark) -> String { "by \(mark.person) \(zone.moment(mark.unixUs, now: time.unixMicroseconds)): \"\(mark.text)\"" }
         if worker.hasLock { lines.append("  \(name) locked \(said(worker.lock))") }
         if worker.hasRemark { lines.append("  \(name) noted \(said(worker.remark))") }

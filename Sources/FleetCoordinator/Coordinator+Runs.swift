@@ -15,10 +15,11 @@ extension Coordinator {
     func observed() -> ObservedFleet {
         let time = now().boot
         var fleet = ObservedFleet(workers: [:], reporting: [])
-        fleet.outsiders = table.outsiders(at: time)
+        fleet.outsiders = table.outsiders
         for (name, host) in hosts {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
+                if host.undeclaredCut > 0 { fleet.undeclaredCut[name] = host.undeclaredCut }
                 let held = host.report?.partDigest ?? ""
                 if let why = host.refuses {
                     fleet.refusing[name] = why
@@ -185,7 +186,8 @@ extension Coordinator {
         switch effect {
         case .record: break
         case .send(let command, let host, let ask): send(run: id, command, to: host, ask)
-        case .keepBaseline(let readings): keepBaseline(readings, run: id)
+        case .beginBaseline: runs[id]?.fleetBefore = observed()
+        case .keepBaseline(let readings, let moving): keepBaseline(readings, moving: moving, run: id)
         case .stepChanged(let index):
             guard let machine = runs[id]?.machine else { return }
             let status = Self.status(of: index, in: machine)
@@ -312,13 +314,8 @@ extension Coordinator {
         for (operation, awaited) in awaiting {
             if case .run(id, _, _) = awaited { awaiting[operation] = nil }
         }
-        let ending: String? =
-            switch machine.state {
-            case .aborted(let why), .failed(let why): why
-            case .completed, .active, .waiting: nil
-            }
         runs[id]?.api.endedUnixUs = now().unixMicroseconds
-        runs[id]?.api.blocked = ending ?? ""
+        runs[id]?.api.blocked = machine.ending ?? ""
         runs[id]?.api.state =
             switch machine.state {
             case .completed: .completed
@@ -327,7 +324,7 @@ extension Coordinator {
             }
         for index in machine.plan.steps.indices { runs[id]?.api.steps[index] = Self.status(of: index, in: machine) }
         if [.stop, .restart].contains(machine.plan.kind) {
-            certify(run: id, machine, ending: ending)
+            if isUndecided(machine.plan) { undecided.insert(id) } else { certify(run: id, machine) }
         } else {
             announceEnd(run: id)
         }
@@ -343,8 +340,13 @@ extension Coordinator {
     }
 
     /// Opens the ledgers of the streams that rest: what is produced and launched from here on is counted.
-    private func keepBaseline(_ readings: [StreamReading], run id: UInt64) {
-        let opened = book.open(readings, inventory, observed()).sorted { $0.key < $1.key }
+    private func keepBaseline(_ readings: [StreamReading], moving: [StreamName], run id: UInt64) {
+        guard let run = runs[id], let plan = run.machine?.plan else { return }
+        let after = observed()
+        let opened = book.open(
+            readings, moving: moving, of: plan.ending, inventory, before: run.fleetBefore ?? after, after: after
+        ).sorted { $0.key < $1.key }
+        runs[id]?.fleetBefore = nil
         record([
             AuditRecord(
                 .baseline, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id,

@@ -24,7 +24,7 @@ extension Coordinator: WireSessionDelegate {
             return refuse("wrong-host", "the certificate is \(peer.identity.name)'s, the agent says it is \(hello.host)")
         }
         guard parts.keys.contains(HostName(hello.host)) else {
-            table.dialled(outsider: HostName(hello.host), at: Clock.boottime())
+            table.dialled(outsider: HostName(hello.host))
             return refuse("unknown-host", "the inventory has no host \(hello.host)")
         }
         if let seen = hello.coordinatorEpochs[storeID], seen > epoch {
@@ -82,7 +82,8 @@ extension Coordinator: WireSessionDelegate {
                 hosts[host]?.watch.opened(
                     InstanceWatch.Instance(
                         id: session.hello.agentInstance, bootID: session.hello.bootID, machineID: session.hello.machineID,
-                        address: session.remoteAddress, session: session.id)))
+                        address: session.remoteAddress, session: session.id, up: .nanoseconds(Int64(clamping: session.hello.boottimeNs)),
+                        now: now().boot)))
             say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
             hosts[host]?.lastWordAt = now().boot
@@ -137,7 +138,7 @@ extension Coordinator: WireSessionDelegate {
         case .pong?: onHome(session, host) { $0.watched(host, $0.hosts[host]?.watch.answered(session: session.id)) }
         case .report(let report)? where table.session(host) !== session:
             // A displaced instance's: what it runs is shown nowhere, and yet it runs.
-            onHome(session, host) { $0.hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report)) }
+            onHome(session, host) { $0.hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: $0.now().boot) }
         case .report(let report)?:
             guard waiting.keep(report, of: host) else { return }
             home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
@@ -205,7 +206,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
-        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report)) }
+        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: time) }
         alerts?.reported(host, report)
         alertExpiry(of: host, report.facts)
         showFlight(host, report)
@@ -230,10 +231,12 @@ extension Coordinator: WireSessionDelegate {
             others += 1
             return others <= Self.undeclaredMax
         }
+        hosts[host]?.undeclaredCut = max(0, others - Self.undeclaredMax)
         if others > Self.undeclaredMax {
             say("a host reports more undeclared workers than are kept", of: host, level: .error, ["count": "\(others)", "kept": "\(Self.undeclaredMax)"])
         }
         for worker in report.workers.indices {
+            if report.workers[worker].gates.count > Self.gatesMax { report.workers[worker].gates = [] }
             if report.workers[worker].counters.count > Self.countersMax { report.workers[worker].counters = [:] }
             report.workers[worker].status = Cleaned.cut(report.workers[worker].status, bytesMax: Self.wordsMax)
             report.workers[worker].note = Cleaned.cut(report.workers[worker].note, bytesMax: Self.wordsMax)
@@ -246,6 +249,8 @@ extension Coordinator: WireSessionDelegate {
 
     /// Counters of one worker, and streams and dependencies of one host, that are kept.
     private static let countersMax = 256
+    /// Gates that one host asks for one worker.
+    private static let gatesMax = 64
     private static let streamsMax = 1_024
     /// Bytes of what a worker says of itself that are kept: a run's events repeat it.
     private static let wordsMax = 1_024

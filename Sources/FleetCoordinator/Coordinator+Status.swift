@@ -59,7 +59,7 @@ extension Coordinator {
     }
 
     /// How old a reading is by now: its age when it was reported, and the time since.
-    private func age(of reading: UInt64, on host: HostRecord, _ time: BootTime) -> UInt64 {
+    func age(of reading: UInt64, on host: HostRecord, _ time: BootTime) -> UInt64 {
         guard let report = host.report, let at = host.reportAt else { return .max }
         let then = report.boottimeNs > reading ? report.boottimeNs - reading : 0
         let (age, overflow) = then.addingReportingOverflow(UInt64(max(0, (time - at).nanoseconds)))
@@ -67,76 +67,35 @@ extension Coordinator {
     }
 
     private func streamStatus(_ stream: StreamSpec, _ consumer: ConsumerSpec, _ time: BootTime) -> APIStreamStatus {
+        var oldest: UInt64 = 0
+        func known(_ name: HostName) -> HostRecord? {
+            hosts[name].flatMap { $0.isKnown(now: time, bound: settings.reportBound) ? $0 : nil }
+        }
+        var reading: StreamReading?
+        if case .redis(let name, _, _) = stream.via, let host = known(name),
+            let wire = host.report?.streams.first(where: { $0.stream == stream.name.raw && $0.consumer == consumer.service.raw })
+        {
+            oldest = age(of: wire.atBoottimeNs, on: host, time)
+            reading = StreamReading(wire, host: name)
+        }
+        var evidence = RunEvidence()
+        for worker in (stream.from + [consumer.service]).flatMap(inventory.workers(of:)) {
+            guard let host = known(worker.host), let report = host.worker(worker.service) else { continue }
+            let figures = report.counters.filter(\.value.known)
+            evidence.snapshots[worker] = figures.mapValues(\.value)
+            if report.hasRecent { evidence.launches[worker] = LaunchHistory(report.recent) }
+            for figure in figures.values { oldest = max(oldest, age(of: figure.atBoottimeNs, on: host, time)) }
+        }
+        let flow = StreamFlow(stream, consumer, inventory, since: book.openings[stream.name], reading: reading, evidence)
         var status = APIStreamStatus()
         status.stream = stream.name.raw
         status.consumer = consumer.service.raw
-        var oldest: UInt64 = 0
-        func sum(_ counter: String?, _ services: [ServiceName]) -> WireFigure {
-            var total = WireFigure()
-            guard let counter else { return total }
-            total.known = true
-            total.evidence = .reported
-            for service in services {
-                for name in inventory.service(service)?.hosts ?? [] {
-                    guard let host = hosts[name], host.isKnown(now: time, bound: settings.reportBound),
-                        let figure = host.worker(service)?.counters[counter], figure.known
-                    else {
-                        total.known = false
-                        total.whyUnknown = "\(service)@\(name) has not said \(counter)"
-                        continue
-                    }
-                    let (sum, overflow) = total.value.addingReportingOverflow(figure.value)
-                    guard !overflow else {
-                        total.known = false
-                        total.whyUnknown = "\(counter) of all hosts together is beyond what can be counted"
-                        continue
-                    }
-                    total.value = sum
-                    oldest = max(oldest, age(of: figure.atBoottimeNs, on: host, time))
-                }
-            }
-            return total
-        }
-        status.produced = sum(stream.produced, stream.from)
-        switch consumer.applied {
-        case .counter(let name): status.applied = sum(name, [consumer.service])
-        case .sqlite, .questdb: status.applied = sum("applied", [consumer.service])
-        case nil: break
-        }
-        // What is unread and no longer in the stream is lost, whatever the counts come to.
-        var trimmed: Int64?
-        if case .redis(let name, _, _) = stream.via, let host = hosts[name], host.isKnown(now: time, bound: settings.reportBound),
-            let reading = host.report?.streams.first(where: { $0.stream == stream.name.raw && $0.consumer == consumer.service.raw })
-        {
-            oldest = max(oldest, age(of: reading.atBoottimeNs, on: host, time))
-            status.inFlight = measured(reading.pending, reading.known && reading.groupExists, reading.whyUnknown)
-            status.buffered = measured(reading.lag, reading.known && reading.lagKnown, reading.known ? "Redis can't tell" : reading.whyUnknown)
-            if consumer.policy != .discard, status.buffered.known, reading.lag > reading.length { trimmed = reading.lag - reading.length }
-            if consumer.applied == nil {
-                let acknowledged = reading.entriesRead.subtractingReportingOverflow(reading.pending).partialValue
-                status.applied = measured(acknowledged, reading.known && reading.entriesReadKnown, reading.whyUnknown)
-            }
-        }
+        status.produced = WireFigure(flow.produced)
+        status.applied = WireFigure(flow.applied)
+        status.inFlight = WireFigure(flow.inFlight)
+        status.buffered = WireFigure(flow.buffered)
+        status.balance = flow.balance.description
         status.ageNs = oldest
-        let isMeasured = stream.produced != nil && (consumer.applied != nil || stream.via != .direct)
-        status.balance = isMeasured ? balance(status, direct: stream.via == .direct) : "not counted"
-        if let trimmed { status.balance = "SHORT \(trimmed)" }
         return status
-    }
-
-    private func measured(_ value: Int64, _ known: Bool, _ why: String) -> WireFigure {
-        var figure = WireFigure()
-        figure.known = known
-        figure.value = known ? value : 0
-        figure.evidence = known ? .measured : .unknown
-        figure.whyUnknown = known ? "" : why
-        return figure
-    }
-
-    /// While data flows the figures are not of one instant: only what must always hold is checked.
-    private func balance(_ status: APIStreamStatus, direct: Bool) -> String {
-        guard status.produced.known, status.applied.known, direct || (status.inFlight.known && status.buffered.known) else { return "UNKNOWN" }
-        if status.produced.value == Bounded.sum([status.applied.value, status.inFlight.value, status.buffered.value]) { return "exact" }
-        return "flowing"
     }
 }

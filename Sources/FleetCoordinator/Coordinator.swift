@@ -68,6 +68,8 @@ package final class Coordinator: @unchecked Sendable {
     var lastRun: UInt64
     var book: LedgerBook
     var awaiting: [String: Awaited] = [:]
+    /// Runs that have ended and whose certificate waits until it is known how many instances of a host live.
+    var undecided: Set<UInt64> = []
     /// Released latches that a host has not been seen without yet, by host.
     var releasesOwed: [HostName: Set<String>] = [:]
     var logStreams: [String: LogStream] = [:]
@@ -136,7 +138,7 @@ package final class Coordinator: @unchecked Sendable {
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }
-        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0, contested: fold.contested[$0.name])) })
+        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0, contest: fold.contested[$0.name])) })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }

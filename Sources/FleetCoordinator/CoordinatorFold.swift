@@ -26,7 +26,7 @@ package struct CoordinatorFold: Equatable, Sendable {
     package var runs: [UInt64: Past] = [:]
     package var alerts = AlertFold()
     /// Hosts of which two instances were seen alive, and how they were told apart, until that was settled.
-    package var contested: [HostName: String] = [:]
+    package var contested: [HostName: InstanceWatch.Contest] = [:]
 
     package struct Past: Equatable, Sendable {
         package var id: UInt64
@@ -115,7 +115,8 @@ package struct CoordinatorFold: Equatable, Sendable {
             statement.document = document
             statement.signature = signature
             succession = statement
-        case .hostContested: contested[HostName(record["host"] ?? "")] = record["how"] ?? ""
+        case .hostContested:
+            contested[HostName(record["host"] ?? "")] = InstanceWatch.Contest(how: record["how"] ?? "", instances: Self.names(record["instances"]))
         case .hostSettled: contested[HostName(record["host"] ?? "")] = nil
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return

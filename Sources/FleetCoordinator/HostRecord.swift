@@ -10,6 +10,8 @@ struct HostRecord {
     /// Why its agent takes no orders from this coordinator; nil: it does.
     var refuses: String?
     var report: WireHostReport?
+    /// Undeclared workers that it reports and that are not kept.
+    var undeclaredCut = 0
     /// On the coordinator's clock.
     var lastWordAt: BootTime?
     var reportAt: BootTime?
@@ -20,9 +22,9 @@ struct HostRecord {
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 
-    init(spec: HostSpec, contested: String? = nil) {
+    init(spec: HostSpec, contest: InstanceWatch.Contest? = nil) {
         self.spec = spec
-        watch = InstanceWatch(contested: contested)
+        watch = InstanceWatch(contest: contest)
     }
 
     var whyUnknown: String {

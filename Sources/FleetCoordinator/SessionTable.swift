@@ -22,13 +22,12 @@ final class SessionTable: Sendable {
         var hostBooks: [HostName: LatchBook] = [:]
         var collectors: [String: EmergencyCollector] = [:]
         var succession: WireSignedStatement?
-        /// Hosts of the fleet's certificates that the inventory doesn't have, and when each dialled in last.
-        var outsiders: [HostName: BootTime] = [:]
+        /// Hosts of the fleet's certificates that the inventory doesn't have and that have dialled in.
+        var outsiders: Set<HostName> = []
     }
 
-    /// Outsiders that are kept, and for how long after they dialled in last: an agent dials again within a minute.
-    private static let outsidersMax = 64
-    private static let outsiderBound: Duration = .seconds(600)
+    /// Outsiders that are kept; each is a certificate of this fleet's authority.
+    private static let outsidersMax = 1_024
 
     /// Released latches that a coordinator remembers at most, for hosts that have been away.
     static let releasedMax = 4_096
@@ -90,16 +89,16 @@ final class SessionTable: Sendable {
         set { state.withLockedValue { $0.succession = newValue } }
     }
 
-    func dialled(outsider host: HostName, at now: BootTime) {
+    func dialled(outsider host: HostName) {
         state.withLockedValue { state in
-            state.outsiders = state.outsiders.filter { now - $0.value <= Self.outsiderBound }
-            if state.outsiders.count < Self.outsidersMax || state.outsiders[host] != nil { state.outsiders[host] = now }
+            if state.outsiders.count < Self.outsidersMax { state.outsiders.insert(host) }
         }
     }
 
-    func outsiders(at now: BootTime) -> [HostName] {
-        state.withLockedValue { $0.outsiders.filter { now - $0.value <= Self.outsiderBound }.keys.sorted() }
-    }
+    /// A person says that nothing of it runs. False: it is not among them.
+    func forget(outsider host: HostName) -> Bool { state.withLockedValue { $0.outsiders.remove(host) != nil } }
+
+    var outsiders: [HostName] { state.withLockedValue { $0.outsiders.sorted() } }
 
     var book: LatchBook { state.withLockedValue { $0.book } }
 
@@ -181,8 +180,11 @@ final class SessionTable: Sendable {
         let (sessions, setting) = state.withLockedValue { state in
             let merge = state.book.order(latch)
             state.collectors[latch.id] = collector
-            collector.expect(
-                Set(state.sessions.keys.map(\.raw) + state.others.flatMap { host, sessions in sessions.map { Self.name(of: $0, on: host) } }))
+            // Who is who now counts for every answer: sessions come and go meanwhile, and one instance answers for no other.
+            var names: [String: String] = [:]
+            for (host, sessions) in state.others { for session in sessions { names[session.hello.agentInstance] = Self.name(of: session, on: host) } }
+            for (host, session) in state.sessions { names[session.hello.agentInstance] = host.raw }
+            collector.expect(names)
             return (
                 state.all,
                 Setting(isNew: !merge.changed.isEmpty, isKept: state.book.latches[latch.id]?.release == nil && state.book.latches[latch.id] != nil)
@@ -197,9 +199,8 @@ final class SessionTable: Sendable {
 
     /// Counts for the host whose session brought it, whatever it says of itself (law 13).
     func answered(_ result: WireEmergencyResult, by host: HostName, on session: WireSession) {
-        var result = result
-        result.host = self.session(host) === session ? host.raw : Self.name(of: session, on: host)
-        state.withLockedValue { $0.collectors[result.latch] }?.take(result)
+        let name = self.session(host) === session ? host.raw : Self.name(of: session, on: host)
+        state.withLockedValue { $0.collectors[result.latch] }?.take(result, from: session.hello.agentInstance, orCalled: name)
     }
 
     func forget(collector latch: String) { state.withLockedValue { $0.collectors[latch] = nil } }
@@ -213,6 +214,8 @@ final class SessionTable: Sendable {
 /// Gathers what the agents say to one emergency stop, until all have said their last or the bound is past.
 final class EmergencyCollector: Sendable {
     private struct State {
+        /// Names by the agents' instances.
+        var names: [String: String] = [:]
         var expected: Set<String> = []
         var results: [String: WireEmergencyResult] = [:]
         var waiter: CheckedContinuation<Void, Never>?
@@ -223,10 +226,20 @@ final class EmergencyCollector: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    func expect(_ hosts: Set<String>) { state.withLockedValue { $0.expected = hosts } }
+    /// Names of all that were told, by the instances of their agents.
+    func expect(_ names: [String: String]) {
+        state.withLockedValue { state in
+            state.names = names
+            state.expected = Set(names.values)
+        }
+    }
 
-    func take(_ result: WireEmergencyResult) {
+    /// One that was not told takes `name`, and never that of one that was.
+    func take(_ result: WireEmergencyResult, from instance: String, orCalled name: String) {
         let waiter = state.withLockedValue { state -> CheckedContinuation<Void, Never>? in
+            guard let known = state.names[instance] ?? (state.expected.contains(name) ? nil : name) else { return nil }
+            var result = result
+            result.host = known
             state.results[result.host] = result
             guard state.isComplete else { return nil }
             defer { state.waiter = nil }

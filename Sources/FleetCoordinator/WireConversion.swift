@@ -100,3 +100,19 @@ extension Verification.Check {
         self.init(what, state, wire.text)
     }
 }
+
+extension WireFigure {
+    init(_ count: LedgerLine.Count) {
+        self.init()
+        known = count.value != nil
+        // Law 6: what is unknown is no zero.
+        if let value = count.value { self.value = value }
+        whyUnknown = count.why
+        evidence =
+            switch count.evidence {
+            case .measured: .measured
+            case .reported: .reported
+            case .unknown: .unknown
+            }
+    }
+}

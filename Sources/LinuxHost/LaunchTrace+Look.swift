@@ -1,34 +1,46 @@
 package import FleetCore
 internal import Glibc
 
-/// What lives of a launch whose directory is gone. `worker.pid` 0 means that the main process is not known.
+/// What lives of a launch whose directory is gone.
 extension LaunchTrace {
     /// Returns a clause naming what still lives, or nil when shim, main process, cgroup and holders of the slot file are all gone.
     ///
     /// Blocks: reads the descriptors of all processes.
-    package func left(slot: String) throws(LinuxError) -> String? {
+    package func left(slot path: String) throws(LinuxError) -> String? {
         let boot = try BootID.read()
         if let shim, try ProcessIdentity(shim, boot).isAlive() { return "its shim still runs (PID \(shim.pid))" }
-        if worker.pid > 0, try ProcessIdentity(worker, boot).isAlive() { return "it still runs (PID \(worker.pid))" }
+        if let worker, try ProcessIdentity(worker, boot).isAlive() { return "it still runs (PID \(worker.pid))" }
         if !cgroup.isEmpty, try !Cgroup.isEmpty(cgroup) { return "its cgroup \(cgroup) is not empty" }
-        if let holder = try Processes.holding(removedSlot: slot).first { return "a process of it still runs (PID \(holder.pid))" }
+        if let holder = try holders(path).first { return "a process of it still runs (PID \(holder.pid))" }
         return nil
     }
 
     /// SIGKILL to everything that `left` would find, but the shim, which ends by itself then. What can't be killed is found by the next look.
-    package func kill(slot: String) throws(LinuxError) {
+    package func kill(slot path: String) throws(LinuxError) {
         let boot = try BootID.read()
-        var found: [ProcessIdentity] = worker.pid > 0 ? [ProcessIdentity(worker, boot)] : []
+        var found: [ProcessIdentity] = worker.map { [ProcessIdentity($0, boot)] } ?? []
         if let shim, try ProcessIdentity(shim, boot).isAlive() {
             for pid in try Processes.descendants(of: shim.pid) {
                 if let stat = try ProcessStat.read(pid: pid) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot)) }
             }
         }
-        found += try Processes.holding(removedSlot: slot).filter { $0.pid != shim?.pid }
+        found += try holders(path).filter { $0.pid != shim?.pid }
         if !cgroup.isEmpty { try Cgroup.kill(cgroup) }
         for identity in found {
             do { try PIDFD(opening: identity).signal(SIGKILL) } catch { continue }
         }
+    }
+
+    private func holders(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
+        if let slot { return try Processes.holding(slot) }
+        return try Processes.holding(removedSlot: path)
+    }
+}
+
+extension LaunchTrace.Slot {
+    /// Nil: there is no such file.
+    package static func read(_ path: String) throws(LinuxError) -> Self? {
+        try FileStatus.read(path).map { Self(device: $0.device, inode: $0.inode) }
     }
 }
 

@@ -69,23 +69,24 @@ package enum Processes {
     /// Reads descriptor links alone: nothing that takes a hot process's mmap lock. What has closed the descriptor is not
     /// found this way; while its shim lives that one knows it, and its cgroup if it has one.
     package static func holding(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
-        var slot = stat()
-        guard stat(path, &slot) == 0 else {
-            if errno == ENOENT { return [] }
-            throw .last("look at", path)
-        }
+        guard let slot = try LaunchTrace.Slot.read(path) else { return [] }
+        return try holding(slot)
+    }
+
+    /// The same of a slot file that may have lost its path: removed, or unmounted lazily.
+    package static func holding(_ slot: LaunchTrace.Slot) throws(LinuxError) -> [ProcessIdentity] {
         // Workers inherit the slot without close-on-exec; those who only look at its lock, an agent with a hundred descriptors
         // too, open it close-on-exec.
         return try holding { pid, number, target in
             // By its link first: to look behind it may wait for a server, if it is a file on a network.
             guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { return false }
             var file = stat()
-            guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, file.st_ino == slot.st_ino, file.st_dev == slot.st_dev else { return false }
+            guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, UInt64(file.st_ino) == slot.inode, UInt64(file.st_dev) == slot.device else { return false }
             return !closesOnExec(pid: pid, number)
         }
     }
 
-    /// The same of a slot file that was removed: by its path alone, for there is no file to compare.
+    /// The same of a slot file that was removed and whose numbers are not known: by its path alone.
     package static func holding(removedSlot path: String) throws(LinuxError) -> [ProcessIdentity] {
         try holding { _, _, target in target == "\(path) (deleted)" }
     }

@@ -73,6 +73,8 @@ struct AgentJournalFoldTests {
         let fold = AgentJournalFold([Self.start, Self.record(.workerSignal, [("op", "o2"), ("generation", "4")]), expired])
         #expect(fold.workers["feed"]?.stopping == false && fold.workers["feed"]?.open == true && fold.workers["feed"]?.generation == 4)
         #expect(fold.operations["o2"] == nil && fold.operations["o1"]?.count == 1)
+        // What the last order wanted is wanted still.
+        #expect(fold.workers["feed"]?.wanted?.isUp == true)
     }
 
     @Test("events that a later version wrote change nothing and lose nothing")
@@ -218,6 +220,23 @@ struct AgentJournalFoldTests {
         #expect(past.restartPending && past.backoffStep == 1 && past.lastLaunch == "a1" && past.generation == 3)
     }
 
+    @Test("a restart whose intent was cut short is still due after any number of agents that end before it runs")
+    func restartCutShort() throws {
+        var records = [
+            Self.at(900, .workerStart, [("launch", "a1")]), Self.at(910, .workerExit, Self.crash),
+            Self.at(912, .workerRestart, [("launch", "a2"), ("step", "1"), ("starts", "2")]),
+        ]
+        for second in 1...3 {
+            let past = past(records)
+            #expect(past.restartPending, "after \(second - 1) agents that ended")
+            var machine = WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500))
+            let effects = machine.handle(.foundNever("a2"), now: Self.boot(500))
+            guard case .record(let event, nil, let fields)? = effects.first else { return #expect(Bool(false), "\(effects)") }
+            records.append(Self.at(920 + UInt64(second), event, fields.map { ($0.key, $0.value) }))
+        }
+        #expect(self.past([Self.at(900, .workerStart, [("launch", "a1")])]).restartPending == false)
+    }
+
     @Test("what a machine is told is what it tells the next one")
     func roundTrip() {
         let records = [
@@ -225,7 +244,10 @@ struct AgentJournalFoldTests {
             Self.at(912, .workerFailed, [("why", "locked: not restarted")]),
         ]
         let past = past(records)
-        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == past)
+        // Where the journal does not tell when it went down, it is down since now.
+        var told = past
+        told.downSince = Self.boot(500)
+        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == told)
         #expect(AgentJournalFold([]).past(of: "feed", rebooted: false, unixNow: 0, bootNow: .zero) == WorkerMachine.Past())
     }
 }

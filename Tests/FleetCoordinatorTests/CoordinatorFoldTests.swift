@@ -31,7 +31,7 @@ struct CoordinatorFoldTests {
             .baseline, run: 1, fields: [("ticks/recorder/md-1", reading.json.text), ("launches/ticks", "feed@md-1=3:ab recorder@md-2=0:")])
         let fold = CoordinatorFold([
             baseline, AuditRecord(.verdict, run: 7, fields: [("verdict", "proven"), ("cut/ticks/recorder", "as seen")]),
-            AuditRecord(.hostContested, fields: [("host", "ex-1"), ("how", "a; and b")]),
+            AuditRecord(.hostContested, fields: [("host", "ex-1"), ("how", "a; and b"), ("instances", "i1 i2")]),
             AuditRecord(.hostContested, fields: [("host", "st-1"), ("how", "c; and d")]), AuditRecord(.hostSettled, fields: [("host", "st-1"), ("how", "x")]),
         ])
         #expect(
@@ -40,7 +40,7 @@ struct CoordinatorFoldTests {
                     readings: [reading],
                     marks: [WorkerName("feed", on: "md-1"): LaunchMark(number: 3, launch: "ab"), WorkerName("recorder", on: "md-2"): LaunchMark()]))
         #expect(fold.book.settled["ticks/recorder"] == LedgerBook.Settled(run: 7, cut: "as seen"))
-        #expect(fold.contested == ["ex-1": "a; and b"])
+        #expect(fold.contested == ["ex-1": InstanceWatch.Contest(how: "a; and b", instances: ["i1", "i2"])])
         let old = CoordinatorFold([AuditRecord(.baseline, run: 1, fields: [("ticks/recorder/md-1", reading.json.text)])])
         #expect(old.book.openings["ticks"] == LedgerBook.Opening(readings: [reading]))
     }

@@ -3,8 +3,12 @@ import Testing
 
 /// Which instances of one host's agent live.
 struct InstanceWatchTests {
-    private func instance(_ id: String, session: String) -> InstanceWatch.Instance {
-        InstanceWatch.Instance(id: id, bootID: "boot-\(id)", machineID: "m", address: "10.0.0.1:1", session: session)
+    /// Session N opens N times ten seconds after the coordinator's boot, by default five seconds after its host's.
+    private static func time(_ session: String) -> BootTime { .zero + .seconds(10 * (Int64(session) ?? 0)) }
+
+    private func instance(_ id: String, session: String, boot: String? = nil, machine: String = "m", up: Duration = .seconds(5)) -> InstanceWatch.Instance {
+        InstanceWatch.Instance(
+            id: id, bootID: boot ?? "boot-\(id)", machineID: machine, address: "10.0.0.1:1", session: session, up: up, now: Self.time(session))
     }
 
     @Test("one that dials again, or is restarted after its end, is one; a half-open session that answers nothing is ended")
@@ -43,15 +47,68 @@ struct InstanceWatchTests {
         _ = watch.answered(session: "1")
         guard case .failure = watch.settle(by: "alice", reason: "x") else { return #expect(Bool(false), "both answer") }
         var idle = watch
-        idle.reported(session: "2", mayRun: false)
+        idle.reported(session: "2", mayRun: false, now: Self.time("3"))
         #expect(idle.closed(session: "2").count == 1 && idle.contested == nil)
         #expect(watch.closed(session: "2") == [] && watch.contested != nil, "what it ran may run on")
         guard case .success(let effects) = watch.settle(by: "alice", reason: "pulled") else { return #expect(Bool(false), "one answers") }
         #expect(effects == [.settled("settled by alice: pulled")] && watch.contested == nil)
         guard case .failure = watch.settle(by: "alice", reason: "again") else { return #expect(Bool(false), "nothing to settle") }
-        var restored = InstanceWatch(contested: "a; and b")
+        var restored = InstanceWatch(contest: InstanceWatch.Contest(how: "a; and b", instances: ["a", "b"]))
         #expect(restored.opened(instance("a", session: "1")) == [] && restored.contested != nil, "on record it stays until it is settled")
         guard case .success = restored.settle(by: "alice", reason: "gone") else { return #expect(Bool(false), "one answers") }
+    }
+
+    @Test("a clone that comes while the first is cut off is no successor of it: another machine, or one that was up before the first's last word")
+    func clone() {
+        func after(_ new: InstanceWatch.Instance, mayRun: Bool = true) -> InstanceWatch {
+            var watch = InstanceWatch()
+            _ = watch.opened(instance("a", session: "1"))
+            watch.reported(session: "1", mayRun: mayRun, now: Self.time("2"))
+            _ = watch.closed(session: "1")
+            _ = watch.opened(new)
+            return watch
+        }
+        #expect(after(instance("b", session: "3")).contested == nil, "a later boot of the same machine")
+        #expect(after(instance("b", session: "3", boot: "boot-a", up: .seconds(3_600))).contested == nil, "its agent was restarted")
+        #expect(after(instance("b", session: "3", up: .seconds(15))).contested != nil, "it was up before the first's last word")
+        #expect(after(instance("b", session: "3", machine: "n")).contested != nil, "another machine")
+        #expect(after(instance("b", session: "3", machine: "")).contested == nil, "which machine it is can't be told; it booted after")
+        #expect(after(instance("b", session: "3", machine: "n"), mayRun: false).contested == nil, "nothing ran on the first")
+    }
+
+    @Test("after a restart of the coordinator the end of a half-open predecessor settles nothing: the other one is still out of sight")
+    func halfOpen() {
+        let contest = InstanceWatch.Contest(how: "a; and b", instances: ["a", "b"])
+        var watch = InstanceWatch(contest: contest)
+        _ = watch.opened(instance("a", session: "1"))
+        watch.reported(session: "1", mayRun: false, now: Self.time("1"))
+        _ = watch.opened(instance("a2", session: "2", boot: "boot-a"))
+        #expect(watch.closed(session: "1") == [] && watch.contest == contest)
+        var both = InstanceWatch(contest: contest)
+        _ = both.opened(instance("a", session: "1"))
+        _ = both.opened(instance("b", session: "2"))
+        both.reported(session: "1", mayRun: false, now: Self.time("2"))
+        #expect(both.closed(session: "1").count == 1 && both.contest == nil)
+        var older = InstanceWatch(contest: InstanceWatch.Contest(how: "a; and b", instances: []))
+        _ = older.opened(instance("a", session: "1"))
+        _ = older.opened(instance("b", session: "2"))
+        older.reported(session: "1", mayRun: false, now: Self.time("2"))
+        #expect(older.closed(session: "1") == [] && older.contest != nil, "an older program's record names none: a person settles it")
+    }
+
+    @Test("whether an older instance lives is undecided until it has answered, or its session has ended")
+    func undecided() {
+        var watch = InstanceWatch()
+        _ = watch.opened(instance("a", session: "1"))
+        #expect(!watch.isUndecided)
+        _ = watch.opened(instance("b", session: "2"))
+        #expect(watch.isUndecided)
+        var answered = watch
+        _ = answered.answered(session: "1")
+        #expect(!answered.isUndecided && answered.contest != nil)
+        _ = watch.unanswered(session: "1")
+        _ = watch.closed(session: "1")
+        #expect(!watch.isUndecided && watch.contest == nil)
     }
 
     @Test("what is remembered is bounded, and open sessions are never forgotten for it")

@@ -31,6 +31,20 @@ struct LaunchHistoryTests {
         #expect(try history.since(LaunchMark(number: 100, launch: "l100")).get().count == LaunchHistory.kept - 90)
     }
 
+    @Test("an emptied state directory counts anew: its launches are not those after the mark, whatever their numbers")
+    func wiped() throws {
+        var before = LaunchHistory(journal: "one")
+        var after = LaunchHistory(journal: "two")
+        for number in 1...3 { before.begin(LaunchID("l\(number)")) }
+        for number in 1...2 { after.begin(LaunchID("m\(number)")) }
+        for mark in [LaunchMark(journal: "one"), before.mark] {
+            guard case .failure = after.since(mark) else { return #expect(Bool(false), "\(mark)") }
+        }
+        #expect(try after.since(LaunchMark(journal: "two")).get().count == 2)
+        #expect(try after.since(LaunchMark()).get().count == 2, "an older agent's mark names no journal")
+        #expect(LaunchMark(text: before.mark.text) == before.mark && LaunchMark(text: LaunchMark(journal: "one").text) == LaunchMark(journal: "one"))
+    }
+
     @Test("a mark stands in a record and comes back; what is none is none")
     func text() {
         let mark = LaunchMark(number: 7, launch: "1f0e")
@@ -40,7 +54,8 @@ struct LaunchHistoryTests {
 
     @Test("a launch's trace stands in its record and comes back")
     func trace() {
-        let trace = LaunchTrace(worker: .init(pid: 7, startTicks: 99), shim: .init(pid: 6, startTicks: 98), cgroup: "/sys/fs/cgroup/x")
+        let trace = LaunchTrace(
+            worker: .init(pid: 7, startTicks: 99), shim: .init(pid: 6, startTicks: 98), cgroup: "/sys/fs/cgroup/x", slot: .init(device: 25, inode: 4_711))
         var machine = WorkerMachine(worker: "feed@md-1", policy: WorkerPolicy(), now: .zero)
         _ = machine.handle(.startRequested(Order(operation: "o", verb: "start", by: "alice", reason: "r"), launch: "l1"), now: .zero)
         let effects = machine.handle(.processStarted(pid: 7, trace: trace), now: .zero)

@@ -142,6 +142,35 @@ struct RunMachineTests {
         #expect(run.machine.current?.label == "snapshot")
     }
 
+    @Test("a baseline is two readings that say alike; a stream that moved in between is named")
+    func baseline() throws {
+        for moved in [false, true] {
+            var run = try RunFixture(.start)
+            run.tell(.begin)
+            run.goOn(until: "baseline")
+            #expect(run.last.contains(.beginBaseline))
+            func reading(_ added: Int64) -> StreamReading {
+                StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, entriesAdded: added, lag: 0)
+            }
+            run.answer(.readStreams, .done(RunReply.Done(streams: [reading(5)])))
+            #expect(run.machine.current?.label == "baseline", "one reading is no cut")
+            run.answer(.readStreams, .done(RunReply.Done(streams: [reading(moved ? 6 : 5)])))
+            #expect(run.last.contains(.keepBaseline([reading(moved ? 6 : 5)], moving: moved ? ["ticks"] : [])))
+            #expect(run.machine.current?.label == "market-data" || run.machine.current?.label == "execution")
+        }
+    }
+
+    @Test("a host that only measures and goes silent holds up neither a capture nor a baseline", arguments: [RunKind.stop, .start])
+    func measuringHost(kind: RunKind) throws {
+        // Its streams end at st-1 and are measured on md-1.
+        var run = try RunFixture(kind, OperationScope(services: ["strategy"]))
+        run.tell(.begin)
+        run.goOn(until: kind == .stop ? "capture" : "baseline")
+        let before = run.machine.current?.label
+        run.tell(.hostLost("md-1", why: "silent"))
+        #expect(run.machine.current?.label != before && run.machine.blocked == nil, "\(String(describing: run.machine.blocked))")
+    }
+
     @Test("readings that never agree end the ledger as unsettled, after a bounded number")
     func ledgerUnsettled() throws {
         var run = try RunFixture()

@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import LinuxHost
 import TestSupport
 import Testing
 
@@ -11,6 +12,8 @@ struct RemovedDirectoryTests {
         }
         return try fleet.started(allowing: "/bin", "/usr/bin")
     }
+
+    private func parent(of pid: Int32) throws -> Int32 { try #require(try ProcessStat.read(pid: pid)).parent }
 
     /// The agent is killed, and the run directory removed while nobody looks.
     private func removeUnderTheAgent(_ fleet: TestFleet) throws {
@@ -45,6 +48,62 @@ struct RemovedDirectoryTests {
         #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0, "\(fleet.logs)")
         #expect(try fleet.trading("stop", "--all", "--reason", "again").text.contains("verdict: proven"))
         try fleet.verifyAudits()
+    }
+
+    @Test("removed under a living agent, and then its shim is killed: no second copy is started, whatever the restart policy")
+    func underALivingAgent() throws {
+        let fleet = try fleet(stop: ", restart: {policy: always, delay: 100ms}")
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        let shim = try parent(of: pid)
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1/w")
+        kill(shim, SIGKILL)
+        #expect(try eventually(within: 10) { flat(try fleet.trading("status").text).contains("gateway@ex-1: RUN DIRECTORY REMOVED") }, "\(fleet.logs)")
+        #expect(try kill(pid, 0) == 0 && fleet.pid("gateway") == pid)
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && flat(stop.text).contains("gateway@ex-1 ended with exit status unknown"), "\(stop.text)")
+        // Its shim is gone, so that whoever started the agent is its parent now, and may leave it a zombie.
+        #expect(try ProcessStat.read(pid: pid)?.isZombie ?? true, "\(stop.text)")
+        let starts = try fleet.audit("ex-1").count { ["WORKER_START", "WORKER_RESTART"].contains($0["event"] as? String ?? "") }
+        #expect(starts == 1)
+    }
+
+    @Test("a run directory that was unmounted under its workers is a removed one", .enabled(if: Tmpfs.isPossible))
+    func unmounted() throws {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
+            "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
+        }
+        defer { fleet.end() }
+        let run = "\(fleet.directory)/run/ex-1"
+        try FileManager.default.createDirectory(atPath: run, withIntermediateDirectories: true)
+        #expect(try fleet.run("/bin/mount", ["-t", "tmpfs", "-o", "mode=0750", "trading-test", run]).status == 0)
+        _ = try fleet.started(allowing: "/usr/bin")
+        let pid = try fleet.pid("gateway")
+        try fleet.killAgent("ex-1")
+        #expect(try fleet.run("/bin/umount", ["-l", run]).status == 0)
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
+        #expect(try fleet.pid("gateway") == pid)
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && kill(pid, 0) != 0, "\(stop.text)")
+    }
+
+    @Test("of a launch whose main process is gone too, what is left is found, counted by an emergency stop, and killed")
+    func leftovers() throws {
+        let fleet = try fleet("sleep 1000 & exec sleep 999")
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        let shim = try parent(of: pid)
+        let child = try #require(Int32(try fleet.run("/usr/bin/pgrep", ["-P", "\(pid)"]).text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        try removeUnderTheAgent(fleet)
+        for process in [shim, pid] { kill(process, SIGKILL) }
+        #expect(eventually(within: 5) { kill(pid, 0) != 0 })
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
+        #expect(kill(child, 0) == 0)
+        let stopped = try fleet.trading("emergency-stop", "--yes", "--reason", "out")
+        #expect(stopped.text.contains("GONE 1 of 1"), "\(stopped.text)")
+        #expect(eventually(within: 5) { kill(child, 0) != 0 })
     }
 
     @Test("what ignores the stop signal is killed at its grace, with its children")

@@ -115,9 +115,9 @@ struct UnseenTests {
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
         #expect(eventually(within: 10) { fleet.coordinator?.log.contains("st-9") == true })
         let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
-        #expect(stop.status == 3 && flat(stop.text).contains("because st-9 is not in the inventory and its agent dials in"), "\(stop.text)")
+        #expect(stop.status == 3 && flat(stop.text).contains("because st-9 is not in the inventory and its agent has dialled in"), "\(stop.text)")
         let status = try fleet.trading("status")
-        #expect(flat(status.text).contains("st-9 is not in the inventory and its agent dials in"), "\(status.text)")
+        #expect(flat(status.text).contains("st-9 is not in the inventory and its agent has dialled in"), "\(status.text)")
     }
 
     @Test("a worker that died before it was ready does not keep a stop from being proven")

@@ -25,7 +25,8 @@ struct WantedTests {
                 try fleet.killAgent("md-1")
                 try fleet.startAgent("md-1")
             }
-            #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains("one@md-1 has ended by itself (exit 0)") }, "\(fleet.logs)")
+            #expect(
+                try eventually(within: 20) { flat(try fleet.trading("status").text).contains(/one@md-1 ended by itself .* ago \(exit 0\)/) }, "\(fleet.logs)")
             let status = try fleet.trading("status")
             #expect(status.status == 3 && flat(status.text).contains("ENDED BY ITSELF"), "\(status.text)")
         }

@@ -409,7 +409,14 @@ package nonisolated struct APIEmergencyAnswer: Sendable {
   package var silentHosts: [String] = []
 
   /// workers of the inventory that its scope covers
-  package var covered: UInt32 = 0
+  package var covered: UInt32 {
+    get {_covered ?? 0}
+    set {_covered = newValue}
+  }
+  /// Returns true if `covered` has been explicitly set.
+  package var hasCovered: Bool {self._covered != nil}
+  /// Clears the value of `covered`. Subsequent reads from it will return its default value.
+  package mutating func clearCovered() {self._covered = nil}
 
   /// why nothing keeps down what was killed; empty: the latch is in force
   package var notKept: String = String()
@@ -417,6 +424,8 @@ package nonisolated struct APIEmergencyAnswer: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _covered: UInt32? = nil
 }
 
 /// POST /api/v1/emergency-stop/release
@@ -632,11 +641,20 @@ package nonisolated struct APIStepStatus: Sendable {
 
   package var beganUnixUs: UInt64 = 0
 
-  package var tookNs: UInt64 = 0
+  package var tookNs: UInt64 {
+    get {_tookNs ?? 0}
+    set {_tookNs = newValue}
+  }
+  /// Returns true if `tookNs` has been explicitly set.
+  package var hasTookNs: Bool {self._tookNs != nil}
+  /// Clears the value of `tookNs`. Subsequent reads from it will return its default value.
+  package mutating func clearTookNs() {self._tookNs = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _tookNs: UInt64? = nil
 }
 
 /// server-sent events: id = sequence, event = kind
@@ -787,24 +805,40 @@ package nonisolated struct APICertificate: @unchecked Sendable {
   }
 
   package var measured: UInt32 {
-    get {_storage._measured}
+    get {_storage._measured ?? 0}
     set {_uniqueStorage()._measured = newValue}
   }
+  /// Returns true if `measured` has been explicitly set.
+  package var hasMeasured: Bool {_storage._measured != nil}
+  /// Clears the value of `measured`. Subsequent reads from it will return its default value.
+  package mutating func clearMeasured() {_uniqueStorage()._measured = nil}
 
   package var reported: UInt32 {
-    get {_storage._reported}
+    get {_storage._reported ?? 0}
     set {_uniqueStorage()._reported = newValue}
   }
+  /// Returns true if `reported` has been explicitly set.
+  package var hasReported: Bool {_storage._reported != nil}
+  /// Clears the value of `reported`. Subsequent reads from it will return its default value.
+  package mutating func clearReported() {_uniqueStorage()._reported = nil}
 
   package var attested: UInt32 {
-    get {_storage._attested}
+    get {_storage._attested ?? 0}
     set {_uniqueStorage()._attested = newValue}
   }
+  /// Returns true if `attested` has been explicitly set.
+  package var hasAttested: Bool {_storage._attested != nil}
+  /// Clears the value of `attested`. Subsequent reads from it will return its default value.
+  package mutating func clearAttested() {_uniqueStorage()._attested = nil}
 
   package var unknown: UInt32 {
-    get {_storage._unknown}
+    get {_storage._unknown ?? 0}
     set {_uniqueStorage()._unknown = newValue}
   }
+  /// Returns true if `unknown` has been explicitly set.
+  package var hasUnknown: Bool {_storage._unknown != nil}
+  /// Clears the value of `unknown`. Subsequent reads from it will return its default value.
+  package mutating func clearUnknown() {_uniqueStorage()._unknown = nil}
 
   package var signedBy: String {
     get {_storage._signedBy}
@@ -887,11 +921,20 @@ package nonisolated struct APITierProof: Sendable {
 
   package var what: String = String()
 
-  package var proven: Bool = false
+  package var proven: Bool {
+    get {_proven ?? false}
+    set {_proven = newValue}
+  }
+  /// Returns true if `proven` has been explicitly set.
+  package var hasProven: Bool {self._proven != nil}
+  /// Clears the value of `proven`. Subsequent reads from it will return its default value.
+  package mutating func clearProven() {self._proven = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _proven: Bool? = nil
 }
 
 package nonisolated struct APILedgerLine: @unchecked Sendable {
@@ -961,14 +1004,22 @@ package nonisolated struct APILedgerLine: @unchecked Sendable {
   package mutating func clearDiscarded() {_uniqueStorage()._discarded = nil}
 
   package var differenceKnown: Bool {
-    get {_storage._differenceKnown}
+    get {_storage._differenceKnown ?? false}
     set {_uniqueStorage()._differenceKnown = newValue}
   }
+  /// Returns true if `differenceKnown` has been explicitly set.
+  package var hasDifferenceKnown: Bool {_storage._differenceKnown != nil}
+  /// Clears the value of `differenceKnown`. Subsequent reads from it will return its default value.
+  package mutating func clearDifferenceKnown() {_uniqueStorage()._differenceKnown = nil}
 
   package var difference: Int64 {
-    get {_storage._difference}
+    get {_storage._difference ?? 0}
     set {_uniqueStorage()._difference = newValue}
   }
+  /// Returns true if `difference` has been explicitly set.
+  package var hasDifference: Bool {_storage._difference != nil}
+  /// Clears the value of `difference`. Subsequent reads from it will return its default value.
+  package mutating func clearDifference() {_uniqueStorage()._difference = nil}
 
   package var verdict: String {
     get {_storage._verdict}
@@ -982,9 +1033,13 @@ package nonisolated struct APILedgerLine: @unchecked Sendable {
 
   /// lay in the buffer at the baseline and came on top of what was produced
   package var carried: Int64 {
-    get {_storage._carried}
+    get {_storage._carried ?? 0}
     set {_uniqueStorage()._carried = newValue}
   }
+  /// Returns true if `carried` has been explicitly set.
+  package var hasCarried: Bool {_storage._carried != nil}
+  /// Clears the value of `carried`. Subsequent reads from it will return its default value.
+  package mutating func clearCarried() {_uniqueStorage()._carried = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1009,19 +1064,31 @@ package nonisolated struct APIWorkerProof: @unchecked Sendable {
   }
 
   package var treeEmpty: Bool {
-    get {_storage._treeEmpty}
+    get {_storage._treeEmpty ?? false}
     set {_uniqueStorage()._treeEmpty = newValue}
   }
+  /// Returns true if `treeEmpty` has been explicitly set.
+  package var hasTreeEmpty: Bool {_storage._treeEmpty != nil}
+  /// Clears the value of `treeEmpty`. Subsequent reads from it will return its default value.
+  package mutating func clearTreeEmpty() {_uniqueStorage()._treeEmpty = nil}
 
   package var killed: Bool {
-    get {_storage._killed}
+    get {_storage._killed ?? false}
     set {_uniqueStorage()._killed = newValue}
   }
+  /// Returns true if `killed` has been explicitly set.
+  package var hasKilled: Bool {_storage._killed != nil}
+  /// Clears the value of `killed`. Subsequent reads from it will return its default value.
+  package mutating func clearKilled() {_uniqueStorage()._killed = nil}
 
   package var held: Bool {
-    get {_storage._held}
+    get {_storage._held ?? false}
     set {_uniqueStorage()._held = newValue}
   }
+  /// Returns true if `held` has been explicitly set.
+  package var hasHeld: Bool {_storage._held != nil}
+  /// Clears the value of `held`. Subsequent reads from it will return its default value.
+  package mutating func clearHeld() {_uniqueStorage()._held = nil}
 
   package var exit: FleetWire.WireExit {
     get {_storage._exit ?? FleetWire.WireExit()}
@@ -1069,9 +1136,13 @@ package nonisolated struct APIWorkerProof: @unchecked Sendable {
 
   /// it was stopped before, and this run looked whether it is so
   package var before: Bool {
-    get {_storage._before}
+    get {_storage._before ?? false}
     set {_uniqueStorage()._before = newValue}
   }
+  /// Returns true if `before` has been explicitly set.
+  package var hasBefore: Bool {_storage._before != nil}
+  /// Clears the value of `before`. Subsequent reads from it will return its default value.
+  package mutating func clearBefore() {_uniqueStorage()._before = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1161,14 +1232,22 @@ package nonisolated struct APIFleetStatus: @unchecked Sendable {
   }
 
   package var epoch: UInt64 {
-    get {_storage._epoch}
+    get {_storage._epoch ?? 0}
     set {_uniqueStorage()._epoch = newValue}
   }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {_storage._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {_uniqueStorage()._epoch = nil}
 
   package var relay: Bool {
-    get {_storage._relay}
+    get {_storage._relay ?? false}
     set {_uniqueStorage()._relay = newValue}
   }
+  /// Returns true if `relay` has been explicitly set.
+  package var hasRelay: Bool {_storage._relay != nil}
+  /// Clears the value of `relay`. Subsequent reads from it will return its default value.
+  package mutating func clearRelay() {_uniqueStorage()._relay = nil}
 
   /// the public key of that store, which agents pin; in base64
   package var storeKey: String {
@@ -1220,15 +1299,36 @@ package nonisolated struct APIHostStatus: Sendable {
   package var host: String = String()
 
   /// it has a live session and a report younger than the session's bound
-  package var known: Bool = false
+  package var known: Bool {
+    get {_known ?? false}
+    set {_known = newValue}
+  }
+  /// Returns true if `known` has been explicitly set.
+  package var hasKnown: Bool {self._known != nil}
+  /// Clears the value of `known`. Subsequent reads from it will return its default value.
+  package mutating func clearKnown() {self._known = nil}
 
   /// it has reported at least once to this coordinator
-  package var ever: Bool = false
+  package var ever: Bool {
+    get {_ever ?? false}
+    set {_ever = newValue}
+  }
+  /// Returns true if `ever` has been explicitly set.
+  package var hasEver: Bool {self._ever != nil}
+  /// Clears the value of `ever`. Subsequent reads from it will return its default value.
+  package mutating func clearEver() {self._ever = nil}
 
   /// of its last word
   package var ageNs: UInt64 = 0
 
-  package var restricted: Bool = false
+  package var restricted: Bool {
+    get {_restricted ?? false}
+    set {_restricted = newValue}
+  }
+  /// Returns true if `restricted` has been explicitly set.
+  package var hasRestricted: Bool {self._restricted != nil}
+  /// Clears the value of `restricted`. Subsequent reads from it will return its default value.
+  package mutating func clearRestricted() {self._restricted = nil}
 
   package var whyUnknown: String = String()
 
@@ -1252,6 +1352,9 @@ package nonisolated struct APIHostStatus: Sendable {
 
   package init() {}
 
+  fileprivate var _known: Bool? = nil
+  fileprivate var _ever: Bool? = nil
+  fileprivate var _restricted: Bool? = nil
   fileprivate var _report: FleetWire.WireHostReport? = nil
 }
 
@@ -1264,7 +1367,14 @@ package nonisolated struct APIDependencyStatus: Sendable {
 
   package var host: String = String()
 
-  package var known: Bool = false
+  package var known: Bool {
+    get {_known ?? false}
+    set {_known = newValue}
+  }
+  /// Returns true if `known` has been explicitly set.
+  package var hasKnown: Bool {self._known != nil}
+  /// Clears the value of `known`. Subsequent reads from it will return its default value.
+  package mutating func clearKnown() {self._known = nil}
 
   package var report: FleetWire.WireDependencyReport {
     get {_report ?? FleetWire.WireDependencyReport()}
@@ -1281,6 +1391,7 @@ package nonisolated struct APIDependencyStatus: Sendable {
 
   package init() {}
 
+  fileprivate var _known: Bool? = nil
   fileprivate var _report: FleetWire.WireDependencyReport? = nil
 }
 
@@ -2126,7 +2237,7 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
       case 1: try { try decoder.decodeSingularStringField(value: &self.latch) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.hosts) }()
       case 3: try { try decoder.decodeRepeatedStringField(value: &self.silentHosts) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.covered) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._covered) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.notKept) }()
       default: break
       }
@@ -2134,6 +2245,10 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.latch.isEmpty {
       try visitor.visitSingularStringField(value: self.latch, fieldNumber: 1)
     }
@@ -2143,9 +2258,9 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.silentHosts.isEmpty {
       try visitor.visitRepeatedStringField(value: self.silentHosts, fieldNumber: 3)
     }
-    if self.covered != 0 {
-      try visitor.visitSingularUInt32Field(value: self.covered, fieldNumber: 4)
-    }
+    try { if let v = self._covered {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
     if !self.notKept.isEmpty {
       try visitor.visitSingularStringField(value: self.notKept, fieldNumber: 5)
     }
@@ -2156,7 +2271,7 @@ nonisolated extension APIEmergencyAnswer: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.latch != rhs.latch {return false}
     if lhs.hosts != rhs.hosts {return false}
     if lhs.silentHosts != rhs.silentHosts {return false}
-    if lhs.covered != rhs.covered {return false}
+    if lhs._covered != rhs._covered {return false}
     if lhs.notKept != rhs.notKept {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -2486,13 +2601,17 @@ nonisolated extension APIStepStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.detail) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.beganUnixUs) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.tookNs) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self._tookNs) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.number != 0 {
       try visitor.visitSingularUInt32Field(value: self.number, fieldNumber: 1)
     }
@@ -2511,9 +2630,9 @@ nonisolated extension APIStepStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.beganUnixUs != 0 {
       try visitor.visitSingularUInt64Field(value: self.beganUnixUs, fieldNumber: 6)
     }
-    if self.tookNs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.tookNs, fieldNumber: 7)
-    }
+    try { if let v = self._tookNs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2524,7 +2643,7 @@ nonisolated extension APIStepStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.state != rhs.state {return false}
     if lhs.detail != rhs.detail {return false}
     if lhs.beganUnixUs != rhs.beganUnixUs {return false}
-    if lhs.tookNs != rhs.tookNs {return false}
+    if lhs._tookNs != rhs._tookNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2669,10 +2788,10 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _workers: [APIWorkerProof] = []
     var _overrides: [String] = []
     var _notes: [String] = []
-    var _measured: UInt32 = 0
-    var _reported: UInt32 = 0
-    var _attested: UInt32 = 0
-    var _unknown: UInt32 = 0
+    var _measured: UInt32? = nil
+    var _reported: UInt32? = nil
+    var _attested: UInt32? = nil
+    var _unknown: UInt32? = nil
     var _signedBy: String = String()
     var _auditSequence: UInt64 = 0
     var _snapshotFile: String = String()
@@ -2765,6 +2884,10 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
       if _storage._run != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._run, fieldNumber: 1)
       }
@@ -2810,18 +2933,18 @@ nonisolated extension APICertificate: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._notes.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._notes, fieldNumber: 15)
       }
-      if _storage._measured != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._measured, fieldNumber: 16)
-      }
-      if _storage._reported != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._reported, fieldNumber: 17)
-      }
-      if _storage._attested != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._attested, fieldNumber: 18)
-      }
-      if _storage._unknown != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._unknown, fieldNumber: 19)
-      }
+      try { if let v = _storage._measured {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 16)
+      } }()
+      try { if let v = _storage._reported {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 17)
+      } }()
+      try { if let v = _storage._attested {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 18)
+      } }()
+      try { if let v = _storage._unknown {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 19)
+      } }()
       if !_storage._signedBy.isEmpty {
         try visitor.visitSingularStringField(value: _storage._signedBy, fieldNumber: 20)
       }
@@ -2952,13 +3075,17 @@ nonisolated extension APITierProof: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.beganUnixUs) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.provenUnixUs) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.what) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.proven) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self._proven) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.label.isEmpty {
       try visitor.visitSingularStringField(value: self.label, fieldNumber: 1)
     }
@@ -2971,9 +3098,9 @@ nonisolated extension APITierProof: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.what.isEmpty {
       try visitor.visitSingularStringField(value: self.what, fieldNumber: 4)
     }
-    if self.proven != false {
-      try visitor.visitSingularBoolField(value: self.proven, fieldNumber: 5)
-    }
+    try { if let v = self._proven {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2982,7 +3109,7 @@ nonisolated extension APITierProof: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.beganUnixUs != rhs.beganUnixUs {return false}
     if lhs.provenUnixUs != rhs.provenUnixUs {return false}
     if lhs.what != rhs.what {return false}
-    if lhs.proven != rhs.proven {return false}
+    if lhs._proven != rhs._proven {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3001,11 +3128,11 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _inFlight: FleetWire.WireFigure? = nil
     var _buffered: FleetWire.WireFigure? = nil
     var _discarded: FleetWire.WireFigure? = nil
-    var _differenceKnown: Bool = false
-    var _difference: Int64 = 0
+    var _differenceKnown: Bool? = nil
+    var _difference: Int64? = nil
     var _verdict: String = String()
     var _note: String = String()
-    var _carried: Int64 = 0
+    var _carried: Int64? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3096,21 +3223,21 @@ nonisolated extension APILedgerLine: SwiftProtobuf.Message, SwiftProtobuf._Messa
       try { if let v = _storage._discarded {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
-      if _storage._differenceKnown != false {
-        try visitor.visitSingularBoolField(value: _storage._differenceKnown, fieldNumber: 9)
-      }
-      if _storage._difference != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._difference, fieldNumber: 10)
-      }
+      try { if let v = _storage._differenceKnown {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._difference {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 10)
+      } }()
       if !_storage._verdict.isEmpty {
         try visitor.visitSingularStringField(value: _storage._verdict, fieldNumber: 11)
       }
       if !_storage._note.isEmpty {
         try visitor.visitSingularStringField(value: _storage._note, fieldNumber: 12)
       }
-      if _storage._carried != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._carried, fieldNumber: 13)
-      }
+      try { if let v = _storage._carried {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3149,9 +3276,9 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
   fileprivate class _StorageClass {
     var _worker: String = String()
     var _tier: String = String()
-    var _treeEmpty: Bool = false
-    var _killed: Bool = false
-    var _held: Bool = false
+    var _treeEmpty: Bool? = nil
+    var _killed: Bool? = nil
+    var _held: Bool? = nil
     var _exit: FleetWire.WireExit? = nil
     var _signalledUnixUs: UInt64 = 0
     var _goneUnixUs: UInt64 = 0
@@ -3159,7 +3286,7 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _records: [FleetWire.WireRecordCitation] = []
     var _host: String = String()
     var _checks: [FleetWire.WireCheck] = []
-    var _before: Bool = false
+    var _before: Bool? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -3232,15 +3359,15 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._tier.isEmpty {
         try visitor.visitSingularStringField(value: _storage._tier, fieldNumber: 2)
       }
-      if _storage._treeEmpty != false {
-        try visitor.visitSingularBoolField(value: _storage._treeEmpty, fieldNumber: 3)
-      }
-      if _storage._killed != false {
-        try visitor.visitSingularBoolField(value: _storage._killed, fieldNumber: 4)
-      }
-      if _storage._held != false {
-        try visitor.visitSingularBoolField(value: _storage._held, fieldNumber: 5)
-      }
+      try { if let v = _storage._treeEmpty {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._killed {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._held {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+      } }()
       try { if let v = _storage._exit {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
       } }()
@@ -3262,9 +3389,9 @@ nonisolated extension APIWorkerProof: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._checks.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._checks, fieldNumber: 12)
       }
-      if _storage._before != false {
-        try visitor.visitSingularBoolField(value: _storage._before, fieldNumber: 13)
-      }
+      try { if let v = _storage._before {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 13)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -3315,8 +3442,8 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _dependencies: [APIDependencyStatus] = []
     var _alerts: [APIAlertStatus] = []
     var _storeID: String = String()
-    var _epoch: UInt64 = 0
-    var _relay: Bool = false
+    var _epoch: UInt64? = nil
+    var _relay: Bool? = nil
     var _storeKey: String = String()
 
       // This property is used as the initial default value for new instances of the type.
@@ -3388,6 +3515,10 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
       if !_storage._fleet.isEmpty {
         try visitor.visitSingularStringField(value: _storage._fleet, fieldNumber: 1)
       }
@@ -3430,12 +3561,12 @@ nonisolated extension APIFleetStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._storeID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._storeID, fieldNumber: 14)
       }
-      if _storage._epoch != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._epoch, fieldNumber: 15)
-      }
-      if _storage._relay != false {
-        try visitor.visitSingularBoolField(value: _storage._relay, fieldNumber: 16)
-      }
+      try { if let v = _storage._epoch {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._relay {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 16)
+      } }()
       if !_storage._storeKey.isEmpty {
         try visitor.visitSingularStringField(value: _storage._storeKey, fieldNumber: 17)
       }
@@ -3545,10 +3676,10 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 2: try { try decoder.decodeSingularBoolField(value: &self.known) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.ever) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._known) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self._ever) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.ageNs) }()
-      case 5: try { try decoder.decodeSingularBoolField(value: &self.restricted) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self._restricted) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.whyUnknown) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._report) }()
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.declared) }()
@@ -3566,18 +3697,18 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.host.isEmpty {
       try visitor.visitSingularStringField(value: self.host, fieldNumber: 1)
     }
-    if self.known != false {
-      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 2)
-    }
-    if self.ever != false {
-      try visitor.visitSingularBoolField(value: self.ever, fieldNumber: 3)
-    }
+    try { if let v = self._known {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._ever {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+    } }()
     if self.ageNs != 0 {
       try visitor.visitSingularUInt64Field(value: self.ageNs, fieldNumber: 4)
     }
-    if self.restricted != false {
-      try visitor.visitSingularBoolField(value: self.restricted, fieldNumber: 5)
-    }
+    try { if let v = self._restricted {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+    } }()
     if !self.whyUnknown.isEmpty {
       try visitor.visitSingularStringField(value: self.whyUnknown, fieldNumber: 6)
     }
@@ -3595,10 +3726,10 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
   package static func ==(lhs: APIHostStatus, rhs: APIHostStatus) -> Bool {
     if lhs.host != rhs.host {return false}
-    if lhs.known != rhs.known {return false}
-    if lhs.ever != rhs.ever {return false}
+    if lhs._known != rhs._known {return false}
+    if lhs._ever != rhs._ever {return false}
     if lhs.ageNs != rhs.ageNs {return false}
-    if lhs.restricted != rhs.restricted {return false}
+    if lhs._restricted != rhs._restricted {return false}
     if lhs.whyUnknown != rhs.whyUnknown {return false}
     if lhs._report != rhs._report {return false}
     if lhs.declared != rhs.declared {return false}
@@ -3620,7 +3751,7 @@ nonisolated extension APIDependencyStatus: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.host) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self._known) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._report) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.ageNs) }()
       default: break
@@ -3639,9 +3770,9 @@ nonisolated extension APIDependencyStatus: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.host.isEmpty {
       try visitor.visitSingularStringField(value: self.host, fieldNumber: 2)
     }
-    if self.known != false {
-      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 3)
-    }
+    try { if let v = self._known {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+    } }()
     try { if let v = self._report {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     } }()
@@ -3654,7 +3785,7 @@ nonisolated extension APIDependencyStatus: SwiftProtobuf.Message, SwiftProtobuf.
   package static func ==(lhs: APIDependencyStatus, rhs: APIDependencyStatus) -> Bool {
     if lhs.name != rhs.name {return false}
     if lhs.host != rhs.host {return false}
-    if lhs.known != rhs.known {return false}
+    if lhs._known != rhs._known {return false}
     if lhs._report != rhs._report {return false}
     if lhs.ageNs != rhs.ageNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}

@@ -146,7 +146,14 @@ package enum StatusScreen {
                 ScreenText.figure(stream.inFlight), ScreenText.figure(stream.buffered), stream.balance, ScreenText.age(stream.ageNs),
             ])
         }
-        return table.render(width: style.width)
+        return table.render(width: style.width) + status.streams.compactMap(why)
+    }
+
+    /// What a `?` in a stream's line is for; nil: there is none, or nobody has said.
+    private static func why(_ stream: APIStreamStatus) -> String? {
+        let figures = [stream.produced, stream.applied, stream.inFlight, stream.buffered]
+        let why = figures.first { !$0.known && !$0.whyUnknown.isEmpty }?.whyUnknown
+        return why.map { "? \(stream.stream) -> \(stream.consumer): \($0)" }
     }
 
     // MARK: Hosts

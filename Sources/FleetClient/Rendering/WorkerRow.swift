@@ -83,7 +83,11 @@ struct WorkerRow: Equatable {
         if worker.hasLock { parts.append("LOCKED") }
         if worker.state == .dumping, worker.dumpedBytes > 0 { parts.append("\(ScreenText.bytes(worker.dumpedBytes)) of core written") }
         if !["", "ok"].contains(worker.health) { parts.append(worker.health) }
+        if [.starting, .stopping, .dumping, .held, .backoff, .failed].contains(worker.state) { parts.append("for \(age(since: worker.sinceBoottimeNs))") }
         if worker.quiesced { parts.append("quiesced") }
+        parts += worker.gates.map { gate in
+            "\(gate.name.split(separator: "-").joined(separator: " ")) \(gate.value.isEmpty ? "can't be read" : gate.value)"
+        }
         if !worker.note.isEmpty { parts.append(worker.note) }
         if !worker.busy.isEmpty { parts.append(worker.busy) }
         if worker.pid == 0, worker.hasLastExit, CertificateScreen.isNews(worker.lastExit) {

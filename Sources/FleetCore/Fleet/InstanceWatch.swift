@@ -11,16 +11,30 @@ package struct InstanceWatch: Equatable, Sendable {
         /// Where its session comes from, for people.
         package var address: String
         package var session: String
+        /// When its host had booted, on the coordinator's clock.
+        package var booted: BootTime
+        package var lastWordAt: BootTime
         package var isOpen = true
         /// What its last report said: something of it runs, or may. True before the first.
         package var mayRun = true
 
-        package init(id: String, bootID: String, machineID: String, address: String, session: String) {
+        /// `up`: how long its host had been up when it said hello, at `now`.
+        package init(id: String, bootID: String, machineID: String, address: String, session: String, up: Duration, now: BootTime) {
             self.id = id
             self.bootID = bootID
             self.machineID = machineID
             self.address = address
             self.session = session
+            booted = now + (.zero - up)
+            lastWordAt = now
+        }
+
+        /// Whether it answers for what ran under `earlier`, or that is over: the same boot, or a later boot of the same machine.
+        func succeeds(_ earlier: Instance) -> Bool {
+            if bootID == earlier.bootID { return true }
+            guard machineID == earlier.machineID || machineID.isEmpty || earlier.machineID.isEmpty else { return false }
+            // What was up before that one's last word is another machine, whatever it calls itself: a clone keeps the machine id.
+            return booted > earlier.lastWordAt
         }
 
         /// `boot 1f0e22aa, machine 9ab01c33, from 10.1.0.7:41022`
@@ -34,8 +48,21 @@ package struct InstanceWatch: Equatable, Sendable {
         case challenge(session: String)
         case close(session: String)
         /// Record it, alert, and tell the runs on this host.
-        case contested(String)
+        case contested(Contest)
         case settled(String)
+    }
+
+    /// Two instances that live.
+    package struct Contest: Equatable, Sendable {
+        /// For people.
+        package var how: String
+        /// Their ids. Empty: an older program recorded it.
+        package var instances: [String]
+
+        package init(how: String, instances: [String]) {
+            self.how = how
+            self.instances = instances
+        }
     }
 
     /// What a living agent answers a challenge within.
@@ -45,11 +72,17 @@ package struct InstanceWatch: Equatable, Sendable {
 
     /// Ordered by their last hello.
     package private(set) var instances: [Instance] = []
-    /// Which two live, in words; nil: one, or none.
-    package private(set) var contested: String?
+    /// Which two live; nil: one, or none.
+    package private(set) var contest: Contest?
 
-    /// `contested`: what the journal says.
-    package init(contested: String? = nil) { self.contested = contested }
+    /// `contest`: what the journal says.
+    package init(contest: Contest? = nil) { self.contest = contest }
+
+    /// In words.
+    package var contested: String? { contest?.how }
+
+    /// An older instance was asked whether it lives, and has not answered yet.
+    package var isUndecided: Bool { contest == nil && instances.dropLast().contains(where: \.isOpen) }
 
     // MARK: Events
 
@@ -65,7 +98,10 @@ package struct InstanceWatch: Equatable, Sendable {
             if let between { effects += contest(new, between) }
             return effects
         }
+        // The first is cut off and may live: its last word was that something runs, and this one can't answer for it.
+        let outlived = instances.last { !$0.isOpen && $0.mayRun && !new.succeeds($0) }
         instances.append(new)
+        if let outlived { return contest(new, outlived) }
         if instances.count > Self.kept, let index = instances.firstIndex(where: { !$0.isOpen }) { instances.remove(at: index) }
         return instances.dropLast().filter(\.isOpen).map { .challenge(session: $0.session) }
     }
@@ -77,22 +113,25 @@ package struct InstanceWatch: Equatable, Sendable {
     }
 
     package mutating func unanswered(session: String) -> [Effect] {
-        guard contested == nil, instances.last?.session != session, instances.contains(where: { $0.session == session && $0.isOpen }) else { return [] }
+        guard contest == nil, instances.last?.session != session, instances.contains(where: { $0.session == session && $0.isOpen }) else { return [] }
         return [.close(session: session)]
     }
 
-    package mutating func reported(session: String, mayRun: Bool) {
-        if let index = instances.firstIndex(where: { $0.session == session }) { instances[index].mayRun = mayRun }
+    package mutating func reported(session: String, mayRun: Bool, now: BootTime) {
+        guard let index = instances.firstIndex(where: { $0.session == session }) else { return }
+        instances[index].mayRun = mayRun
+        instances[index].lastWordAt = now
     }
 
     /// The end of a session is not the end of what runs behind it: only an instance whose last word was that nothing runs is gone with it.
+    /// The one that is left must be the other of the two: a successor of the one that is gone leaves the other unknown.
     package mutating func closed(session: String) -> [Effect] {
         guard let index = instances.firstIndex(where: { $0.session == session }) else { return [] }
         instances[index].isOpen = false
-        guard contested != nil, !instances[index].mayRun else { return [] }
+        guard let contest, !instances[index].mayRun else { return [] }
         let gone = instances.remove(at: index)
-        guard instances.count == 1 else { return [] }
-        contested = nil
+        guard instances.count == 1, contest.instances.contains(gone.id), contest.instances.contains(instances[0].id) else { return [] }
+        self.contest = nil
         return [.settled("the instance of \(gone.words) has ended; its last word was that nothing runs there")]
     }
 
@@ -103,20 +142,20 @@ package struct InstanceWatch: Equatable, Sendable {
 
     /// A person says that one of the two is gone. Refused while two still have sessions.
     package mutating func settle(by person: String, reason: String) -> Result<[Effect], Refusal> {
-        guard contested != nil else { return .failure(Refusal(slug: "nothing-to-do", text: "one instance lives: there is nothing to settle")) }
+        guard contest != nil else { return .failure(Refusal(slug: "nothing-to-do", text: "one instance lives: there is nothing to settle")) }
         let open = instances.filter(\.isOpen)
         guard open.count < 2 else {
             return .failure(Refusal(slug: "host-contested", text: "both still answer: \(open.map(\.words).joined(separator: "; and ")). End one of them first"))
         }
-        contested = nil
+        contest = nil
         instances = open
         return .success([.settled("settled by \(person): \(reason)")])
     }
 
     private mutating func contest(_ a: Instance, _ b: Instance) -> [Effect] {
-        guard contested == nil else { return [] }
-        let how = "\(b.words); and \(a.words)"
-        contested = how
-        return [.contested(how)]
+        guard contest == nil else { return [] }
+        let new = Contest(how: "\(b.words); and \(a.words)", instances: [b.id, a.id])
+        contest = new
+        return [.contested(new)]
     }
 }

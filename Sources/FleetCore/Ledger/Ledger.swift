@@ -127,8 +127,8 @@ package struct Ledger: Sendable {
         }
         produce(stream, added: added, since: opening, &line)
         if line.verdict == .contradicted { return line }
-        guard let lag = unread(end), let lagBefore = unread(start) else {
-            line.note = "Redis can't tell the lag of \(consumer.service)'s group\(unread(end) == nil ? "" : " at the baseline")"
+        guard let lag = end.unread, let lagBefore = start.unread else {
+            line.note = "Redis can't tell the lag of \(consumer.service)'s group\(end.unread == nil ? "" : " at the baseline")"
             return line
         }
         line.carried = lagBefore + start.pending
@@ -263,9 +263,6 @@ package struct Ledger: Sendable {
     }
 
     // MARK: Counts
-
-    /// Of a stream that nothing was ever added to, nothing is left to read, whether its group exists yet or not.
-    private func unread(_ reading: StreamReading) -> Int64? { reading.lag ?? (reading.entriesAdded == 0 ? 0 : nil) }
 
     private func reading(_ readings: [StreamReading], _ stream: StreamSpec, _ consumer: ConsumerSpec) -> StreamReading? {
         let mine = readings.filter { $0.stream == stream.name && $0.consumer == consumer.service }

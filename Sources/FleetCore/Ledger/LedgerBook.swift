@@ -31,15 +31,22 @@ package struct LedgerBook: Equatable, Sendable {
 
     package static func key(_ stream: StreamName, _ consumer: ServiceName) -> String { "\(stream)/\(consumer)" }
 
-    /// Opens the ledger of every stream that rests, and returns what is new. A stream with an end that runs, may start by itself, or
-    /// is unknown keeps its opening: its ledger spans the coming launches too.
-    package mutating func open(_ readings: [StreamReading], _ inventory: Inventory, _ fleet: ObservedFleet) -> [StreamName: Opening] {
+    /// Opens the ledger of every stream with an end among `services` that rests, and returns what is new. A stream with an end that
+    /// runs, may start by itself, or is unknown keeps its opening: its ledger spans the coming launches too.
+    ///
+    /// `before` and `after` are the fleet as seen before and after the readings: a launch in between is neither in the marks nor in
+    /// the readings for certain, and such a stream does not rest. Nor does one of `moving`, whose readings differed.
+    package mutating func open(
+        _ readings: [StreamReading], moving: [StreamName] = [], of services: Set<ServiceName>, _ inventory: Inventory, before: ObservedFleet,
+        after: ObservedFleet
+    ) -> [StreamName: Opening] {
         var opened: [StreamName: Opening] = [:]
-        for stream in inventory.streams where rests(stream, inventory, fleet) {
+        for stream in inventory.streams where stream.services.contains(where: services.contains) && !moving.contains(stream.name) {
+            guard rests(stream, inventory, before), rests(stream, inventory, after) else { continue }
             var opening = Opening(readings: readings.filter { $0.stream == stream.name })
-            for worker in stream.services.flatMap(inventory.workers(of:)) {
-                if let mark = fleet.state(worker).lastLaunch { opening.marks[worker] = mark }
-            }
+            let workers = stream.services.flatMap(inventory.workers(of:))
+            guard workers.allSatisfy({ before.state($0).lastLaunch == after.state($0).lastLaunch }) else { continue }
+            for worker in workers { opening.marks[worker] = after.state(worker).lastLaunch }
             opened[stream.name] = opening
         }
         for (stream, opening) in opened { keep(opening, of: stream) }

@@ -48,7 +48,7 @@ package struct StopCoverage: Equatable, Sendable {
         } else {
             add(.run, "run", .measured, "every step has ended")
         }
-        for text in plan.unseen { lack(.unseen, String(text.prefix { $0 != " " }), .none, text) }
+        for text in plan.unseen + evidence.unseen.filter({ !plan.unseen.contains($0) }) { lack(.unseen, String(text.prefix { $0 != " " }), .none, text) }
         for host in Set(plan.covered.map(\.host)).sorted() { cover(host) }
         for worker in plan.workers { cover(worker) }
         for worker in plan.stoppedBefore { coverStoppedBefore(worker) }

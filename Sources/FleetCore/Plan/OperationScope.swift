@@ -153,6 +153,8 @@ package struct ObservedFleet: Equatable, Sendable {
     package var refusing: [HostName: String] = [:]
     /// Hosts that the inventory doesn't have and whose agents dial in, with the fleet's certificates.
     package var outsiders: [HostName] = []
+    /// Hosts that report more workers beside the inventory than are kept, and how many are not.
+    package var undeclaredCut: [HostName: Int] = [:]
     /// Hosts of which two instances live, and how they were told apart, for people.
     package var contested: [HostName: String] = [:]
 
@@ -167,7 +169,27 @@ package struct ObservedFleet: Equatable, Sendable {
 
     /// For people.
     package static func words(outsider host: HostName) -> String {
-        "\(host) is not in the inventory and its agent dials in: what runs there is not covered. Declare it, or end its agent and revoke its certificate"
+        "\(host) is not in the inventory and its agent has dialled in: what runs there is not covered. Declare it; or end its agent, revoke its certificate, then: trading hosts settle \(host) --reason …"
+    }
+
+    /// For people.
+    package static func words(cut count: Int, on host: HostName) -> String {
+        "\(host) reports \(count) undeclared workers more than are kept: what they are is not known here. trading --local status shows them there"
+    }
+
+    /// What nothing that covers everything can tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
+    package var unseen: [String] {
+        undeclaredCut.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) } + outsiders.map(Self.words(outsider:))
+    }
+
+    /// The same at the end of a stop, with what has come up meanwhile beside its plan.
+    package func unseen(after plan: Plan, in inventory: Inventory) -> [String] {
+        guard plan.isOfEverything else { return [] }
+        let known = Set(plan.covered + plan.excluded)
+        return unseen
+            + undeclared(in: inventory).filter { !known.contains($0) }.map {
+                "\($0) is not in the inventory and came up while everything was being stopped"
+            }
     }
 
     /// Workers that may run, or start again by themselves, and that the inventory doesn't have, in order.

@@ -17,11 +17,14 @@ package struct Plan: Equatable, Sendable {
     package var otherEnds: [WorkerName]
     /// What is or may be in scope and can't be covered, one sentence each: it makes a stop at most unproven (law 6).
     package var unseen: [String]
+    /// The whole fleet was named, but for what was excluded by name.
+    package var isOfEverything: Bool
+    package var excluded: [WorkerName]
 
     package init(
         kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
         locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = [], stoppedBefore: [WorkerName] = [], otherEnds: [WorkerName] = [],
-        unseen: [String] = []
+        unseen: [String] = [], isOfEverything: Bool = false, excluded: [WorkerName] = []
     ) {
         self.kind = kind
         self.steps = steps
@@ -33,6 +36,8 @@ package struct Plan: Equatable, Sendable {
         self.stoppedBefore = stoppedBefore
         self.otherEnds = otherEnds
         self.unseen = unseen
+        self.isOfEverything = isOfEverything
+        self.excluded = excluded
     }
 
     /// What a stop's verdict speaks of: whatever it acts on, and whatever in scope it leaves as it is.

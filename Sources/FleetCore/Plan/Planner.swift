@@ -82,8 +82,7 @@ package struct Planner: Sendable {
         return Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
-            // What everything would have to cover and nobody can tell of.
-            unseen: stops && scope.all ? fleet.outsiders.map(ObservedFleet.words(outsider:)) : [])
+            unseen: stops && scope.all ? fleet.unseen : [], isOfEverything: scope.all, excluded: excluded)
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.

@@ -88,6 +88,8 @@ package struct RunEvidence: Equatable, Sendable {
     package var verifiedAt: [WorkerName: Moment] = [:]
     /// Workers that the run has not stopped, looked at as what was stopped before.
     package var looks: [WorkerName: Look] = [:]
+    /// What was seen at the end that a stop of everything does not cover, one sentence each.
+    package var unseen: [String] = []
     /// Hosts of which a second living instance was seen during the run, and how.
     package var contested: [HostName: String] = [:]
     private var tierInProgress: TierName?

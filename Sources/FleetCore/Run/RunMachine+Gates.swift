@@ -68,9 +68,7 @@ extension RunMachine {
         stepReadings.values.flatMap { $0 }.sorted { ($0.stream, $0.consumer, $0.host) < ($1.stream, $1.consumer, $1.host) }
     }
 
-    /// Asks every host that measures and answers; what a silent one would have said stays unknown.
-    mutating func readStreams() -> [Effect] { askReadings(of: inventory.measuringHosts) }
-
+    /// Asks those that answer; what a silent one would have said stays unknown.
     mutating func askReadings(of hosts: [HostName]) -> [Effect] {
         stepReadings = [:]
         return hosts.filter { lost[$0] == nil }.compactMap { send(to: $0, .readStreams, suffix: $0.raw, nil) }
@@ -80,6 +78,23 @@ extension RunMachine {
     var readsStreams: [HostName] {
         let ending = plan.ending
         return inventory.measuringHosts { stream in stream.services.contains(where: ending.contains) }
+    }
+
+    /// A baseline is a cut: what two readings in a row say alike was so at one moment between them, buffer and sink together.
+    mutating func settleBaseline(_ now: Moment) -> [Effect] {
+        let readings = allReadings
+        guard let first = previousReadings else {
+            previousReadings = readings
+            attempt += 1
+            let again = askReadings(of: readsStreams)
+            return again + settle(now)
+        }
+        previousReadings = nil
+        let isEqual = { (reading: StreamReading) in
+            first.contains { $0.stream == reading.stream && $0.consumer == reading.consumer && $0.host == reading.host && $0.counts == reading.counts }
+        }
+        let moving = Set(readings.filter { !isEqual($0) }.map(\.stream)).sorted()
+        return [.keepBaseline(readings, moving: moving)] + next(now)
     }
 
     mutating func settleLedger(_ now: Moment) -> [Effect] {

@@ -86,8 +86,10 @@ package struct RunMachine: Equatable, Sendable {
     package enum Effect: Equatable, Sendable {
         case record(AuditEvent, worker: WorkerName?, fields: [WorkerMachine.Field])
         case send(CommandID, to: HostName, Ask)
-        /// The streams that stand still were read before a start: the shell journals and keeps them.
-        case keepBaseline([StreamReading])
+        /// The streams are about to be read for a baseline: the shell remembers the fleet as it is seen now.
+        case beginBaseline
+        /// The streams were read twice before a start: the shell journals and keeps those that rest. `moving` changed in between.
+        case keepBaseline([StreamReading], moving: [StreamName])
         case stepChanged(Int)
         case note(worker: WorkerName?, text: String)
         case blockChanged
@@ -193,6 +195,20 @@ package struct RunMachine: Equatable, Sendable {
         }
     }
 
+    /// How it ended before its last step; nil: it did not, or has not ended.
+    package var ending: String? {
+        switch state {
+        case .aborted(let why), .failed(let why): why
+        case .completed, .active, .waiting: nil
+        }
+    }
+
+    /// What is seen of the fleet once the run has ended, as far as its verdict speaks of it.
+    package mutating func conclude(unseen: [String], contested: [HostName: String]) {
+        evidence.unseen = unseen
+        evidence.contested.merge(contested) { during, _ in during }
+    }
+
     package var current: PlanStep? { plan.steps.indices.contains(step) ? plan.steps[step] : nil }
 
     /// Hosts that still owe an answer.
@@ -241,7 +257,10 @@ package struct RunMachine: Equatable, Sendable {
     private mutating func beginStep(_ now: Moment) -> [Effect] {
         switch plan.steps[step].what {
         case .check: return []
-        case .capture, .baseline: return readStreams()
+        case .capture: return askReadings(of: readsStreams)
+        case .baseline:
+            previousReadings = nil
+            return [.beginBaseline] + askReadings(of: readsStreams)
         case .ledger:
             previousReadings = nil
             readingCount = 0
@@ -393,8 +412,13 @@ package struct RunMachine: Equatable, Sendable {
         return effects + settle(now)
     }
 
-    /// A worker that the run does not act on: what can't be told of it is in the verdict, and nobody waits for it.
-    private func isOnlyLookedAt(_ asked: Outstanding) -> Bool { worker(of: asked).map { plan.looked.contains($0) } ?? false }
+    /// Something that the run does not act on: what can't be told of it is in the verdict, and nobody waits for it. At the cut the host
+    /// of a buffer is waited for.
+    private func isOnlyLookedAt(_ asked: Outstanding) -> Bool {
+        if let worker = worker(of: asked) { return plan.looked.contains(worker) }
+        guard case .readStreams = asked.ask, current?.what == .capture || current?.what == .baseline else { return false }
+        return !plan.workers.contains { $0.host == asked.host }
+    }
 
     private mutating func looked(_ worker: WorkerName, _ reply: RunReply, _ now: Moment) {
         switch reply {
@@ -451,7 +475,7 @@ package struct RunMachine: Equatable, Sendable {
             evidence.before = allReadings
             return next(now)
         case .baseline:
-            return [.keepBaseline(allReadings)] + next(now)
+            return settleBaseline(now)
         case .ledger:
             guard !readsStreams.isEmpty else {
                 // No line needs a reading: there is nothing to wait for.

@@ -30,19 +30,22 @@ package struct LaunchMark: Equatable, Sendable {
     /// 0: it had never been launched.
     package var number: UInt64
     package var launch: String
+    /// The agent's journal that counts them; empty: its agent is older.
+    package var journal: String
 
-    package init(number: UInt64 = 0, launch: String = "") {
+    package init(number: UInt64 = 0, launch: String = "", journal: String = "") {
         self.number = number
         self.launch = launch
+        self.journal = journal
     }
 
-    /// `3:1f0e…`, as it stands in the audit.
-    package var text: String { "\(number):\(launch)" }
+    /// `3:1f0e…:77ab…`, as it stands in the audit.
+    package var text: String { "\(number):\(launch)" + (journal.isEmpty ? "" : ":\(journal)") }
 
     package init?(text: some StringProtocol) {
-        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2, let number = UInt64(parts[0]) else { return nil }
-        self.init(number: number, launch: String(parts[1]))
+        let parts = text.split(separator: Character(":"), omittingEmptySubsequences: false).map { String($0) }
+        guard 2...3 ~= parts.count, let number = UInt64(parts[0]) else { return nil }
+        self.init(number: number, launch: parts[1], journal: parts.count > 2 ? parts[2] : "")
     }
 }
 
@@ -50,12 +53,21 @@ package struct LaunchMark: Equatable, Sendable {
 package struct LaunchHistory: Equatable, Sendable {
     /// More restarts than this between two rests of a stream leave its ledger unproven.
     package static let kept = 128
+    /// Those that stand in every report: more restarts than this since the baseline are not added up in a status.
+    package static let recent = 4
 
     package private(set) var launches: [LaunchAccount]
+    /// The agent's journal that counts them; empty: not told.
+    package var journal: String
 
-    package init(_ launches: [LaunchAccount] = []) { self.launches = launches }
+    package init(_ launches: [LaunchAccount] = [], journal: String = "") {
+        self.launches = launches
+        self.journal = journal
+    }
 
-    package var mark: LaunchMark { launches.last.map { LaunchMark(number: $0.number, launch: $0.launch.raw) } ?? LaunchMark() }
+    package var mark: LaunchMark {
+        LaunchMark(number: launches.last?.number ?? 0, launch: launches.last?.launch.raw ?? "", journal: journal)
+    }
 
     package mutating func begin(_ launch: LaunchID) {
         launches.append(LaunchAccount(number: mark.number + 1, launch: launch))
@@ -73,6 +85,9 @@ package struct LaunchHistory: Equatable, Sendable {
 
     /// The launches after `mark`, or why not all of them are known.
     package func since(_ mark: LaunchMark) -> Result<ArraySlice<LaunchAccount>, Bounded.Fault> {
+        guard mark.journal == journal || mark.journal.isEmpty else {
+            return .failure(Bounded.Fault("its agent's journal is another than at the baseline: what it launched before is not known"))
+        }
         for (one, next) in zip(launches, launches.dropFirst()) where one.number >= mark.number && next.number != one.number + 1 {
             return .failure(Bounded.Fault("launch \(one.number + 1) is not on record"))
         }

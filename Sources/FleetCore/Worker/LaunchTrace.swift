@@ -21,26 +21,50 @@ package struct LaunchTrace: Equatable, Sendable {
         }
     }
 
-    /// The main process.
-    package var worker: Process
+    /// The slot file, which every process of the launch inherits open. Its numbers tell it apart when its path is gone, be it
+    /// removed or unmounted.
+    package struct Slot: Equatable, Sendable {
+        package var device: UInt64
+        package var inode: UInt64
+
+        package init(device: UInt64, inode: UInt64) {
+            self.device = device
+            self.inode = inode
+        }
+
+        fileprivate var text: String { "\(device):\(inode)" }
+
+        fileprivate init?(text: String?) {
+            let parts = (text ?? "").split(separator: ":")
+            guard parts.count == 2, let device = UInt64(parts[0]), let inode = UInt64(parts[1]) else { return nil }
+            self.init(device: device, inode: inode)
+        }
+    }
+
+    /// The main process; nil: not known, or it was never seen.
+    package var worker: Process?
     package var shim: Process?
     /// Empty: the launch has none of its own.
     package var cgroup: String
+    /// Nil: an agent from before did not keep it.
+    package var slot: Slot?
 
-    package init(worker: Process, shim: Process?, cgroup: String) {
+    package init(worker: Process?, shim: Process? = nil, cgroup: String = "", slot: Slot? = nil) {
         self.worker = worker
         self.shim = shim
         self.cgroup = cgroup
+        self.slot = slot
     }
 
     var fields: [WorkerMachine.Field] {
-        [WorkerMachine.Field("process", worker.text)] + (shim.map { [WorkerMachine.Field("shim", $0.text)] } ?? [])
-            + (cgroup.isEmpty ? [] : [WorkerMachine.Field("cgroup", cgroup)])
+        [("process", worker?.text), ("shim", shim?.text), ("cgroup", cgroup.isEmpty ? nil : cgroup), ("slot", slot?.text)].compactMap { key, text in
+            text.map { WorkerMachine.Field(key, $0) }
+        }
     }
 
     /// From a record's fields; nil: an agent from before wrote it.
     package init?(field: (String) -> String?) {
         guard let worker = Process(text: field("process")) else { return nil }
-        self.init(worker: worker, shim: Process(text: field("shim")), cgroup: field("cgroup") ?? "")
+        self.init(worker: worker, shim: Process(text: field("shim")), cgroup: field("cgroup") ?? "", slot: Slot(text: field("slot")))
     }
 }

@@ -41,7 +41,7 @@ extension WorkerMachine {
         /// `policy.health[index]` was read; `problem` says what is wrong.
         case healthRead(index: Int, problem: String?)
         /// MAINPID
-        case mainPIDChanged(Int32)
+        case mainPIDChanged(Int32, trace: LaunchTrace? = nil)
         /// RELOADING=1; READY=1 ends it.
         case reloading(Bool)
         case lockRequested(Order, Mark)

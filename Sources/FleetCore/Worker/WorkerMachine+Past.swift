@@ -9,6 +9,8 @@ extension WorkerMachine {
         package var history = LaunchHistory()
         package var wanted: Wanted?
         package var verification: Verification?
+        /// Since when it is as it is, where no launch lives; nil: not known.
+        package var downSince: BootTime?
         package var recentStarts: [BootTime] = []
         package var backoffStep = 0
         /// Since when the open launch, or the last one, was ready.
@@ -38,6 +40,7 @@ extension WorkerMachine {
         backoffStep = past.backoffStep
         readySince = past.readySince
         ownStop = past.unhealthy
+        since = min(past.downSince ?? now, now)
         lock = past.lock
         remark = past.remark
         if let failed = past.failed {
@@ -62,6 +65,7 @@ extension WorkerMachine {
         past.backoffStep = backoffStep
         past.readySince = readySince
         past.unhealthy = ownStop
+        past.downSince = since
         if case .backoff(let until) = phase {
             past.restartPending = true
             past.backoffSince = until + (.zero - lastBackoff)
@@ -136,9 +140,10 @@ extension WorkerMachine {
     mutating func foundNever(_ launch: LaunchID) -> [Effect] {
         know(launch)
         history.end(launch, .never)
-        return [
-            .record(.workerLaunchFailed, order: nil, fields: [Field("launch", launch), Field("why", "the agent ended before it let it go; nothing ran")])
-        ]
+        var fields = [Field("launch", launch), Field("why", "the agent ended before it let it go; nothing ran")]
+        // The restart that this launch was is still due, also to the agent after this one.
+        if case .backoff = phase { fields += restartFields }
+        return [.record(.workerLaunchFailed, order: nil, fields: fields)]
     }
 
     /// A launch that was found and that the journal doesn't have counts as any other.

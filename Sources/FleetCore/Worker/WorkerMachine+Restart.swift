@@ -30,7 +30,7 @@ extension WorkerMachine {
             enter(.backoff(until: now + delay), now)
             // Its next launch would be mistaken for what it left: that one's own checks look.
             let look = delay > .zero ? look(at: launch) : []
-            fields += [Field("next", "restart"), Field("after", delay.words), Field("step", backoffStep), Field("starts", recentStarts.count)]
+            fields += [Field("after", delay.words)] + restartFields
             return look + [.record(event, order: order, fields: fields)] + answer
         }
     }
@@ -58,6 +58,9 @@ extension WorkerMachine {
         }
         return .restart
     }
+
+    /// What an agent after this one must know of a restart that is due.
+    var restartFields: [Field] { [Field("next", "restart"), Field("step", backoffStep), Field("starts", recentStarts.count)] }
 
     /// `delay` · 2^step up to `delayMax`, and ±20 % of it taken from the launch's random digits, so that workers that fell
     /// together don't come back together. A delay of zero stays zero.

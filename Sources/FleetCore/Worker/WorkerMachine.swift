@@ -46,7 +46,7 @@ package struct WorkerMachine: Equatable, Sendable {
     /// Of the core so far; 0 where it is unknown.
     package internal(set) var dumpedBytes: UInt64 = 0
     /// When the current phase began.
-    package private(set) var since: BootTime
+    package internal(set) var since: BootTime
     /// The launches that count against the restart policy's limit.
     package internal(set) var recentStarts: [BootTime] = []
     /// How often the restart delay has doubled since the budget was last whole.
@@ -144,7 +144,7 @@ package struct WorkerMachine: Equatable, Sendable {
         case .reloading(let isReloading): reloading(isReloading)
         case .extensionSaid(let time, let words): extend(time, words, now)
         case .notified(let text): notified(text, now)
-        case .mainPIDChanged(let pid): mainPIDChanged(pid)
+        case .mainPIDChanged(let pid, let trace): mainPIDChanged(pid, trace)
         case .watchdogLate: watchdogLate(nil, now)
         case .watchdogBack: watchdogBack(now)
         case .healthRead(let index, let problem): healthRead(index, problem, now)
@@ -402,13 +402,13 @@ package struct WorkerMachine: Equatable, Sendable {
         return []
     }
 
-    private mutating func mainPIDChanged(_ new: Int32) -> [Effect] {
+    private mutating func mainPIDChanged(_ new: Int32, _ trace: LaunchTrace?) -> [Effect] {
         guard let old = pid, new > 0, new != old, let launch else { return [] }
         phase = phase.with(pid: new)
         dumpedFrom = dumpedFrom.with(pid: new)
         mainPIDRecords = min(mainPIDRecords + 1, Self.mainPIDRecordsMax + 1)
         if mainPIDRecords > Self.mainPIDRecordsMax { return [] }
-        return [.record(.workerLaunched, order: nil, fields: [Field("pid", new), Field("launch", launch), Field("was", old)])]
+        return [.record(.workerLaunched, order: nil, fields: [Field("pid", new), Field("launch", launch), Field("was", old)] + (trace?.fields ?? []))]
     }
 
     // MARK: Quiesce and resume

@@ -5,11 +5,12 @@ extension WireLaunchMark {
         self.init()
         number = mark.number
         launch = mark.launch
+        journal = mark.journal
     }
 }
 
 extension LaunchMark {
-    package init(_ wire: WireLaunchMark) { self.init(number: wire.number, launch: wire.launch) }
+    package init(_ wire: WireLaunchMark) { self.init(number: wire.number, launch: wire.launch, journal: wire.journal) }
 }
 
 extension WireLaunchAccount {
@@ -42,6 +43,6 @@ extension LaunchHistory {
                     case .over: .ended(WorkerExit(account.exit, status: ""))
                     }
                 return LaunchAccount(number: account.number, launch: LaunchID(account.launch), wasReady: account.ready, end: end)
-            })
+            }, journal: wire.journal)
     }
 }

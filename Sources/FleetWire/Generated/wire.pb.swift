@@ -1684,9 +1684,23 @@ package nonisolated struct WireFigure: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var known: Bool = false
+  package var known: Bool {
+    get {_known ?? false}
+    set {_known = newValue}
+  }
+  /// Returns true if `known` has been explicitly set.
+  package var hasKnown: Bool {self._known != nil}
+  /// Clears the value of `known`. Subsequent reads from it will return its default value.
+  package mutating func clearKnown() {self._known = nil}
 
-  package var value: Int64 = 0
+  package var value: Int64 {
+    get {_value ?? 0}
+    set {_value = newValue}
+  }
+  /// Returns true if `value` has been explicitly set.
+  package var hasValue: Bool {self._value != nil}
+  /// Clears the value of `value`. Subsequent reads from it will return its default value.
+  package mutating func clearValue() {self._value = nil}
 
   package var evidence: WireEvidence = .unknown
 
@@ -1698,6 +1712,9 @@ package nonisolated struct WireFigure: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _known: Bool? = nil
+  fileprivate var _value: Int64? = nil
 }
 
 package nonisolated struct WireHostReport: @unchecked Sendable {
@@ -1834,9 +1851,13 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
   }
 
   package var restarts: UInt32 {
-    get {_storage._restarts}
+    get {_storage._restarts ?? 0}
     set {_uniqueStorage()._restarts = newValue}
   }
+  /// Returns true if `restarts` has been explicitly set.
+  package var hasRestarts: Bool {_storage._restarts != nil}
+  /// Clears the value of `restarts`. Subsequent reads from it will return its default value.
+  package mutating func clearRestarts() {_uniqueStorage()._restarts = nil}
 
   /// the worker's own last STATUS=
   package var status: String {
@@ -1855,9 +1876,13 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
   }
 
   package var quiesced: Bool {
-    get {_storage._quiesced}
+    get {_storage._quiesced ?? false}
     set {_uniqueStorage()._quiesced = newValue}
   }
+  /// Returns true if `quiesced` has been explicitly set.
+  package var hasQuiesced: Bool {_storage._quiesced != nil}
+  /// Clears the value of `quiesced`. Subsequent reads from it will return its default value.
+  package mutating func clearQuiesced() {_uniqueStorage()._quiesced = nil}
 
   package var lastExit: WireExit {
     get {_storage._lastExit ?? WireExit()}
@@ -1892,15 +1917,23 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
 
   /// a latch in force forbids its launch
   package var latched: Bool {
-    get {_storage._latched}
+    get {_storage._latched ?? false}
     set {_uniqueStorage()._latched = newValue}
   }
+  /// Returns true if `latched` has been explicitly set.
+  package var hasLatched: Bool {_storage._latched != nil}
+  /// Clears the value of `latched`. Subsequent reads from it will return its default value.
+  package mutating func clearLatched() {_uniqueStorage()._latched = nil}
 
   /// an emergency stop that names nothing kills it
   package var emergencyKilled: Bool {
-    get {_storage._emergencyKilled}
+    get {_storage._emergencyKilled ?? false}
     set {_uniqueStorage()._emergencyKilled = newValue}
   }
+  /// Returns true if `emergencyKilled` has been explicitly set.
+  package var hasEmergencyKilled: Bool {_storage._emergencyKilled != nil}
+  /// Clears the value of `emergencyKilled`. Subsequent reads from it will return its default value.
+  package mutating func clearEmergencyKilled() {_uniqueStorage()._emergencyKilled = nil}
 
   /// set: no verb but an emergency stop acts on it
   package var lock: WireMark {
@@ -1983,11 +2016,63 @@ package nonisolated struct WireWorkerReport: @unchecked Sendable {
   /// Clears the value of `wanted`. Subsequent reads from it will return its default value.
   package mutating func clearWanted() {_uniqueStorage()._wanted = nil}
 
+  /// that this host asks on behalf of stops, as read last while it runs
+  package var gates: [WireGateReport] {
+    get {_storage._gates}
+    set {_uniqueStorage()._gates = newValue}
+  }
+
+  /// its last launches, where it declares counters: status adds them up
+  package var recent: WireLaunchHistory {
+    get {_storage._recent ?? WireLaunchHistory()}
+    set {_uniqueStorage()._recent = newValue}
+  }
+  /// Returns true if `recent` has been explicitly set.
+  package var hasRecent: Bool {_storage._recent != nil}
+  /// Clears the value of `recent`. Subsequent reads from it will return its default value.
+  package mutating func clearRecent() {_uniqueStorage()._recent = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WireGateReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String = String()
+
+  /// its JSON text; empty: it can't be read
+  package var value: String = String()
+
+  /// the value at which the gate holds
+  package var wants: String = String()
+
+  package var holds: Bool {
+    get {_holds ?? false}
+    set {_holds = newValue}
+  }
+  /// Returns true if `holds` has been explicitly set.
+  package var hasHolds: Bool {self._holds != nil}
+  /// Clears the value of `holds`. Subsequent reads from it will return its default value.
+  package mutating func clearHolds() {self._holds = nil}
+
+  package var whyUnknown: String = String()
+
+  package var atBoottimeNs: UInt64 = 0
+
+  /// the service that declares it
+  package var owner: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _holds: Bool? = nil
 }
 
 /// What the last order wanted of a worker.
@@ -2020,6 +2105,9 @@ package nonisolated struct WireLaunchMark: Sendable {
 
   package var launch: String = String()
 
+  /// as in LaunchHistory
+  package var journal: String = String()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2032,6 +2120,9 @@ package nonisolated struct WireLaunchHistory: Sendable {
   // methods supported on all messages.
 
   package var launches: [WireLaunchAccount] = []
+
+  /// random, of the agent's journal that counts them: an emptied state directory counts anew. Empty: its agent is older
+  package var journal: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2141,12 +2232,33 @@ package nonisolated struct WireExit: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var signalled: Bool = false
+  package var signalled: Bool {
+    get {_signalled ?? false}
+    set {_signalled = newValue}
+  }
+  /// Returns true if `signalled` has been explicitly set.
+  package var hasSignalled: Bool {self._signalled != nil}
+  /// Clears the value of `signalled`. Subsequent reads from it will return its default value.
+  package mutating func clearSignalled() {self._signalled = nil}
 
   /// exit status, or the signal's number
-  package var code: Int32 = 0
+  package var code: Int32 {
+    get {_code ?? 0}
+    set {_code = newValue}
+  }
+  /// Returns true if `code` has been explicitly set.
+  package var hasCode: Bool {self._code != nil}
+  /// Clears the value of `code`. Subsequent reads from it will return its default value.
+  package mutating func clearCode() {self._code = nil}
 
-  package var core: Bool = false
+  package var core: Bool {
+    get {_core ?? false}
+    set {_core = newValue}
+  }
+  /// Returns true if `core` has been explicitly set.
+  package var hasCore: Bool {self._core != nil}
+  /// Clears the value of `core`. Subsequent reads from it will return its default value.
+  package mutating func clearCore() {self._core = nil}
 
   package var atBoottimeNs: UInt64 = 0
 
@@ -2156,10 +2268,24 @@ package nonisolated struct WireExit: Sendable {
   package var notified: Dictionary<String,String> = [:]
 
   /// STOPPING=1 was received
-  package var saidStopping: Bool = false
+  package var saidStopping: Bool {
+    get {_saidStopping ?? false}
+    set {_saidStopping = newValue}
+  }
+  /// Returns true if `saidStopping` has been explicitly set.
+  package var hasSaidStopping: Bool {self._saidStopping != nil}
+  /// Clears the value of `saidStopping`. Subsequent reads from it will return its default value.
+  package mutating func clearSaidStopping() {self._saidStopping = nil}
 
   /// false: the shim was lost before it could keep it
-  package var known: Bool = false
+  package var known: Bool {
+    get {_known ?? false}
+    set {_known = newValue}
+  }
+  /// Returns true if `known` has been explicitly set.
+  package var hasKnown: Bool {self._known != nil}
+  /// Clears the value of `known`. Subsequent reads from it will return its default value.
+  package mutating func clearKnown() {self._known = nil}
 
   /// absent: not known, its shim is older
   package var tree: WireTreeEnd {
@@ -2175,6 +2301,11 @@ package nonisolated struct WireExit: Sendable {
 
   package init() {}
 
+  fileprivate var _signalled: Bool? = nil
+  fileprivate var _code: Int32? = nil
+  fileprivate var _core: Bool? = nil
+  fileprivate var _saidStopping: Bool? = nil
+  fileprivate var _known: Bool? = nil
   fileprivate var _tree: WireTreeEnd? = nil
 }
 
@@ -2210,7 +2341,14 @@ package nonisolated struct WireDependencyReport: Sendable {
 
   package var name: String = String()
 
-  package var answering: Bool = false
+  package var answering: Bool {
+    get {_answering ?? false}
+    set {_answering = newValue}
+  }
+  /// Returns true if `answering` has been explicitly set.
+  package var hasAnswering: Bool {self._answering != nil}
+  /// Clears the value of `answering`. Subsequent reads from it will return its default value.
+  package mutating func clearAnswering() {self._answering = nil}
 
   package var text: String = String()
 
@@ -2223,6 +2361,8 @@ package nonisolated struct WireDependencyReport: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _answering: Bool? = nil
 }
 
 package nonisolated struct WireStreamReading: @unchecked Sendable {
@@ -2246,9 +2386,13 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   }
 
   package var known: Bool {
-    get {_storage._known}
+    get {_storage._known ?? false}
     set {_uniqueStorage()._known = newValue}
   }
+  /// Returns true if `known` has been explicitly set.
+  package var hasKnown: Bool {_storage._known != nil}
+  /// Clears the value of `known`. Subsequent reads from it will return its default value.
+  package mutating func clearKnown() {_uniqueStorage()._known = nil}
 
   package var whyUnknown: String {
     get {_storage._whyUnknown}
@@ -2262,14 +2406,22 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   }
 
   package var length: Int64 {
-    get {_storage._length}
+    get {_storage._length ?? 0}
     set {_uniqueStorage()._length = newValue}
   }
+  /// Returns true if `length` has been explicitly set.
+  package var hasLength: Bool {_storage._length != nil}
+  /// Clears the value of `length`. Subsequent reads from it will return its default value.
+  package mutating func clearLength() {_uniqueStorage()._length = nil}
 
   package var entriesAdded: Int64 {
-    get {_storage._entriesAdded}
+    get {_storage._entriesAdded ?? 0}
     set {_uniqueStorage()._entriesAdded = newValue}
   }
+  /// Returns true if `entriesAdded` has been explicitly set.
+  package var hasEntriesAdded: Bool {_storage._entriesAdded != nil}
+  /// Clears the value of `entriesAdded`. Subsequent reads from it will return its default value.
+  package mutating func clearEntriesAdded() {_uniqueStorage()._entriesAdded = nil}
 
   package var lastID: String {
     get {_storage._lastID}
@@ -2287,34 +2439,58 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   }
 
   package var groupExists: Bool {
-    get {_storage._groupExists}
+    get {_storage._groupExists ?? false}
     set {_uniqueStorage()._groupExists = newValue}
   }
+  /// Returns true if `groupExists` has been explicitly set.
+  package var hasGroupExists: Bool {_storage._groupExists != nil}
+  /// Clears the value of `groupExists`. Subsequent reads from it will return its default value.
+  package mutating func clearGroupExists() {_uniqueStorage()._groupExists = nil}
 
   package var entriesReadKnown: Bool {
-    get {_storage._entriesReadKnown}
+    get {_storage._entriesReadKnown ?? false}
     set {_uniqueStorage()._entriesReadKnown = newValue}
   }
+  /// Returns true if `entriesReadKnown` has been explicitly set.
+  package var hasEntriesReadKnown: Bool {_storage._entriesReadKnown != nil}
+  /// Clears the value of `entriesReadKnown`. Subsequent reads from it will return its default value.
+  package mutating func clearEntriesReadKnown() {_uniqueStorage()._entriesReadKnown = nil}
 
   package var entriesRead: Int64 {
-    get {_storage._entriesRead}
+    get {_storage._entriesRead ?? 0}
     set {_uniqueStorage()._entriesRead = newValue}
   }
+  /// Returns true if `entriesRead` has been explicitly set.
+  package var hasEntriesRead: Bool {_storage._entriesRead != nil}
+  /// Clears the value of `entriesRead`. Subsequent reads from it will return its default value.
+  package mutating func clearEntriesRead() {_uniqueStorage()._entriesRead = nil}
 
   package var lagKnown: Bool {
-    get {_storage._lagKnown}
+    get {_storage._lagKnown ?? false}
     set {_uniqueStorage()._lagKnown = newValue}
   }
+  /// Returns true if `lagKnown` has been explicitly set.
+  package var hasLagKnown: Bool {_storage._lagKnown != nil}
+  /// Clears the value of `lagKnown`. Subsequent reads from it will return its default value.
+  package mutating func clearLagKnown() {_uniqueStorage()._lagKnown = nil}
 
   package var lag: Int64 {
-    get {_storage._lag}
+    get {_storage._lag ?? 0}
     set {_uniqueStorage()._lag = newValue}
   }
+  /// Returns true if `lag` has been explicitly set.
+  package var hasLag: Bool {_storage._lag != nil}
+  /// Clears the value of `lag`. Subsequent reads from it will return its default value.
+  package mutating func clearLag() {_uniqueStorage()._lag = nil}
 
   package var pending: Int64 {
-    get {_storage._pending}
+    get {_storage._pending ?? 0}
     set {_uniqueStorage()._pending = newValue}
   }
+  /// Returns true if `pending` has been explicitly set.
+  package var hasPending: Bool {_storage._pending != nil}
+  /// Clears the value of `pending`. Subsequent reads from it will return its default value.
+  package mutating func clearPending() {_uniqueStorage()._pending = nil}
 
   package var lastDeliveredID: String {
     get {_storage._lastDeliveredID}
@@ -2322,15 +2498,23 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   }
 
   package var appliedKnown: Bool {
-    get {_storage._appliedKnown}
+    get {_storage._appliedKnown ?? false}
     set {_uniqueStorage()._appliedKnown = newValue}
   }
+  /// Returns true if `appliedKnown` has been explicitly set.
+  package var hasAppliedKnown: Bool {_storage._appliedKnown != nil}
+  /// Clears the value of `appliedKnown`. Subsequent reads from it will return its default value.
+  package mutating func clearAppliedKnown() {_uniqueStorage()._appliedKnown = nil}
 
   /// distinct ids at the sink, all time
   package var applied: Int64 {
-    get {_storage._applied}
+    get {_storage._applied ?? 0}
     set {_uniqueStorage()._applied = newValue}
   }
+  /// Returns true if `applied` has been explicitly set.
+  package var hasApplied: Bool {_storage._applied != nil}
+  /// Clears the value of `applied`. Subsequent reads from it will return its default value.
+  package mutating func clearApplied() {_uniqueStorage()._applied = nil}
 
   package var whyAppliedUnknown: String {
     get {_storage._whyAppliedUnknown}
@@ -2338,9 +2522,13 @@ package nonisolated struct WireStreamReading: @unchecked Sendable {
   }
 
   package var groupConsumers: Int64 {
-    get {_storage._groupConsumers}
+    get {_storage._groupConsumers ?? 0}
     set {_uniqueStorage()._groupConsumers = newValue}
   }
+  /// Returns true if `groupConsumers` has been explicitly set.
+  package var hasGroupConsumers: Bool {_storage._groupConsumers != nil}
+  /// Clears the value of `groupConsumers`. Subsequent reads from it will return its default value.
+  package mutating func clearGroupConsumers() {_uniqueStorage()._groupConsumers = nil}
 
   /// there is no sink yet: no such file
   package var appliedAbsent: Bool {
@@ -6210,8 +6398,8 @@ nonisolated extension WireFigure: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBoolField(value: &self.known) }()
-      case 2: try { try decoder.decodeSingularInt64Field(value: &self.value) }()
+      case 1: try { try decoder.decodeSingularBoolField(value: &self._known) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self._value) }()
       case 3: try { try decoder.decodeSingularEnumField(value: &self.evidence) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.atBoottimeNs) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.whyUnknown) }()
@@ -6221,12 +6409,16 @@ nonisolated extension WireFigure: SwiftProtobuf.Message, SwiftProtobuf._MessageI
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.known != false {
-      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 1)
-    }
-    if self.value != 0 {
-      try visitor.visitSingularInt64Field(value: self.value, fieldNumber: 2)
-    }
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._known {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._value {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 2)
+    } }()
     if self.evidence != .unknown {
       try visitor.visitSingularEnumField(value: self.evidence, fieldNumber: 3)
     }
@@ -6240,8 +6432,8 @@ nonisolated extension WireFigure: SwiftProtobuf.Message, SwiftProtobuf._MessageI
   }
 
   package static func ==(lhs: WireFigure, rhs: WireFigure) -> Bool {
-    if lhs.known != rhs.known {return false}
-    if lhs.value != rhs.value {return false}
+    if lhs._known != rhs._known {return false}
+    if lhs._value != rhs._value {return false}
     if lhs.evidence != rhs.evidence {return false}
     if lhs.atBoottimeNs != rhs.atBoottimeNs {return false}
     if lhs.whyUnknown != rhs.whyUnknown {return false}
@@ -6413,7 +6605,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WorkerReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0\u{3}last_launch\0\u{1}wanted\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}service\0\u{1}tier\0\u{1}state\0\u{1}pid\0\u{1}cpus\0\u{3}up_ns\0\u{1}restarts\0\u{1}status\0\u{1}generation\0\u{1}launch\0\u{1}quiesced\0\u{3}last_exit\0\u{1}counters\0\u{1}busy\0\u{1}note\0\u{3}since_boottime_ns\0\u{1}latched\0\u{3}emergency_killed\0\u{1}lock\0\u{1}remark\0\u{3}open_files\0\u{1}connections\0\u{1}health\0\u{3}in_flight\0\u{3}dumped_bytes\0\u{3}last_launch\0\u{1}wanted\0\u{1}gates\0\u{1}recent\0")
 
   fileprivate class _StorageClass {
     var _service: String = String()
@@ -6422,18 +6614,18 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _pid: Int32 = 0
     var _cpus: String = String()
     var _upNs: UInt64 = 0
-    var _restarts: UInt32 = 0
+    var _restarts: UInt32? = nil
     var _status: String = String()
     var _generation: UInt64 = 0
     var _launch: String = String()
-    var _quiesced: Bool = false
+    var _quiesced: Bool? = nil
     var _lastExit: WireExit? = nil
     var _counters: Dictionary<String,WireFigure> = [:]
     var _busy: String = String()
     var _note: String = String()
     var _sinceBoottimeNs: UInt64 = 0
-    var _latched: Bool = false
-    var _emergencyKilled: Bool = false
+    var _latched: Bool? = nil
+    var _emergencyKilled: Bool? = nil
     var _lock: WireMark? = nil
     var _remark: WireMark? = nil
     var _openFiles: UInt32? = nil
@@ -6443,6 +6635,8 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
     var _dumpedBytes: UInt64 = 0
     var _lastLaunch: WireLaunchMark? = nil
     var _wanted: WireWanted? = nil
+    var _gates: [WireGateReport] = []
+    var _recent: WireLaunchHistory? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -6480,6 +6674,8 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       _dumpedBytes = source._dumpedBytes
       _lastLaunch = source._lastLaunch
       _wanted = source._wanted
+      _gates = source._gates
+      _recent = source._recent
     }
   }
 
@@ -6525,6 +6721,8 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         case 25: try { try decoder.decodeSingularUInt64Field(value: &_storage._dumpedBytes) }()
         case 26: try { try decoder.decodeSingularMessageField(value: &_storage._lastLaunch) }()
         case 27: try { try decoder.decodeSingularMessageField(value: &_storage._wanted) }()
+        case 28: try { try decoder.decodeRepeatedMessageField(value: &_storage._gates) }()
+        case 29: try { try decoder.decodeSingularMessageField(value: &_storage._recent) }()
         default: break
         }
       }
@@ -6555,9 +6753,9 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._upNs != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._upNs, fieldNumber: 6)
       }
-      if _storage._restarts != 0 {
-        try visitor.visitSingularUInt32Field(value: _storage._restarts, fieldNumber: 7)
-      }
+      try { if let v = _storage._restarts {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+      } }()
       if !_storage._status.isEmpty {
         try visitor.visitSingularStringField(value: _storage._status, fieldNumber: 8)
       }
@@ -6567,9 +6765,9 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if !_storage._launch.isEmpty {
         try visitor.visitSingularStringField(value: _storage._launch, fieldNumber: 10)
       }
-      if _storage._quiesced != false {
-        try visitor.visitSingularBoolField(value: _storage._quiesced, fieldNumber: 11)
-      }
+      try { if let v = _storage._quiesced {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 11)
+      } }()
       try { if let v = _storage._lastExit {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
       } }()
@@ -6585,12 +6783,12 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       if _storage._sinceBoottimeNs != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._sinceBoottimeNs, fieldNumber: 16)
       }
-      if _storage._latched != false {
-        try visitor.visitSingularBoolField(value: _storage._latched, fieldNumber: 17)
-      }
-      if _storage._emergencyKilled != false {
-        try visitor.visitSingularBoolField(value: _storage._emergencyKilled, fieldNumber: 18)
-      }
+      try { if let v = _storage._latched {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 17)
+      } }()
+      try { if let v = _storage._emergencyKilled {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 18)
+      } }()
       try { if let v = _storage._lock {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
       } }()
@@ -6617,6 +6815,12 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
       } }()
       try { if let v = _storage._wanted {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+      } }()
+      if !_storage._gates.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._gates, fieldNumber: 28)
+      }
+      try { if let v = _storage._recent {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 29)
       } }()
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -6654,10 +6858,76 @@ nonisolated extension WireWorkerReport: SwiftProtobuf.Message, SwiftProtobuf._Me
         if _storage._dumpedBytes != rhs_storage._dumpedBytes {return false}
         if _storage._lastLaunch != rhs_storage._lastLaunch {return false}
         if _storage._wanted != rhs_storage._wanted {return false}
+        if _storage._gates != rhs_storage._gates {return false}
+        if _storage._recent != rhs_storage._recent {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireGateReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GateReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}value\0\u{1}wants\0\u{1}holds\0\u{3}why_unknown\0\u{3}at_boottime_ns\0\u{1}owner\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.wants) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self._holds) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.whyUnknown) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.atBoottimeNs) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.owner) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.value.isEmpty {
+      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+    }
+    if !self.wants.isEmpty {
+      try visitor.visitSingularStringField(value: self.wants, fieldNumber: 3)
+    }
+    try { if let v = self._holds {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    } }()
+    if !self.whyUnknown.isEmpty {
+      try visitor.visitSingularStringField(value: self.whyUnknown, fieldNumber: 5)
+    }
+    if self.atBoottimeNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.atBoottimeNs, fieldNumber: 6)
+    }
+    if !self.owner.isEmpty {
+      try visitor.visitSingularStringField(value: self.owner, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireGateReport, rhs: WireGateReport) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.value != rhs.value {return false}
+    if lhs.wants != rhs.wants {return false}
+    if lhs._holds != rhs._holds {return false}
+    if lhs.whyUnknown != rhs.whyUnknown {return false}
+    if lhs.atBoottimeNs != rhs.atBoottimeNs {return false}
+    if lhs.owner != rhs.owner {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6710,7 +6980,7 @@ nonisolated extension WireWanted: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireLaunchMark: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LaunchMark"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}launch\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}launch\0\u{1}journal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6720,6 +6990,7 @@ nonisolated extension WireLaunchMark: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.launch) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.journal) }()
       default: break
       }
     }
@@ -6732,12 +7003,16 @@ nonisolated extension WireLaunchMark: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.launch.isEmpty {
       try visitor.visitSingularStringField(value: self.launch, fieldNumber: 2)
     }
+    if !self.journal.isEmpty {
+      try visitor.visitSingularStringField(value: self.journal, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireLaunchMark, rhs: WireLaunchMark) -> Bool {
     if lhs.number != rhs.number {return false}
     if lhs.launch != rhs.launch {return false}
+    if lhs.journal != rhs.journal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6745,7 +7020,7 @@ nonisolated extension WireLaunchMark: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireLaunchHistory: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LaunchHistory"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}launches\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}launches\0\u{1}journal\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -6754,6 +7029,7 @@ nonisolated extension WireLaunchHistory: SwiftProtobuf.Message, SwiftProtobuf._M
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.launches) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.journal) }()
       default: break
       }
     }
@@ -6763,11 +7039,15 @@ nonisolated extension WireLaunchHistory: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.launches.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.launches, fieldNumber: 1)
     }
+    if !self.journal.isEmpty {
+      try visitor.visitSingularStringField(value: self.journal, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireLaunchHistory, rhs: WireLaunchHistory) -> Bool {
     if lhs.launches != rhs.launches {return false}
+    if lhs.journal != rhs.journal {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -6925,14 +7205,14 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBoolField(value: &self.signalled) }()
-      case 2: try { try decoder.decodeSingularInt32Field(value: &self.code) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.core) }()
+      case 1: try { try decoder.decodeSingularBoolField(value: &self._signalled) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self._code) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self._core) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self.atBoottimeNs) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.killedByLatch) }()
       case 6: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.notified) }()
-      case 7: try { try decoder.decodeSingularBoolField(value: &self.saidStopping) }()
-      case 8: try { try decoder.decodeSingularBoolField(value: &self.known) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self._saidStopping) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self._known) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._tree) }()
       default: break
       }
@@ -6944,15 +7224,15 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     // allocates stack space for every if/case branch local when no optimizations
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
-    if self.signalled != false {
-      try visitor.visitSingularBoolField(value: self.signalled, fieldNumber: 1)
-    }
-    if self.code != 0 {
-      try visitor.visitSingularInt32Field(value: self.code, fieldNumber: 2)
-    }
-    if self.core != false {
-      try visitor.visitSingularBoolField(value: self.core, fieldNumber: 3)
-    }
+    try { if let v = self._signalled {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._code {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._core {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+    } }()
     if self.atBoottimeNs != 0 {
       try visitor.visitSingularUInt64Field(value: self.atBoottimeNs, fieldNumber: 4)
     }
@@ -6962,12 +7242,12 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
     if !self.notified.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.notified, fieldNumber: 6)
     }
-    if self.saidStopping != false {
-      try visitor.visitSingularBoolField(value: self.saidStopping, fieldNumber: 7)
-    }
-    if self.known != false {
-      try visitor.visitSingularBoolField(value: self.known, fieldNumber: 8)
-    }
+    try { if let v = self._saidStopping {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._known {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 8)
+    } }()
     try { if let v = self._tree {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
     } }()
@@ -6975,14 +7255,14 @@ nonisolated extension WireExit: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
   }
 
   package static func ==(lhs: WireExit, rhs: WireExit) -> Bool {
-    if lhs.signalled != rhs.signalled {return false}
-    if lhs.code != rhs.code {return false}
-    if lhs.core != rhs.core {return false}
+    if lhs._signalled != rhs._signalled {return false}
+    if lhs._code != rhs._code {return false}
+    if lhs._core != rhs._core {return false}
     if lhs.atBoottimeNs != rhs.atBoottimeNs {return false}
     if lhs.killedByLatch != rhs.killedByLatch {return false}
     if lhs.notified != rhs.notified {return false}
-    if lhs.saidStopping != rhs.saidStopping {return false}
-    if lhs.known != rhs.known {return false}
+    if lhs._saidStopping != rhs._saidStopping {return false}
+    if lhs._known != rhs._known {return false}
     if lhs._tree != rhs._tree {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -7050,7 +7330,7 @@ nonisolated extension WireDependencyReport: SwiftProtobuf.Message, SwiftProtobuf
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularBoolField(value: &self.answering) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._answering) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self.text) }()
       case 4: try { try decoder.decodeSingularInt32Field(value: &self.pid) }()
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.atBoottimeNs) }()
@@ -7061,12 +7341,16 @@ nonisolated extension WireDependencyReport: SwiftProtobuf.Message, SwiftProtobuf
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
-    if self.answering != false {
-      try visitor.visitSingularBoolField(value: self.answering, fieldNumber: 2)
-    }
+    try { if let v = self._answering {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
     if !self.text.isEmpty {
       try visitor.visitSingularStringField(value: self.text, fieldNumber: 3)
     }
@@ -7084,7 +7368,7 @@ nonisolated extension WireDependencyReport: SwiftProtobuf.Message, SwiftProtobuf
 
   package static func ==(lhs: WireDependencyReport, rhs: WireDependencyReport) -> Bool {
     if lhs.name != rhs.name {return false}
-    if lhs.answering != rhs.answering {return false}
+    if lhs._answering != rhs._answering {return false}
     if lhs.text != rhs.text {return false}
     if lhs.pid != rhs.pid {return false}
     if lhs.atBoottimeNs != rhs.atBoottimeNs {return false}
@@ -7102,25 +7386,25 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
     var _stream: String = String()
     var _consumer: String = String()
     var _atBoottimeNs: UInt64 = 0
-    var _known: Bool = false
+    var _known: Bool? = nil
     var _whyUnknown: String = String()
     var _runID: String = String()
-    var _length: Int64 = 0
-    var _entriesAdded: Int64 = 0
+    var _length: Int64? = nil
+    var _entriesAdded: Int64? = nil
     var _lastID: String = String()
     var _firstID: String = String()
     var _maxDeletedID: String = String()
-    var _groupExists: Bool = false
-    var _entriesReadKnown: Bool = false
-    var _entriesRead: Int64 = 0
-    var _lagKnown: Bool = false
-    var _lag: Int64 = 0
-    var _pending: Int64 = 0
+    var _groupExists: Bool? = nil
+    var _entriesReadKnown: Bool? = nil
+    var _entriesRead: Int64? = nil
+    var _lagKnown: Bool? = nil
+    var _lag: Int64? = nil
+    var _pending: Int64? = nil
     var _lastDeliveredID: String = String()
-    var _appliedKnown: Bool = false
-    var _applied: Int64 = 0
+    var _appliedKnown: Bool? = nil
+    var _applied: Int64? = nil
     var _whyAppliedUnknown: String = String()
-    var _groupConsumers: Int64 = 0
+    var _groupConsumers: Int64? = nil
     var _appliedAbsent: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
@@ -7204,6 +7488,10 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
       if !_storage._stream.isEmpty {
         try visitor.visitSingularStringField(value: _storage._stream, fieldNumber: 1)
       }
@@ -7213,21 +7501,21 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._atBoottimeNs != 0 {
         try visitor.visitSingularUInt64Field(value: _storage._atBoottimeNs, fieldNumber: 3)
       }
-      if _storage._known != false {
-        try visitor.visitSingularBoolField(value: _storage._known, fieldNumber: 4)
-      }
+      try { if let v = _storage._known {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+      } }()
       if !_storage._whyUnknown.isEmpty {
         try visitor.visitSingularStringField(value: _storage._whyUnknown, fieldNumber: 5)
       }
       if !_storage._runID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._runID, fieldNumber: 6)
       }
-      if _storage._length != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._length, fieldNumber: 7)
-      }
-      if _storage._entriesAdded != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._entriesAdded, fieldNumber: 8)
-      }
+      try { if let v = _storage._length {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._entriesAdded {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 8)
+      } }()
       if !_storage._lastID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._lastID, fieldNumber: 9)
       }
@@ -7237,39 +7525,39 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
       if !_storage._maxDeletedID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._maxDeletedID, fieldNumber: 11)
       }
-      if _storage._groupExists != false {
-        try visitor.visitSingularBoolField(value: _storage._groupExists, fieldNumber: 12)
-      }
-      if _storage._entriesReadKnown != false {
-        try visitor.visitSingularBoolField(value: _storage._entriesReadKnown, fieldNumber: 13)
-      }
-      if _storage._entriesRead != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._entriesRead, fieldNumber: 14)
-      }
-      if _storage._lagKnown != false {
-        try visitor.visitSingularBoolField(value: _storage._lagKnown, fieldNumber: 15)
-      }
-      if _storage._lag != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._lag, fieldNumber: 16)
-      }
-      if _storage._pending != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._pending, fieldNumber: 17)
-      }
+      try { if let v = _storage._groupExists {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._entriesReadKnown {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._entriesRead {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._lagKnown {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._lag {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 16)
+      } }()
+      try { if let v = _storage._pending {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 17)
+      } }()
       if !_storage._lastDeliveredID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._lastDeliveredID, fieldNumber: 18)
       }
-      if _storage._appliedKnown != false {
-        try visitor.visitSingularBoolField(value: _storage._appliedKnown, fieldNumber: 19)
-      }
-      if _storage._applied != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._applied, fieldNumber: 20)
-      }
+      try { if let v = _storage._appliedKnown {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._applied {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 20)
+      } }()
       if !_storage._whyAppliedUnknown.isEmpty {
         try visitor.visitSingularStringField(value: _storage._whyAppliedUnknown, fieldNumber: 21)
       }
-      if _storage._groupConsumers != 0 {
-        try visitor.visitSingularInt64Field(value: _storage._groupConsumers, fieldNumber: 22)
-      }
+      try { if let v = _storage._groupConsumers {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 22)
+      } }()
       if _storage._appliedAbsent != false {
         try visitor.visitSingularBoolField(value: _storage._appliedAbsent, fieldNumber: 23)
       }
