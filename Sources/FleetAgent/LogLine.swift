@@ -6,9 +6,27 @@ struct LogLine: Equatable, Sendable {
     let isError: Bool
     /// Of a file that the worker writes itself; empty: its output.
     var file = ""
-    /// From its own time stamp, else when it was received (`LogReceipts`), else from the last stamp before it, in microseconds since
+    /// From its own time stamp, else from a stamp just before it, else when it was received (`LogReceipts`), in microseconds since
     /// 1970; 0: none is known.
     var unixMicroseconds: UInt64 = 0
+}
+
+/// The time stamp of a line, for the lines behind it that have none.
+struct LogStamp: Sendable {
+    /// A line that comes so soon after a stamped one is taken for a part of its message: a stack trace must not be torn from what it is
+    /// of. Marks of receipt are a second apart.
+    static let sameMessage: UInt64 = 2_000_000
+
+    /// What the line says, in microseconds since 1970.
+    let time: UInt64
+    /// When it was received; nil: not known.
+    let received: UInt64?
+
+    /// Of a line without a stamp that was received then.
+    func time(ofLineReceived received: UInt64?) -> UInt64 {
+        guard let received, let own = self.received, received > own + Self.sameMessage else { return time }
+        return received
+    }
 }
 
 /// What a reader of logs wants to see.

@@ -59,11 +59,7 @@ struct LogReceipts: Equatable, Sendable {
     mutating func look() throws(LinuxError) {
         guard let about = try FileStatus.read(live), about.kind == .file else { return }
         let isOther = about.device != device || about.inode != inode || about.size < marks.last?.offset ?? 0
-        if isOther {
-            (device, inode, marks) = (about.device, about.inode, [])
-        }
-        guard about.size > marks.last?.offset ?? 0 else { return }
-        marks.append(Mark(offset: about.size, unixMicroseconds: about.modified / 1_000))
+        guard take(device: about.device, inode: about.inode, Mark(offset: about.size, unixMicroseconds: about.modified / 1_000)) else { return }
         let isFull = marks.count > Self.marksMax
         if isFull {
             let half = marks.count / 2
@@ -74,6 +70,21 @@ struct LogReceipts: Equatable, Sendable {
         } else if let last = marks.last {
             try append(bytes(last))
         }
+    }
+
+    /// The live file as a reader finds it, which may be ahead of the last look; kept in this value alone.
+    mutating func read(_ about: SparseFile.About) {
+        _ = take(device: about.device, inode: about.inode, Mark(offset: about.size, unixMicroseconds: about.modifiedUnixMicroseconds))
+    }
+
+    /// False: nothing was written since the last mark.
+    private mutating func take(device: UInt64, inode: UInt64, _ mark: Mark) -> Bool {
+        if device != self.device || inode != self.inode || mark.offset < marks.last?.offset ?? 0 {
+            (self.device, self.inode, marks) = (device, inode, [])
+        }
+        guard mark.offset > marks.last?.offset ?? 0 else { return false }
+        marks.append(mark)
+        return true
     }
 
     private func append(_ bytes: [UInt8]) throws(LinuxError) {

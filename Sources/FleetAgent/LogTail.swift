@@ -20,6 +20,8 @@ struct LogTail: Sendable {
     private var partial: [UInt8] = []
     /// When what is added is read, in microseconds since 1970: lines without a stamp of their own were received then.
     private let now: @Sendable () -> UInt64
+    /// The last one that was added.
+    private var stamp: LogStamp?
 
     /// A longer line is cut into pieces.
     static let lineBytesMax = 16 << 10
@@ -81,8 +83,9 @@ struct LogTail: Sendable {
 
     /// Nil: what was to be read was moved meanwhile.
     private mutating func search(_ filter: LogFilter, _ wholeOnly: Bool) -> Found? {
-        let pieces = pieces()
-        var backwards = Backwards(filter: filter, timestamps: timestamps, receipts: file.isEmpty ? LogReceipts(of: path) : nil)
+        var receipts = file.isEmpty ? LogReceipts(of: path) : nil
+        let pieces = pieces(&receipts)
+        var backwards = Backwards(filter: filter, timestamps: timestamps, receipts: receipts)
         var searched: Int64 = 0
         offset = 0
         partial = []
@@ -117,7 +120,7 @@ struct LogTail: Sendable {
     }
 
     /// In the order in which they were written.
-    private mutating func pieces() -> [Piece] {
+    private mutating func pieces(_ receipts: inout LogReceipts?) -> [Piece] {
         let segments: [LogSegment]
         // Without a list of segments there is the live file.
         do { segments = file.isEmpty ? try LogSegment.all(of: path) : [] } catch { segments = [] }
@@ -131,6 +134,7 @@ struct LogTail: Sendable {
             guard let live = try open() else { return pieces }
             let about = try live.about()
             inode = about.inode
+            receipts?.read(about)
             var begin = segments.filter { $0.generation == newest }.map(\.range.upperBound).max() ?? 0
             // Shorter: a new file that the rotation has not looked at yet.
             if begin > about.size { begin = 0 }
@@ -242,8 +246,11 @@ struct LogTail: Sendable {
         partial.removeAll(keepingCapacity: true)
     }
 
-    private func line(_ text: [UInt8]) -> LogLine {
-        LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: timestamps.parse(text) ?? now())
+    private mutating func line(_ text: [UInt8]) -> LogLine {
+        let received = now()
+        if let own = timestamps.parse(text) { stamp = LogStamp(time: own, received: received) }
+        let time = stamp?.time(ofLineReceived: received) ?? received
+        return LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: time)
     }
 }
 
@@ -251,7 +258,9 @@ struct LogTail: Sendable {
 private struct Backwards {
     struct Kept {
         let text: [UInt8]
+        /// 0: not known, or not yet.
         var time: UInt64
+        let received: UInt64?
     }
 
     let filter: LogFilter
@@ -304,7 +313,8 @@ private struct Backwards {
 
     private mutating func take(lines bytes: [UInt8], from begin: Int, at offset: Int64?) {
         var found: [Kept] = []
-        var time: UInt64 = 0
+        var stamp: LogStamp?
+        var received: UInt64?
         var anyInTime = false
         bytes.withUnsafeBytes { all in
             guard let base = all.baseAddress else { return }
@@ -314,19 +324,21 @@ private struct Backwards {
                 let end = newline.map { UnsafeRawPointer($0) - base } ?? all.count
                 let line = UnsafeRawBufferPointer(rebasing: all[start..<end])
                 defer { start = end + 1 }
-                if let own = timestamps.parse(line) ?? offset.flatMap({ receipts?.time(at: $0 + Int64(start)) }) { time = own }
+                received = offset.flatMap { receipts?.time(at: $0 + Int64(start)) }
+                if let own = timestamps.parse(line) { stamp = LogStamp(time: own, received: received) }
+                let time = stamp?.time(ofLineReceived: received) ?? 0
                 if time >= filter.since { anyInTime = true }
                 guard time == 0 || time >= filter.since, filter.matches(line) else { continue }
                 var rest = line[...]
                 repeat {
-                    found.append(Kept(text: Array(rest.prefix(LogTail.lineBytesMax)), time: time))
+                    found.append(Kept(text: Array(rest.prefix(LogTail.lineBytesMax)), time: time, received: received))
                     rest = rest.dropFirst(LogTail.lineBytesMax)
                 } while !rest.isEmpty
             }
         }
-        hasTimes = hasTimes || time > 0
+        hasTimes = hasTimes || stamp != nil
         // What waits, of the block behind this one, has its time now.
-        if time > 0 { settle(time) }
+        if let stamp { settle { stamp.time(ofLineReceived: $0) } }
         let wasFull = isFull
         for one in found.reversed() where !isFull {
             kept.append(one)
@@ -336,22 +348,23 @@ private struct Backwards {
         // One block more for the time of those that wait; a log without any stamps is not searched through for one.
         if isFull, waiting == 0 || wasFull { isDone = true }
         // Every line of a whole block is older than what is asked for.
-        if filter.since > 0, time > 0, !anyInTime { isDone = true }
+        if filter.since > 0, !anyInTime, stamp != nil || received.map({ $0 < filter.since }) == true { isDone = true }
     }
 
     private var isFull: Bool { kept.count >= filter.lines || keptBytes >= LogTail.shownBytesMax }
 
-    private mutating func settle(_ time: UInt64) {
-        guard waiting > 0 else { return }
-        let from = kept.count - waiting
-        for index in from..<kept.count { kept[index].time = time }
-        if time < filter.since { kept.removeLast(waiting) }
+    private mutating func settle(_ time: (_ received: UInt64?) -> UInt64) {
+        let settled = kept.suffix(waiting).map { Kept(text: $0.text, time: time($0.received), received: $0.received) }
+        kept.removeLast(waiting)
+        kept += settled.filter { $0.time == 0 || $0.time >= filter.since }
         waiting = 0
     }
 
     /// Oldest first.
     mutating func end() -> ([Kept], isCut: Bool) {
         if !carried.isEmpty, !isDone { take(lines: carried, from: 0, at: carriedAt) }
+        // Before these no line says when it was.
+        settle { $0 ?? 0 }
         return (kept.reversed(), isCut)
     }
 }

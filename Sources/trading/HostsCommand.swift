@@ -5,16 +5,18 @@ import FleetCore
 
 struct HostsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hosts", abstract: "Decides about a host of which two instances were seen alive.", subcommands: [HostsSettle.self])
+        commandName: "hosts", abstract: "Decides about a host of which two instances were seen alive, or that the inventory doesn't have.",
+        subcommands: [HostsSettle.self])
 }
 
 struct HostsSettle: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "settle", abstract: "Says that of two instances of a host one is gone, and what it ran with it.",
+        commandName: "settle", abstract: "Says that a second instance of a host, or a host outside the inventory, is gone with what it ran.",
         discussion: """
             A cloned host, or a key that was copied to another, has two agents of one name. Until one has ended nothing is started there, and no stop is \
             proven. An instance that ended when nothing ran there settles it by itself; after any other, a person who has looked says so here. It is refused \
-            while both answer, and stands in the audit.
+            while both answer, and stands in the audit. The same of a host that the inventory doesn't have and whose agent has dialled in: from then \
+            on it is not counted against a stop of everything, until it dials in again.
             """)
 
     @Argument(help: ArgumentHelp("As the inventory has it.", valueName: "host")) var host: String

@@ -6,7 +6,9 @@ import LinuxHost
 struct LogsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "logs", abstract: "Shows what workers wrote, on all their hosts, in the order of time.",
-        discussion: "Times are the fleet's. A line without a time of its own stands at the time of the one before it.")
+        discussion:
+            "Times are the fleet's. A line without a time of its own has that of its receipt, to the second; in files that workers write themselves, the time of the line before it."
+    )
 
     @Argument(help: ArgumentHelp("Services or their aliases; or all.", valueName: "service"))
     var services: [String]

@@ -121,14 +121,22 @@ final class TestFleet {
     }
 
     /// Another host with the same name and key. The test ends it, and what it runs.
-    func startClone(of host: String) throws -> TestProcess {
-        try agentProcess(host, state: "\(directory)/state/\(host)-clone", run: "\(directory)/run/\(host)-clone", log: "\(host)-clone")
+    ///
+    /// With `bootID` it takes its boot for that one, and has been up as long as this machine; needs root.
+    func startClone(of host: String, bootID: String? = nil) throws -> TestProcess {
+        try agentProcess(host, state: "\(directory)/state/\(host)-clone", run: "\(directory)/run/\(host)-clone", log: "\(host)-clone", bootID: bootID)
     }
 
-    private func agentProcess(_ host: String, state: String, run: String, log: String) throws -> TestProcess {
-        try TestProcess(
-            host, Self.bin + "/trading-agent",
-            [
+    private func agentProcess(_ host: String, state: String, run: String, log: String, bootID: String? = nil) throws -> TestProcess {
+        var front = [Self.bin + "/trading-agent"]
+        if let bootID {
+            let file = "\(directory)/boot-id"
+            try "\(bootID)\n".write(toFile: file, atomically: true, encoding: .utf8)
+            front = ["/usr/bin/unshare", "-m", "/bin/sh", "-c", "mount --bind \(file) /proc/sys/kernel/random/boot_id && exec \"$@\"", "sh"] + front
+        }
+        return try TestProcess(
+            host, front[0],
+            front.dropFirst() + [
                 "--host", host, "--fleet", "demo", "--coordinator", "127.0.0.1:\(ports.coordinator)", "--coordinator", "127.0.0.1:\(ports.relay)",
                 "--state-dir", state, "--run-dir", run, "--program-dir", Self.bin,
             ] + flags + identity("agent-\(host)"), log: "\(directory)/log/\(log)")

@@ -77,6 +77,27 @@ struct TwinTests {
         #expect(try fleet.trading("hosts", "settle", "ex-7", "--reason", "typo").text.contains("no host is called ex-7"))
     }
 
+    @Test("a clone that comes while the first is cut off is no successor of it: contested until a person settles it", .enabled(if: Tmpfs.isPossible))
+    func cutOff() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        // Nothing is heard of the first any more, and its worker lives.
+        try fleet.killAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 0 })
+        let clone = try fleet.startClone(of: "ex-1", bootID: UUID().uuidString.lowercased())
+        defer { clone.end() }
+        #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains("TWO INSTANCES live") }, "\(fleet.logs)\n\(clone.log)")
+        for verb in ["start", "stop"] {
+            let refused = try fleet.trading(verb, "--all", "--reason", "x")
+            #expect(refused.status != 0 && refused.text.contains("two instances of ex-1 live"), "\(refused.text)")
+        }
+        #expect(kill(pid, 0) == 0)
+        let settled = try fleet.trading("hosts", "settle", "ex-1", "--reason", "the first host is off")
+        #expect(settled.status == 0, "\(settled.text)")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+    }
+
     @Test("an agent that is restarted, or dials again, is one instance")
     func restarts() throws {
         let fleet = try fleet()

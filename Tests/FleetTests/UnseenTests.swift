@@ -118,6 +118,32 @@ struct UnseenTests {
         #expect(stop.status == 3 && flat(stop.text).contains("because st-9 is not in the inventory and its agent has dialled in"), "\(stop.text)")
         let status = try fleet.trading("status")
         #expect(flat(status.text).contains("st-9 is not in the inventory and its agent has dialled in"), "\(status.text)")
+        // It is remembered until a person says that nothing runs there; and said again when it dials again.
+        try fleet.killAgent("st-9")
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0)
+        #expect(try fleet.trading("stop", "--all", "--reason", "again").status == 3)
+        #expect(try fleet.trading("hosts", "settle", "st-9", "--reason", "it is off").status == 0)
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0)
+        let proven = try fleet.trading("stop", "--all", "--reason", "again")
+        #expect(proven.status == 0 && proven.text.contains("verdict: proven"), "\(proven.text)")
+    }
+
+    @Test("more undeclared workers of a host than are kept make a stop of everything unproven, by their number")
+    func manyUndeclared() throws {
+        let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in
+            (0..<66).map { "  w\($0): {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }.joined(separator: "\n")
+        }
+        .started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        let text = try String(contentsOfFile: fleet.inventory, encoding: .utf8)
+        try text.split(separator: "\n").filter { $0.prefixMatch(of: /\ \ w[1-9]/) == nil }.joined(separator: "\n")
+            .write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        let says = "md-1 reports 1 undeclared worker more than are kept"
+        #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains(says) }, "\(fleet.logs)")
+        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(stop.status == 3 && flat(stop.text).contains(says), "\(stop.text)")
     }
 
     @Test("a worker that died before it was ready does not keep a stop from being proven")

@@ -174,7 +174,7 @@ package struct ObservedFleet: Equatable, Sendable {
 
     /// For people.
     package static func words(cut count: Int, on host: HostName) -> String {
-        "\(host) reports \(count) undeclared workers more than are kept: what they are is not known here. trading --local status shows them there"
+        "\(host) reports \(count) undeclared worker\(count == 1 ? "" : "s") more than are kept: what they are is not known here. trading --local status shows them there"
     }
 
     /// What nothing that covers everything can tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
