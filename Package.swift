@@ -98,7 +98,9 @@ let package = Package(
         // The programs.
         .executableTarget(
             name: "trading",
-            dependencies: ["FleetClient", "FleetInventory", "FleetTrust", "FleetJournal", "FleetAPI", "FleetCore", "FleetWire", "LinuxHost", arguments] + nio,
+            dependencies: [
+                "FleetClient", "FleetInventory", "FleetTrust", "FleetJournal", "FleetAPI", "FleetCore", "FleetWire", "LinuxHost", arguments, protobuf,
+            ] + nio,
             swiftSettings: strict),
         .executableTarget(
             name: "trading-coordinator",

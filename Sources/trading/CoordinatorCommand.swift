@@ -63,7 +63,7 @@ struct CoordinatorSucceed: AsyncParsableCommand {
         var request = APISuccessionRequest()
         request.statement.document = statement.document
         request.statement.signature = operatorSignature.sign(Array(statement.document.utf8))
-        let done: APIDone = try await client.post(Route.succession, request)
+        let done: APIDone = try await client.order("The succession", Route.succession, request)
         Terminal.out([done.text])
     }
 }
@@ -89,7 +89,7 @@ struct CoordinatorAccept: AsyncParsableCommand {
         request.store = store
         request.reason = why.reason
         request.unseen = unseen
-        let done: APIDone = try await client.post(Route.accept, request)
+        let done: APIDone = try await client.order("The acceptance of the store", shows: "trading --local status", Route.accept, request)
         Terminal.out([done.text])
     }
 }

@@ -174,14 +174,13 @@ struct EmergencyStopRelease: AsyncParsableCommand {
         // Every side is told: one that was missed would bring no latch back, for a release wins wherever sides meet.
         let reach = try Reach(global, relays: true)
         let operatorSignature = OperatorSignature(reach.settings, reach.trust)
-        Interruption.ordering("The release")
         var released = 0
         var problems: [APIProblem] = []
         for endpoint in reach.endpoints {
             do {
                 let client = APIClient(endpoint)
-                let done: APIDone = try await client.post(
-                    Route.emergencyRelease, try await request(client, operatorSignature), within: EmergencyCall.answerBound)
+                let done: APIDone = try await client.order(
+                    "The release", Route.emergencyRelease, try await request(client, operatorSignature), within: EmergencyCall.answerBound)
                 Terminal.out(["\(endpoint.name): \(done.text.isEmpty ? "released" : done.text)"])
                 released += 1
             } catch let problem as APIProblem {

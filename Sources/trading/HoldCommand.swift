@@ -13,8 +13,7 @@ struct HoldCommand: AsyncParsableCommand {
             throw Failure("\"\(request.worker)\" is not a worker: write SERVICE@HOST, for example order-gateway@ex-1", .usage)
         }
         let client = try await Reach(global, relays: false).first().client
-        Interruption.ordering("The hold's \(request.release ? "release" : "extension")")
-        let done: APIDone = try await client.post(Route.hold, request)
+        let done: APIDone = try await client.order("The hold's \(request.release ? "release" : "extension")", Route.hold, request)
         Terminal.out([done.text.isEmpty ? "\(request.worker): done" : done.text])
     }
 }

@@ -28,8 +28,7 @@ struct HostsSettle: AsyncParsableCommand {
         request.host = host
         request.reason = why.reason
         let client = try await Reach(global, relays: false).first().client
-        Interruption.ordering("The settling of \(host)")
-        let done: APIDone = try await client.post(Route.settle, request)
+        let done: APIDone = try await client.order("The settling of \(host)", Route.settle, request)
         Terminal.out([done.text])
     }
 }

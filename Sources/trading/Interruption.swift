@@ -1,4 +1,7 @@
+import FleetAPI
+import FleetClient
 import Glibc
+import SwiftProtobuf
 
 /// Ctrl-C ends the watching, never what was ordered, and says what goes on.
 enum Interruption {
@@ -21,5 +24,15 @@ enum Interruption {
             if let words = Interruption.words { _ = write(2, words.baseAddress, words.count) }
             _exit(ExitStatus.unfinished.rawValue)
         }
+    }
+}
+
+extension APIClient {
+    /// Posts what changes something: a Ctrl-C before its answer says that it may have been taken. `what` begins the sentence: "The release".
+    func order<Answer: Message>(
+        _ what: String, shows: String = "trading status", _ path: String, _ request: some Message, within bound: Duration = answerBound
+    ) async throws -> Answer {
+        Interruption.ordering(what, shows: shows)
+        return try await post(path, request, within: bound)
     }
 }

@@ -17,7 +17,10 @@ struct LayoutCommand: AsyncParsableCommand {
         ask.reason = reason
         let (client, status) = try await Reach(options.global, relays: false).first()
         // The kernel may take long to find the room for large pages.
-        let answers: APILayoutAnswers = try await client.post(Route.layout, ask, within: .seconds(what == .apply ? 130 : 30))
+        let answers: APILayoutAnswers =
+            what == .apply
+            ? try await client.order("The layout's changes", shows: "trading layout verify", Route.layout, ask, within: .seconds(130))
+            : try await client.post(Route.layout, ask, within: .seconds(30))
         if options.json {
             Terminal.out(bytes: try APIJSON.encode(answers))
         } else {

@@ -59,8 +59,7 @@ private enum MarkVerb {
         request.services = services
         request.reason = reason
         let client = try await Reach(global, relays: false).first().client
-        Interruption.ordering("The \(verb)")
-        let done: APIDone = try await client.post(path, request)
+        let done: APIDone = try await client.order("The \(verb)", path, request)
         Terminal.out(ScreenText.wrapped(done.text.isEmpty ? "\(verb): done" : done.text, width: Terminal.style.width, indent: "  "))
     }
 }

@@ -15,8 +15,8 @@ struct RunVerb {
         var request = try options.request(reason: reason)
         request.locked = locked ?? ""
         let (client, status) = try await Reach(options.global, relays: false).first()
-        if !options.dryRun { Interruption.ordering("The \(name)", shows: "trading runs") }
-        let accepted: APIRunAccepted = try await client.post(path, request)
+        let accepted: APIRunAccepted =
+            options.dryRun ? try await client.post(path, request) : try await client.order("The \(name)", shows: "trading runs", path, request)
         if accepted.run > 0 { RunFollower.letGo(run: accepted.run) }
         if options.dryRun {
             if options.json {

@@ -12,8 +12,7 @@ struct Intervention {
 
     func send(_ request: APIOverride) async throws {
         let client = try await Reach(global, relays: false).first().client
-        Interruption.ordering("The \(verb) of run \(run)", shows: "trading runs \(run)")
-        let done: APIDone = try await client.post("\(Route.run(run))/\(verb)", request)
+        let done: APIDone = try await client.order("The \(verb) of run \(run)", shows: "trading runs \(run)", "\(Route.run(run))/\(verb)", request)
         Terminal.out([done.text.isEmpty ? "run \(run): \(verb) accepted" : done.text])
     }
 }
