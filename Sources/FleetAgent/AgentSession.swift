@@ -27,6 +27,9 @@ final class AgentSession: @unchecked Sendable {
 
     var name: String { wire.peer.identity.name }
 
+    /// Seconds since 1970, of its certificate.
+    var notAfterUnix: Int64 { wire.peer.notAfterUnix }
+
     /// As it stands in the journal: `coordinator/ctl-1`.
     var origin: String { wire.peer.identity.author }
 

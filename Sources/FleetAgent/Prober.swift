@@ -167,6 +167,7 @@ final class Prober: @unchecked Sendable {
         let now = Clock.boottime()
         guard !readingFacts, factsAt.map({ now - $0 >= agent.settings.factsEvery }) ?? true else { return }
         let dates = agent.trust.map { (certificate: $0.ownNotAfterUnix, list: $0.listDueUnix) }
+        let peers = agent.sessions.map { (identity: $0.origin, notAfterUnix: $0.notAfterUnix) }
         let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
         let wanted = agent.part.diskFreeMin
         readingFacts = agent.housework.submit(lane: "facts") { [self] in
@@ -177,10 +178,11 @@ final class Prober: @unchecked Sendable {
             let validity = dates.map {
                 (certificate: Expiry(untilUnix: $0.certificate, nowUnix: today), list: $0.list.map { Expiry(untilUnix: $0, nowUnix: today) })
             }
+            let peersLeft = peers.map { (identity: $0.identity, left: Expiry(untilUnix: $0.notAfterUnix, nowUnix: today)) }
             agent.loop.execute { [self] in
                 readingFacts = false
                 factsAt = Clock.boottime()
-                self.facts = ReportBuilder.facts(facts, validity: validity, at: factsAt ?? now)
+                self.facts = ReportBuilder.facts(facts, validity: validity, peers: peersLeft, at: factsAt ?? now)
                 self.workers = found
                 for shell in agent.shells {
                     guard let its = found[shell.service], its.pid == shell.machine.pid else { continue }

@@ -149,8 +149,16 @@ enum ReportBuilder {
         return notes.filter { !$0.isEmpty }.joined(separator: "; ")
     }
 
-    static func facts(_ facts: HostFacts, validity: (certificate: Expiry, list: Expiry?)?, at now: BootTime) -> WireHostFacts {
+    static func facts(
+        _ facts: HostFacts, validity: (certificate: Expiry, list: Expiry?)?, peers: [(identity: String, left: Expiry)], at now: BootTime
+    ) -> WireHostFacts {
         var wire = WireHostFacts()
+        wire.peers = peers.map { peer in
+            var validity = WirePeerValidity()
+            validity.identity = peer.identity
+            validity.daysLeft = peer.left.daysLeft
+            return validity
+        }
         wire.memoryTotal = facts.memoryTotal ?? 0
         wire.memoryAvailable = facts.memoryAvailable ?? 0
         wire.hugepages = facts.hugepages.map { pool in

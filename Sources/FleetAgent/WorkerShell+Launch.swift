@@ -131,7 +131,7 @@ extension WorkerShell {
                 "the main process has ended and left others of its tree",
                 metadata: ["left": "\(left)", "they": "\(signal.map { "were told \(Signals.name($0))" } ?? "are being killed")"])
             // The stop that they wait for the end of was an agent's before this one, and nobody's here.
-            if until == nil, signal != nil, !isUnderStop { link.send(.stop(id: link.requestID(), number: 0)) }
+            if until == nil, signal != nil, !machine.isUnderStop { link.send(.stop(id: link.requestID(), number: 0)) }
         case .continued: noteContinued()
         case .mainPID(let pid, let startTime): mainPIDChanged(id, pid, startTime)
         case .watchdog(let late): handle(late ? .watchdogLate : .watchdogBack)
@@ -144,13 +144,6 @@ extension WorkerShell {
             ended(link.directory, id)
         case .ok(let request, _): awaited.removeValue(forKey: request)?(.ok)
         case .error(let request, let slug, let text): awaited.removeValue(forKey: request)?(.refused("\(slug) \(text)"))
-        }
-    }
-
-    private var isUnderStop: Bool {
-        switch machine.phase {
-        case .stopping, .held, .killing, .dumping: true
-        case .stopped, .launching, .starting, .running, .verifying, .backoff, .failed: machine.slot?.verb == "stop"
         }
     }
 

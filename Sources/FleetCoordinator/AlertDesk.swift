@@ -55,7 +55,7 @@ final class AlertDesk: @unchecked Sendable {
     private var problems: [String: String] = [:]
     private var nextID: UInt64 = 0
     private var ticking: RepeatedTask?
-    private var closed = false
+    private(set) var closed = false
     /// Why a host is silent, in the coordinator's words.
     private var whySilent: (HostName) -> String = { _ in "" }
 

@@ -168,6 +168,7 @@ package final class Coordinator: @unchecked Sendable {
         }
         alerts?.begin { [weak self] host in self?.hosts[host]?.whyUnknown ?? "" }
         home.execute { [self] in
+            alertOwnExpiry()
             for past in fold.unfinished {
                 runs[past.id]?.api.state = .aborted
                 runs[past.id]?.api.blocked = "the coordinator ended during it; order again"

@@ -29,6 +29,21 @@ struct Reach {
     let trust: TLSTrust?
     /// What could not be had of it; only an emergency stop and a look at the status go on without.
     private(set) var unchecked: [String] = []
+    /// The own certificate or revocation list ends soon: what, when, and what to type.
+    private(set) var endings: [String] = []
+
+    private static func endings(of trust: TLSTrust) -> [String] {
+        let now = Int64(Clock.unixMicroseconds() / 1_000_000)
+        var lines: [String] = []
+        let certificate = Expiry(untilUnix: trust.ownNotAfterUnix, nowUnix: now)
+        if trust.ownNotAfterUnix > 0, certificate.isSaid {
+            lines.append("this command's own certificate \(certificate.sentence). trading certs renew operator/NAME, then copy it here (certs/README.md)")
+        }
+        if let due = trust.listDueUnix, Expiry(untilUnix: due, nowUnix: now).isSaid {
+            lines.append("this command's own revocation list \(Expiry(untilUnix: due, nowUnix: now).sentence). trading certs renew-crl, then copy crl.pem here")
+        }
+        return lines
+    }
 
     /// `relays`: also those that answer next to nothing else.
     ///
@@ -76,6 +91,7 @@ struct Reach {
             let relays = Set(settings.relays.map(\.name))
             found += nodes.map { .tls(name: $0.name, isRelay: relays.contains($0.name), host: $0.host, port: $0.port, trust: trust) }
             if let problem = trust.listProblem { unchecked.append("whether anybody was revoked: \(problem)") }
+            endings = Self.endings(of: trust)
             if trust.ownNotAfterUnix > 0, trust.ownNotAfterUnix < Int64(Clock.unixMicroseconds() / 1_000_000) {
                 unchecked.append("our own certificate is past its last day: others may hold it against us")
             }

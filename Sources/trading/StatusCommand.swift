@@ -22,6 +22,7 @@ struct StatusCommand: AsyncParsableCommand {
     func run() async throws {
         let reach = try Reach(global, relays: true, deed: .readStatus)
         for text in reach.unchecked { Terminal.err(["NOT CHECKED: \(text)"]) }
+        if !json { for text in reach.endings { Terminal.err(["NOTE: \(text)"]) } }
         while true {
             let shown: (lines: [String], condition: StatusScreen.Condition)
             do {

@@ -2625,11 +2625,33 @@ package nonisolated struct WireHostFacts: @unchecked Sendable {
   /// Clears the value of `listDaysLeft`. Subsequent reads from it will return its default value.
   package mutating func clearListDaysLeft() {_uniqueStorage()._listDaysLeft = nil}
 
+  /// of the relays and coordinators that it has sessions with
+  package var peers: [WirePeerValidity] {
+    get {_storage._peers}
+    set {_uniqueStorage()._peers = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WirePeerValidity: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// relay/ctl-2
+  package var identity: String = String()
+
+  /// of its certificate
+  package var daysLeft: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct WireTimeState: Sendable {
@@ -7604,7 +7626,7 @@ nonisolated extension WireStreamReading: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostFacts"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0\u{1}time\0\u{3}kernel_cmdline\0\u{3}validity_known\0\u{3}list_days_left\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}memory_total\0\u{3}memory_available\0\u{1}hugepages\0\u{1}load\0\u{3}disk_free\0\u{1}kernel\0\u{3}cpus_online\0\u{3}up_ns\0\u{3}certificate_days_left\0\u{1}time\0\u{3}kernel_cmdline\0\u{3}validity_known\0\u{3}list_days_left\0\u{1}peers\0")
 
   fileprivate class _StorageClass {
     var _memoryTotal: UInt64 = 0
@@ -7620,6 +7642,7 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _kernelCmdline: String = String()
     var _validityKnown: Bool = false
     var _listDaysLeft: Int64? = nil
+    var _peers: [WirePeerValidity] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -7643,6 +7666,7 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       _kernelCmdline = source._kernelCmdline
       _validityKnown = source._validityKnown
       _listDaysLeft = source._listDaysLeft
+      _peers = source._peers
     }
   }
 
@@ -7674,6 +7698,7 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
         case 11: try { try decoder.decodeSingularStringField(value: &_storage._kernelCmdline) }()
         case 12: try { try decoder.decodeSingularBoolField(value: &_storage._validityKnown) }()
         case 13: try { try decoder.decodeSingularInt64Field(value: &_storage._listDaysLeft) }()
+        case 14: try { try decoder.decodeRepeatedMessageField(value: &_storage._peers) }()
         default: break
         }
       }
@@ -7725,6 +7750,9 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
       try { if let v = _storage._listDaysLeft {
         try visitor.visitSingularInt64Field(value: v, fieldNumber: 13)
       } }()
+      if !_storage._peers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._peers, fieldNumber: 14)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -7747,10 +7775,46 @@ nonisolated extension WireHostFacts: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if _storage._kernelCmdline != rhs_storage._kernelCmdline {return false}
         if _storage._validityKnown != rhs_storage._validityKnown {return false}
         if _storage._listDaysLeft != rhs_storage._listDaysLeft {return false}
+        if _storage._peers != rhs_storage._peers {return false}
         return true
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePeerValidity: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PeerValidity"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}identity\0\u{3}days_left\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.identity) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.daysLeft) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.identity.isEmpty {
+      try visitor.visitSingularStringField(value: self.identity, fieldNumber: 1)
+    }
+    if self.daysLeft != 0 {
+      try visitor.visitSingularInt64Field(value: self.daysLeft, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePeerValidity, rhs: WirePeerValidity) -> Bool {
+    if lhs.identity != rhs.identity {return false}
+    if lhs.daysLeft != rhs.daysLeft {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
