@@ -26,6 +26,8 @@ struct LogReceipts: Equatable, Sendable {
     private(set) var marks: [Mark] = []
     private var device: UInt64 = 0
     private var inode: UInt64 = 0
+    /// False: the last mark could not be written, a full disk perhaps. The next look writes all of them anew.
+    private var isKept = true
 
     /// What stands beside the live file; what is unreadable or half written counts as not there.
     init(of live: String) {
@@ -65,11 +67,14 @@ struct LogReceipts: Equatable, Sendable {
             let half = marks.count / 2
             marks = marks[..<half].enumerated().filter { $0.offset % 2 == 1 }.map(\.element) + marks[half...]
         }
-        if isOther || isFull {
+        let isWhole = isKept && !isOther && !isFull
+        isKept = false
+        if isWhole, let last = marks.last, let file = try SparseFile(existing: path, writable: true) {
+            try file.write(bytes(last), at: Int64(marks.count * Self.markBytes))
+        } else {
             try Files.writeAtomically(path, bytes(device, inode) + marks.flatMap(bytes), sync: false)
-        } else if let last = marks.last {
-            try append(bytes(last))
         }
+        isKept = true
     }
 
     /// The live file as a reader finds it, which may be ahead of the last look; kept in this value alone.
@@ -85,13 +90,6 @@ struct LogReceipts: Equatable, Sendable {
         guard mark.offset > marks.last?.offset ?? 0 else { return false }
         marks.append(mark)
         return true
-    }
-
-    private func append(_ bytes: [UInt8]) throws(LinuxError) {
-        guard let file = try SparseFile(existing: path, writable: true) else {
-            return try Files.writeAtomically(path, self.bytes(device, inode) + marks.flatMap(self.bytes), sync: false)
-        }
-        try file.write(bytes, at: Int64(marks.count * Self.markBytes))
     }
 
     private func bytes(_ mark: Mark) -> [UInt8] { bytes(UInt64(max(0, mark.offset)), UInt64(max(0, mark.unixMicroseconds))) }

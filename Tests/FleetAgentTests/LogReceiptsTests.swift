@@ -1,4 +1,6 @@
 import Glibc
+import LinuxHost
+import TestSupport
 import Testing
 
 @testable import FleetAgent
@@ -47,6 +49,24 @@ struct LogReceiptsTests {
             try scratch.write("feed.out.received", garbage)
             _ = LogReceipts(of: path)
         }
+    }
+
+    @Test("what a full disk did not take is written once there is room; until then it is known all the same", .enabled(if: Tmpfs.isPossible))
+    func fullDisk() throws {
+        let disk = try Tmpfs(kilobytes: 256)
+        let path = disk.path + "/feed.out"
+        func log(_ text: String) throws { try Files.writeAtomically(path, Array(text.utf8), sync: false) }
+        try log("one\n")
+        var receipts = LogReceipts(of: path)
+        try receipts.look()
+        try log("one\ntwo\n")
+        try disk.fill()
+        #expect(throws: LinuxError.self) { try receipts.look() }
+        #expect(receipts.time(at: 0) != nil)
+        try disk.empty()
+        try log("one\ntwo\nthree\n")
+        try receipts.look()
+        #expect(LogReceipts(of: path).marks == receipts.marks)
     }
 
     @Test("marks are bounded: the older half is told less exactly, the newest lines as before")
