@@ -26,6 +26,8 @@ struct AgentJournalFold: Equatable, Sendable {
         var exit: WorkerExit?
         /// The last launch that has ended.
         var endedLaunch = ""
+        /// When the last launch ended, or was found never to have run, in microseconds of Unix time.
+        var downUnixMicroseconds: UInt64?
         /// The open launch is a restart by policy and was not seen to run.
         var restartIntended = false
         /// It had ended by itself and was waiting to be restarted.
@@ -141,6 +143,7 @@ struct AgentJournalFold: Equatable, Sendable {
             // Of an agent whose journal did not have it.
             if let launch = record["launch"], launch != worker.launch { worker.begin(launch) }
             worker.wasSeen = true
+            worker.trace = LaunchTrace { record[$0] } ?? worker.trace
         case .workerReady:
             worker.ready = true
             worker.history.ready(LaunchID(worker.launch))
@@ -256,6 +259,7 @@ extension AgentJournalFold.Worker {
             let exit = AgentJournalFold.exit(record) ?? WorkerExit(how: .unknown, at: .zero)
             history.end(LaunchID(launch), neverRan ? .never : .ended(exit))
         }
+        if open { downUnixMicroseconds = record.unixMicroseconds }
         open = false
         stopping = false
         restartIntended = false
@@ -299,7 +303,7 @@ extension AgentJournalFold {
         past.lock = worker.lock
         past.remark = worker.remark
         guard !rebooted else { return past }
-        if !worker.open, let exit = worker.exit, exit.at > .zero { past.downSince = exit.at }
+        if !worker.open { past.downSince = worker.downUnixMicroseconds.map(boot) }
         past.recentStarts = worker.starts.map(boot)
         past.backoffStep = worker.backoffStep
         past.readySince = worker.readyUnixMicroseconds.map(boot)

@@ -17,13 +17,15 @@ final class EmergencyEntry: @unchecked Sendable {
     let process: PIDFD?
     /// Whose children the whole tree is, once orphaned; nil: its record could not be read.
     let shimProcess: ProcessIdentity?
+    /// Set where the launch's directory is gone: by what the rest of it is found, without a shim that could tell.
+    let lost: (trace: LaunchTrace, slot: String)?
     /// An own duplicate of the connection to the shim; -1: none.
     private let shim: Int32
 
     /// Duplicates `shimDescriptor`; the caller keeps its own.
     init(
         service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool, launch: LaunchID, pid: Int32, process: PIDFD?,
-        shimProcess: ProcessIdentity?, shimDescriptor: Int32
+        shimProcess: ProcessIdentity?, shimDescriptor: Int32, lost: (trace: LaunchTrace, slot: String)? = nil
     ) {
         self.service = service
         self.tier = tier
@@ -33,6 +35,7 @@ final class EmergencyEntry: @unchecked Sendable {
         self.pid = pid
         self.process = process
         self.shimProcess = shimProcess
+        self.lost = lost
         shim = shimDescriptor >= 0 ? fcntl(shimDescriptor, F_DUPFD_CLOEXEC, 0) : -1
     }
 
@@ -42,7 +45,7 @@ final class EmergencyEntry: @unchecked Sendable {
     func with(tier: TierName, emergencyKilled: Bool, pid: Int32, process: PIDFD?) -> EmergencyEntry {
         EmergencyEntry(
             service: service, tier: tier, host: host, emergencyKilled: emergencyKilled, launch: launch, pid: pid, process: process,
-            shimProcess: shimProcess, shimDescriptor: shim)
+            shimProcess: shimProcess, shimDescriptor: shim, lost: lost)
     }
 
     func isCovered(by scope: LatchScope) -> Bool {
@@ -68,13 +71,15 @@ final class EmergencyEntry: @unchecked Sendable {
 
     /// The main process has ended.
     var isProcessGone: Bool {
-        guard let process else { return false }
+        // Of a lost launch none may be known; then the rest of it is all there is.
+        guard let process else { return lost != nil }
         do { return try process.isGone(within: .zero) } catch { return false }
     }
 
-    /// What still lives of the tree below the shim; nil: it can't be told.
+    /// What still lives of the tree, but for the main process; nil: it can't be told.
     func left() -> [ProcessIdentity]? {
         do {
+            if let lost { return try lost.trace.living(slot: lost.slot) }
             guard let shimProcess, try shimProcess.isAlive() else { return [] }
             return try Processes.descendants(of: shimProcess.pid).compactMap { pid in
                 guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { return nil }

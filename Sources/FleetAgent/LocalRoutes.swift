@@ -125,7 +125,7 @@ struct LocalRoutes {
     private static func figure(_ known: Bool, _ value: Int64, _ reading: WireStreamReading) -> WireFigure {
         var figure = WireFigure()
         figure.known = known
-        figure.value = known ? value : 0
+        if known { figure.value = value }
         figure.evidence = known ? .measured : .unknown
         figure.atBoottimeNs = reading.atBoottimeNs
         figure.whyUnknown = known ? "" : (reading.whyUnknown.isEmpty ? "Redis does not tell" : reading.whyUnknown)

@@ -13,19 +13,19 @@ struct LogLine: Equatable, Sendable {
 
 /// The time stamp of a line, for the lines behind it that have none.
 struct LogStamp: Sendable {
-    /// A line that comes so soon after a stamped one is taken for a part of its message: a stack trace must not be torn from what it is
-    /// of. Marks of receipt are a second apart.
+    /// A line that may have come so soon after a stamped one is taken for a part of its message: a stack trace must not be torn from
+    /// what it is of.
     static let sameMessage: UInt64 = 2_000_000
 
     /// What the line says, in microseconds since 1970.
     let time: UInt64
-    /// When it was received; nil: not known.
-    let received: UInt64?
+    /// Nil: not known.
+    let received: LogReceipts.Receipt?
 
     /// Of a line without a stamp that was received then.
-    func time(ofLineReceived received: UInt64?) -> UInt64 {
-        guard let received, let own = self.received, received > own + Self.sameMessage else { return time }
-        return received
+    func time(ofLineReceived received: LogReceipts.Receipt?) -> UInt64 {
+        guard let received, let own = self.received, received.earliest > own.latest + Self.sameMessage else { return time }
+        return received.latest
     }
 }
 

@@ -48,7 +48,7 @@ final class LogService: @unchecked Sendable {
     private var timer: RepeatedTask?
     private var reading = false
     private let rotation = LogRotation()
-    private var receipts: [String: LogReceipts] = [:]
+    private var markers: [String: LogReceiptMarker] = [:]
     private var isMarking = false
     private var markingProblem = ""
 
@@ -266,18 +266,18 @@ final class LogService: @unchecked Sendable {
     private func markReceipts() {
         guard !isMarking else { return }
         let paths = agent.shells.flatMap { [agent.paths.standardOutput($0.service), agent.paths.standardError($0.service)] }
-        isMarking = agent.housework.submit(lane: "receipts") { [self, receipts] in
-            var (marked, problem): ([String: LogReceipts], String) = ([:], "")
+        isMarking = agent.housework.submit(lane: "receipts") { [self, markers] in
+            var (marked, problem): ([String: LogReceiptMarker], String) = ([:], "")
             for path in paths {
-                var log = receipts[path] ?? LogReceipts(of: path)
-                do throws(LinuxError) { try log.look() } catch { problem = "\(error)" }
+                var log = markers[path] ?? LogReceiptMarker(of: path)
+                do throws(LinuxError) { try log.look(at: Int64(clamping: Clock.unixMicroseconds())) } catch { problem = "\(error)" }
                 marked[path] = log
             }
             agent.loop.execute { [self, marked, problem] in
                 isMarking = false
-                self.receipts = marked
+                self.markers = marked
                 if problem != markingProblem, !problem.isEmpty {
-                    agent.log.warning("when log lines were received is kept in memory alone", metadata: ["why": "\(problem)"])
+                    agent.log.warning("when log lines were received can't be kept", metadata: ["why": "\(problem)"])
                 }
                 markingProblem = problem
             }

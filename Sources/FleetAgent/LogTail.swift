@@ -22,6 +22,8 @@ struct LogTail: Sendable {
     private let now: @Sendable () -> UInt64
     /// The last one that was added.
     private var stamp: LogStamp?
+    /// When a line was added last.
+    private var readAt: UInt64 = 0
 
     /// A longer line is cut into pieces.
     static let lineBytesMax = 16 << 10
@@ -54,7 +56,7 @@ struct LogTail: Sendable {
         let path: String
         /// Of the file itself.
         let range: Range<Int64>
-        /// Of its first byte in the live file, or the file whose generation that is; nil: of one before that.
+        /// Where its first byte stands, or stood, in the live file; nil: in one before it.
         let liveOffset: Int64?
         /// When a segment was cut, or the live file last written: nothing in it is newer.
         let unixMicroseconds: UInt64
@@ -125,28 +127,32 @@ struct LogTail: Sendable {
         // Without a list of segments there is the live file.
         do { segments = file.isEmpty ? try LogSegment.all(of: path) : [] } catch { segments = [] }
         let newest = segments.last?.generation
-        var pieces = segments.filter { !$0.isEmpty }.map {
-            Piece(
-                path: $0.path, range: 0..<$0.bytes, liveOffset: $0.generation == newest ? $0.range.lowerBound : nil,
-                unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
-        }
+        // Marks are of the file that stands there now, not of one before it.
+        var markedGeneration = newest
+        var live: Piece?
         do {
-            guard let live = try open() else { return pieces }
-            let about = try live.about()
-            inode = about.inode
-            receipts?.read(about)
-            var begin = segments.filter { $0.generation == newest }.map(\.range.upperBound).max() ?? 0
-            // Shorter: a new file that the rotation has not looked at yet.
-            if begin > about.size { begin = 0 }
-            if let data = try live.data(from: begin) { begin = max(begin, data) }
-            pieces.append(
-                Piece(
-                    path: path, range: min(begin, about.size)..<about.size, liveOffset: min(begin, about.size),
-                    unixMicroseconds: UInt64(max(0, about.modifiedUnixMicroseconds)), isLive: true))
+            if let file = try open() {
+                let about = try file.about()
+                inode = about.inode
+                receipts?.extend(to: about)
+                var begin = segments.filter { $0.generation == newest }.map(\.range.upperBound).max() ?? 0
+                // Shorter: a new file that the rotation has not looked at yet.
+                let isNew = begin > about.size
+                if isNew { begin = 0 }
+                if let data = try file.data(from: begin) { begin = max(begin, data) }
+                begin = min(begin, about.size)
+                live = Piece(
+                    path: path, range: begin..<about.size, liveOffset: begin, unixMicroseconds: UInt64(max(0, about.modifiedUnixMicroseconds)), isLive: true)
+                if isNew { markedGeneration = nil }
+            }
         } catch {
             // Not to be read by this agent; shown as what has no lines.
         }
-        return pieces
+        return segments.filter { !$0.isEmpty }.map {
+            Piece(
+                path: $0.path, range: 0..<$0.bytes, liveOffset: $0.generation == markedGeneration ? $0.range.lowerBound : nil,
+                unixMicroseconds: UInt64(max(0, $0.unixSeconds + 1)) * 1_000_000, isLive: false)
+        } + (live.map { [$0] } ?? [])
     }
 
     private func open(_ piece: Piece) -> SparseFile? {
@@ -247,9 +253,10 @@ struct LogTail: Sendable {
     }
 
     private mutating func line(_ text: [UInt8]) -> LogLine {
-        let received = now()
+        let received = LogReceipts.Receipt(earliest: readAt, latest: now())
+        readAt = received.latest
         if let own = timestamps.parse(text) { stamp = LogStamp(time: own, received: received) }
-        let time = stamp?.time(ofLineReceived: received) ?? received
+        let time = stamp?.time(ofLineReceived: received) ?? received.latest
         return LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: time)
     }
 }
@@ -260,7 +267,7 @@ private struct Backwards {
         let text: [UInt8]
         /// 0: not known, or not yet.
         var time: UInt64
-        let received: UInt64?
+        let received: LogReceipts.Receipt?
     }
 
     let filter: LogFilter
@@ -314,7 +321,7 @@ private struct Backwards {
     private mutating func take(lines bytes: [UInt8], from begin: Int, at offset: Int64?) {
         var found: [Kept] = []
         var stamp: LogStamp?
-        var received: UInt64?
+        var received: LogReceipts.Receipt?
         var anyInTime = false
         bytes.withUnsafeBytes { all in
             guard let base = all.baseAddress else { return }
@@ -324,7 +331,7 @@ private struct Backwards {
                 let end = newline.map { UnsafeRawPointer($0) - base } ?? all.count
                 let line = UnsafeRawBufferPointer(rebasing: all[start..<end])
                 defer { start = end + 1 }
-                received = offset.flatMap { receipts?.time(at: $0 + Int64(start)) }
+                received = offset.flatMap { receipts?.receipt(at: $0 + Int64(start)) }
                 if let own = timestamps.parse(line) { stamp = LogStamp(time: own, received: received) }
                 let time = stamp?.time(ofLineReceived: received) ?? 0
                 if time >= filter.since { anyInTime = true }
@@ -348,12 +355,12 @@ private struct Backwards {
         // One block more for the time of those that wait; a log without any stamps is not searched through for one.
         if isFull, waiting == 0 || wasFull { isDone = true }
         // Every line of a whole block is older than what is asked for.
-        if filter.since > 0, !anyInTime, stamp != nil || received.map({ $0 < filter.since }) == true { isDone = true }
+        if filter.since > 0, !anyInTime, stamp != nil || received.map({ $0.latest < filter.since }) == true { isDone = true }
     }
 
     private var isFull: Bool { kept.count >= filter.lines || keptBytes >= LogTail.shownBytesMax }
 
-    private mutating func settle(_ time: (_ received: UInt64?) -> UInt64) {
+    private mutating func settle(_ time: (_ received: LogReceipts.Receipt?) -> UInt64) {
         let settled = kept.suffix(waiting).map { Kept(text: $0.text, time: time($0.received), received: $0.received) }
         kept.removeLast(waiting)
         kept += settled.filter { $0.time == 0 || $0.time >= filter.since }
@@ -364,7 +371,7 @@ private struct Backwards {
     mutating func end() -> ([Kept], isCut: Bool) {
         if !carried.isEmpty, !isDone { take(lines: carried, from: 0, at: carriedAt) }
         // Before these no line says when it was.
-        settle { $0 ?? 0 }
+        settle { $0?.latest ?? 0 }
         return (kept.reversed(), isCut)
     }
 }

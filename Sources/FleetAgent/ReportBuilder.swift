@@ -52,7 +52,7 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
-        if machine.pid != nil { report.gates = shell.gateReports.sorted { ($0.owner, $0.name) < ($1.owner, $1.name) } }
+        if machine.pid != nil { report.gates = gates(shell, now) }
         if let facts = facts(of: shell) {
             if let count = facts.openFiles { report.openFiles = count }
             if let count = facts.connections { report.connections = count }
@@ -83,6 +83,21 @@ enum ReportBuilder {
         if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
         if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
+    }
+
+    /// How long a gate's value is good for: it is asked every second.
+    private static let gateAgeMax: Duration = .seconds(10)
+
+    private static func gates(_ shell: WorkerShell, _ now: BootTime) -> [WireGateReport] {
+        shell.gateReports.sorted { ($0.owner, $0.name) < ($1.owner, $1.name) }.map { report in
+            let age = now - BootTime(nanoseconds: report.atBoottimeNs)
+            guard age > gateAgeMax, !report.value.isEmpty else { return report }
+            var old = report
+            old.whyUnknown = "it has not answered for \(age.words), and said \(report.value) then"
+            old.value = ""
+            old.holds = false
+            return old
+        }
     }
 
     /// What a worker has said under a key; nil: it never did.

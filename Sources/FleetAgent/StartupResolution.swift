@@ -94,7 +94,7 @@ final class StartupResolution: @unchecked Sendable {
             return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
         }
         let ofThisBoot = try (directory.worker ?? directory.identity)?.bootID == bootID
-        guard ofThisBoot, try directory.isSlotHeld else {
+        guard ofThisBoot, try directory.isSlotHeld || isAlive(directory) else {
             return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
         }
         do {
@@ -102,9 +102,15 @@ final class StartupResolution: @unchecked Sendable {
             return Found(directory: directory, exit: nil, isLive: true, descriptor: descriptor, note: note)
         } catch {
             // The slot may be held by another launch of the service; this one is live if its own processes are.
-            let alive = try directory.identity?.isAlive() == true || directory.worker?.isAlive() == true
-            return Found(directory: directory, exit: exit, isLive: alive, descriptor: nil, note: note)
+            return Found(directory: directory, exit: exit, isLive: try isAlive(directory), descriptor: nil, note: note)
         }
+    }
+
+    /// Whether something of a launch lives by the identities that it or the journal kept: a worker may have closed the slot.
+    private func isAlive(_ directory: LaunchDirectory) throws -> Bool {
+        if try directory.identity?.isAlive() == true || directory.worker?.isAlive() == true { return true }
+        guard let folded = agent.fold.workers[directory.service], folded.open, folded.launch == directory.launch, let trace = folded.trace else { return false }
+        return try trace.left(slot: directory.slot) != nil
     }
 
     private func resolve(_ found: [Found], _ missing: [Missing]) {

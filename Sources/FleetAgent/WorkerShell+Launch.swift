@@ -208,7 +208,7 @@ extension WorkerShell {
         writePIDFile()
         readAffinity(pid)
         if let adoption {
-            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
+            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced, trace: trace))
             log.notice("adopted", metadata: ["pid": "\(pid)", "launch": "\(id)"])
             endAdoption()
             applyLatches()

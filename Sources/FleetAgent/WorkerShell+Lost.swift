@@ -30,10 +30,10 @@ extension WorkerShell {
         agent.emergency.put(
             EmergencyEntry(
                 service: declaration.service, tier: declaration.tier, host: agent.host, emergencyKilled: declaration.spec.emergencyKilled,
-                launch: id, pid: pid, process: process, shimProcess: shim, shimDescriptor: -1))
+                launch: id, pid: pid, process: process, shimProcess: shim, shimDescriptor: -1, lost: (trace, slotPath)))
         log.error("a launch's directory was removed; it is known by its processes alone", metadata: ["launch": "\(id)", "pid": "\(pid)"])
         if let adoption {
-            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced))
+            handle(.adopted(id, pid: pid, ready: adoption.ready, stopping: adoption.stopping, quiesced: adoption.quiesced, trace: trace))
             endAdoption()
         }
         applyLatches()
@@ -41,14 +41,19 @@ extension WorkerShell {
     }
 
     /// One look at a time, and one chain of them.
+    ///
+    /// While it is being killed each look kills as well: what was forked in between, or refused, must not stay.
     private func lookForLost() {
         lostTask?.cancel()
         lostTask = nil
         guard let lost, !isLooking else { return }
         isLooking = true
-        let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
-        let accepted = agent.files.submit { [self] in
-            let left = Result { () throws(LinuxError) in try lost.trace.left(slot: slot) }
+        let isKilling = if case .killing = machine.phase { true } else { false }
+        let accepted = agent.files.submit { [self, slotPath] in
+            let left = Result { () throws(LinuxError) in
+                if isKilling { try lost.trace.kill(slot: slotPath) }
+                return try lost.trace.left(slot: slotPath)
+            }
             agent.loop.execute {
                 self.isLooking = false
                 guard self.lost?.launch == lost.launch else { return self.lookForLost() }
@@ -86,12 +91,8 @@ extension WorkerShell {
         }
     }
 
-    func killLost() {
-        guard let lost else { return }
-        let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
-        agent.files.submit { [log] in
-            do throws(LinuxError) { try lost.trace.kill(slot: slot) } catch { log.error("cannot kill", metadata: ["why": "\(error)"]) }
-        }
-        lookForLost()
-    }
+    /// By the look that is due at once; the emergency thread has its own (`EmergencyEntry.left`).
+    func killLost() { lookForLost() }
+
+    private var slotPath: String { LaunchDirectory.slot(runDirectory: agent.paths.run, service: service) }
 }

@@ -171,6 +171,7 @@ final class WorkerShell: @unchecked Sendable {
         let policyChanged = new.policy != declaration.policy
         declaration = new
         isDeclared = true
+        gateReports.removeAll { !isDeclared($0) }
         if policyChanged { handle(.policyChanged(new.policy)) }
         if let entry = agent.emergency.entry(new.service) {
             agent.emergency.put(
@@ -201,11 +202,11 @@ final class WorkerShell: @unchecked Sendable {
     }
 
     func keep(_ report: WireGateReport) {
-        gateReports.removeAll { kept in
-            (kept.owner == report.owner && kept.name == report.name) || !declaration.gates.contains { $0.owner == kept.owner && $0.name == kept.name }
-        }
-        gateReports.append(report)
+        gateReports.removeAll { $0.owner == report.owner && $0.name == report.name }
+        if isDeclared(report) { gateReports.append(report) }
     }
+
+    private func isDeclared(_ report: WireGateReport) -> Bool { declaration.gates.contains { $0.owner == report.owner && $0.name == report.name } }
 
     // MARK: Effects
 

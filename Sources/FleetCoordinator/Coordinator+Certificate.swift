@@ -11,7 +11,11 @@ extension Coordinator {
     func certify(run id: UInt64, _ machine: RunMachine) {
         var machine = machine
         let fleet = observed()
-        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory), contested: fleet.contested)
+        var contested = fleet.contested
+        for host in machine.witnesses where hosts[host]?.watch.isUndecided == true {
+            contested[host] = "an older session of it had not answered when the certificate was made"
+        }
+        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory), contested: contested)
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
         let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)
@@ -87,7 +91,7 @@ extension Coordinator {
         api.buffered = WireFigure(line.buffered)
         api.discarded = WireFigure(line.discarded)
         api.differenceKnown = line.difference != nil
-        api.difference = line.difference ?? 0
+        if let difference = line.difference { api.difference = difference }
         api.verdict = line.verdict.rawValue
         api.note = line.note
         api.carried = line.carried

@@ -23,9 +23,7 @@ extension Coordinator {
                         fields: [("host", host.raw), ("how", how), ("instances", contest.instances.joined(separator: " ")), ("level", "warning")])
                 ])
                 alerts?.contested(host, how)
-                eachActiveRun { machine in
-                    (machine.plan.workers + machine.plan.looked).contains { $0.host == host } ? .hostContested(host, how: how) : nil
-                }
+                eachActiveRun { machine in machine.witnesses.contains(host) ? .hostContested(host, how: how) : nil }
             case .settled(let how):
                 log.notice("a host is one again", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
@@ -34,12 +32,21 @@ extension Coordinator {
         certifyDecided()
     }
 
-    /// A host of the run of which an older instance may live: how many there are is known within `InstanceWatch.challengeBound`.
-    func isUndecided(_ plan: Plan) -> Bool { plan.covered.contains { hosts[$0.host]?.watch.isUndecided ?? false } }
+    /// Certifies once it is known how many instances of the run's hosts live, or `InstanceWatch.challengeBound` after its end: then the
+    /// certificate says that it was not known.
+    func certifyOnceDecided(run id: UInt64, _ machine: RunMachine) {
+        guard isUndecided(machine) else { return certify(run: id, machine) }
+        undecided.insert(id)
+        home.scheduleTask(in: .nanoseconds(InstanceWatch.challengeBound.nanoseconds)) { [self] in
+            if undecided.remove(id) != nil { certify(run: id, machine) }
+        }
+    }
+
+    private func isUndecided(_ machine: RunMachine) -> Bool { machine.witnesses.contains { hosts[$0]?.watch.isUndecided ?? false } }
 
     private func certifyDecided() {
         for id in undecided.sorted() {
-            guard let machine = runs[id]?.machine, !isUndecided(machine.plan) else { continue }
+            guard let machine = runs[id]?.machine, !isUndecided(machine) else { continue }
             undecided.remove(id)
             certify(run: id, machine)
         }

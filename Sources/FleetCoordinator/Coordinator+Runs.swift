@@ -324,7 +324,7 @@ extension Coordinator {
             }
         for index in machine.plan.steps.indices { runs[id]?.api.steps[index] = Self.status(of: index, in: machine) }
         if [.stop, .restart].contains(machine.plan.kind) {
-            if isUndecided(machine.plan) { undecided.insert(id) } else { certify(run: id, machine) }
+            certifyOnceDecided(run: id, machine)
         } else {
             announceEnd(run: id)
         }

@@ -24,7 +24,12 @@ extension Coordinator: WireSessionDelegate {
             return refuse("wrong-host", "the certificate is \(peer.identity.name)'s, the agent says it is \(hello.host)")
         }
         guard parts.keys.contains(HostName(hello.host)) else {
-            table.dialled(outsider: HostName(hello.host))
+            let host = HostName(hello.host)
+            if table.dialled(outsider: host), !settings.relay {
+                home.execute { [self] in
+                    record([AuditRecord(.hostOutside, fields: [("host", host.raw), ("level", "warning")])])
+                }
+            }
             return refuse("unknown-host", "the inventory has no host \(hello.host)")
         }
         if let seen = hello.coordinatorEpochs[storeID], seen > epoch {
@@ -236,7 +241,14 @@ extension Coordinator: WireSessionDelegate {
             say("a host reports more undeclared workers than are kept", of: host, level: .error, ["count": "\(others)", "kept": "\(Self.undeclaredMax)"])
         }
         for worker in report.workers.indices {
-            if report.workers[worker].gates.count > Self.gatesMax { report.workers[worker].gates = [] }
+            report.workers[worker].gates = report.workers[worker].gates.prefix(Self.gatesMax).map { whole in
+                var gate = whole
+                (gate.name, gate.owner) = (Cleaned.cut(whole.name, bytesMax: Self.nameMax), Cleaned.cut(whole.owner, bytesMax: Self.nameMax))
+                (gate.value, gate.wants) = (Cleaned.cut(whole.value, bytesMax: Self.nameMax), Cleaned.cut(whole.wants, bytesMax: Self.nameMax))
+                gate.whyUnknown = Cleaned.cut(whole.whyUnknown, bytesMax: Self.wordsMax)
+                return gate
+            }
+            if report.workers[worker].recent.launches.count > LaunchHistory.recent { report.workers[worker].clearRecent() }
             if report.workers[worker].counters.count > Self.countersMax { report.workers[worker].counters = [:] }
             report.workers[worker].status = Cleaned.cut(report.workers[worker].status, bytesMax: Self.wordsMax)
             report.workers[worker].note = Cleaned.cut(report.workers[worker].note, bytesMax: Self.wordsMax)
@@ -254,6 +266,7 @@ extension Coordinator: WireSessionDelegate {
     private static let streamsMax = 1_024
     /// Bytes of what a worker says of itself that are kept: a run's events repeat it.
     private static let wordsMax = 1_024
+    private static let nameMax = 128
 
     /// Why a host that pinned this takes no orders from here; nil: it does, or its agent is from before pins.
     private func refusal(by pin: WireCoordinatorPin?) -> String? {

@@ -123,7 +123,8 @@ package final class Coordinator: @unchecked Sendable {
         self.log = log
         self.trust = trust
         self.storeKey = storeKey
-        table = SessionTable(book: fold.latches)
+        // One that was declared since is no outsider.
+        table = SessionTable(book: fold.latches, outsiders: fold.outsiders.filter { inventory.host($0) == nil })
         if let signed = fold.succession, let statement = SuccessionStatement(document: signed.document),
             statement.names(coordinator: settings.name.raw, store: fold.storeID, key: storeKey?.publicText ?? "")
         {

@@ -28,6 +28,9 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// Hosts of which two instances were seen alive, and how they were told apart, until that was settled.
     package var contested: [HostName: InstanceWatch.Contest] = [:]
 
+    /// Hosts outside the inventory that have dialled in, until a person settled them.
+    package var outsiders: Set<HostName> = []
+
     package struct Past: Equatable, Sendable {
         package var id: UInt64
         package var kind: String
@@ -117,7 +120,10 @@ package struct CoordinatorFold: Equatable, Sendable {
             succession = statement
         case .hostContested:
             contested[HostName(record["host"] ?? "")] = InstanceWatch.Contest(how: record["how"] ?? "", instances: Self.names(record["instances"]))
-        case .hostSettled: contested[HostName(record["host"] ?? "")] = nil
+        case .hostSettled:
+            contested[HostName(record["host"] ?? "")] = nil
+            outsiders.remove(HostName(record["host"] ?? ""))
+        case .hostOutside: outsiders.insert(HostName(record["host"] ?? ""))
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }

@@ -34,7 +34,7 @@ final class SessionTable: Sendable {
 
     private let state: NIOLockedValueBox<State>
 
-    init(book: LatchBook) { state = NIOLockedValueBox(State(book: book)) }
+    init(book: LatchBook, outsiders: Set<HostName> = []) { state = NIOLockedValueBox(State(book: book, outsiders: outsiders)) }
 
     /// Displaced sessions of one host that are kept: more is a key gone wild, and the oldest ends.
     private static let othersMax = 4
@@ -89,9 +89,11 @@ final class SessionTable: Sendable {
         set { state.withLockedValue { $0.succession = newValue } }
     }
 
-    func dialled(outsider host: HostName) {
+    /// True: it was not among them.
+    func dialled(outsider host: HostName) -> Bool {
         state.withLockedValue { state in
-            if state.outsiders.count < Self.outsidersMax { state.outsiders.insert(host) }
+            guard state.outsiders.count < Self.outsidersMax else { return false }
+            return state.outsiders.insert(host).inserted
         }
     }
 
@@ -181,9 +183,9 @@ final class SessionTable: Sendable {
             let merge = state.book.order(latch)
             state.collectors[latch.id] = collector
             // Who is who now counts for every answer: sessions come and go meanwhile, and one instance answers for no other.
-            var names: [String: String] = [:]
-            for (host, sessions) in state.others { for session in sessions { names[session.hello.agentInstance] = Self.name(of: session, on: host) } }
-            for (host, session) in state.sessions { names[session.hello.agentInstance] = host.raw }
+            var names: [EmergencyCollector.Asked: String] = [:]
+            for (host, sessions) in state.others { for session in sessions { names[Self.asked(session, host)] = Self.name(of: session, on: host) } }
+            for (host, session) in state.sessions { names[Self.asked(session, host)] = host.raw }
             collector.expect(names)
             return (
                 state.all,
@@ -194,13 +196,17 @@ final class SessionTable: Sendable {
         return setting
     }
 
+    private static func asked(_ session: WireSession, _ host: HostName) -> EmergencyCollector.Asked {
+        EmergencyCollector.Asked(host: host, instance: session.hello.agentInstance)
+    }
+
     /// `st-1 (another instance, from 10.0.0.7:41022)`
     private static func name(of displaced: WireSession, on host: HostName) -> String { "\(host) (another instance, from \(displaced.remoteAddress))" }
 
     /// Counts for the host whose session brought it, whatever it says of itself (law 13).
     func answered(_ result: WireEmergencyResult, by host: HostName, on session: WireSession) {
         let name = self.session(host) === session ? host.raw : Self.name(of: session, on: host)
-        state.withLockedValue { $0.collectors[result.latch] }?.take(result, from: session.hello.agentInstance, orCalled: name)
+        state.withLockedValue { $0.collectors[result.latch] }?.take(result, from: Self.asked(session, host), orCalled: name)
     }
 
     func forget(collector latch: String) { state.withLockedValue { $0.collectors[latch] = nil } }
@@ -213,9 +219,14 @@ final class SessionTable: Sendable {
 
 /// Gathers what the agents say to one emergency stop, until all have said their last or the bound is past.
 final class EmergencyCollector: Sendable {
+    /// Whoever was told of the stop: an instance of the agent of one host, by that host's certificate (law 13).
+    struct Asked: Hashable, Sendable {
+        let host: HostName
+        let instance: String
+    }
+
     private struct State {
-        /// Names by the agents' instances.
-        var names: [String: String] = [:]
+        var names: [Asked: String] = [:]
         var expected: Set<String> = []
         var results: [String: WireEmergencyResult] = [:]
         var waiter: CheckedContinuation<Void, Never>?
@@ -226,18 +237,18 @@ final class EmergencyCollector: Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    /// Names of all that were told, by the instances of their agents.
-    func expect(_ names: [String: String]) {
+    /// `names`: what each that was told is called in the answer.
+    func expect(_ names: [Asked: String]) {
         state.withLockedValue { state in
             state.names = names
             state.expected = Set(names.values)
         }
     }
 
-    /// One that was not told takes `name`, and never that of one that was.
-    func take(_ result: WireEmergencyResult, from instance: String, orCalled name: String) {
+    /// An instance that was not told is called `name`. Its answer is dropped where that is the name of one that was told.
+    func take(_ result: WireEmergencyResult, from asked: Asked, orCalled name: String) {
         let waiter = state.withLockedValue { state -> CheckedContinuation<Void, Never>? in
-            guard let known = state.names[instance] ?? (state.expected.contains(name) ? nil : name) else { return nil }
+            guard let known = state.names[asked] ?? (state.expected.contains(name) ? nil : name) else { return nil }
             var result = result
             result.host = known
             state.results[result.host] = result

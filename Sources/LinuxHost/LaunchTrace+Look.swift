@@ -11,28 +11,36 @@ extension LaunchTrace {
         if let shim, try ProcessIdentity(shim, boot).isAlive() { return "its shim still runs (PID \(shim.pid))" }
         if let worker, try ProcessIdentity(worker, boot).isAlive() { return "it still runs (PID \(worker.pid))" }
         if !cgroup.isEmpty, try !Cgroup.isEmpty(cgroup) { return "its cgroup \(cgroup) is not empty" }
-        if let holder = try holders(path).first { return "a process of it still runs (PID \(holder.pid))" }
+        if let other = try living(slot: path).first { return "a process of it still runs (PID \(other.pid))" }
         return nil
     }
 
-    /// SIGKILL to everything that `left` would find, but the shim, which ends by itself then. What can't be killed is found by the next look.
-    package func kill(slot path: String) throws(LinuxError) {
+    /// Every process of it that can be found, but its shim; zombies are none. Blocks like `left`.
+    package func living(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
         let boot = try BootID.read()
-        var found: [ProcessIdentity] = worker.map { [ProcessIdentity($0, boot)] } ?? []
+        var found: Set<ProcessIdentity> = []
+        if let worker, try ProcessIdentity(worker, boot).isAlive() { found.insert(ProcessIdentity(worker, boot)) }
         if let shim, try ProcessIdentity(shim, boot).isAlive() {
             for pid in try Processes.descendants(of: shim.pid) {
-                if let stat = try ProcessStat.read(pid: pid) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot)) }
+                guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { continue }
+                found.insert(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot))
             }
         }
-        found += try holders(path).filter { $0.pid != shim?.pid }
+        found.formUnion(try holders(path).filter { $0.pid != shim?.pid })
+        if !cgroup.isEmpty { found.formUnion(try Cgroup.processes(cgroup).filter { $0.pid != shim?.pid }) }
+        return found.sorted { $0.pid < $1.pid }
+    }
+
+    /// SIGKILL to everything that `living` finds. The shim ends by itself then; what was forked meanwhile is the next call's.
+    package func kill(slot path: String) throws(LinuxError) {
         if !cgroup.isEmpty { try Cgroup.kill(cgroup) }
-        for identity in found {
+        for identity in try living(slot: path) {
             do { try PIDFD(opening: identity).signal(SIGKILL) } catch { continue }
         }
     }
 
     private func holders(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
-        if let slot { return try Processes.holding(slot) }
+        if let slot { return try Processes.holding(slot, of: path) }
         return try Processes.holding(removedSlot: path)
     }
 }

@@ -70,16 +70,18 @@ package enum Processes {
     /// found this way; while its shim lives that one knows it, and its cgroup if it has one.
     package static func holding(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
         guard let slot = try LaunchTrace.Slot.read(path) else { return [] }
-        return try holding(slot)
+        return try holding(slot, of: path)
     }
 
-    /// The same of a slot file that may have lost its path: removed, or unmounted lazily.
-    package static func holding(_ slot: LaunchTrace.Slot) throws(LinuxError) -> [ProcessIdentity] {
+    /// The same of a slot file that may have lost its path, `RUN/w/SERVICE/slot`: removed, or unmounted lazily. Its numbers may be
+    /// another service's by now, so that the link must end in `/SERVICE/slot` as well.
+    package static func holding(_ slot: LaunchTrace.Slot, of path: String) throws(LinuxError) -> [ProcessIdentity] {
+        let end = path.split(separator: "/").suffix(2).map { "/\($0)" }.joined()
         // Workers inherit the slot without close-on-exec; those who only look at its lock, an agent with a hundred descriptors
         // too, open it close-on-exec.
         return try holding { pid, number, target in
             // By its link first: to look behind it may wait for a server, if it is a file on a network.
-            guard target.hasSuffix("/slot") || target.hasSuffix("/slot (deleted)") else { return false }
+            guard target.hasSuffix(end) || target.hasSuffix("\(end) (deleted)") else { return false }
             var file = stat()
             guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, UInt64(file.st_ino) == slot.inode, UInt64(file.st_dev) == slot.device else { return false }
             return !closesOnExec(pid: pid, number)

@@ -14,6 +14,14 @@ package struct SparseFile: ~Copyable {
         package var allocated: Int64
         /// When it was last written to, in microseconds since 1970.
         package var modifiedUnixMicroseconds: Int64
+
+        package init(device: UInt64, inode: UInt64, size: Int64, allocated: Int64, modifiedUnixMicroseconds: Int64) {
+            self.device = device
+            self.inode = inode
+            self.size = size
+            self.allocated = allocated
+            self.modifiedUnixMicroseconds = modifiedUnixMicroseconds
+        }
     }
 
     package let path: String

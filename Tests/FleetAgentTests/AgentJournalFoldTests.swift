@@ -244,10 +244,7 @@ struct AgentJournalFoldTests {
             Self.at(912, .workerFailed, [("why", "locked: not restarted")]),
         ]
         let past = past(records)
-        // Where the journal does not tell when it went down, it is down since now.
-        var told = past
-        told.downSince = Self.boot(500)
-        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == told)
+        #expect(WorkerMachine(worker: WorkerName("feed", on: "md-1"), policy: WorkerPolicy(), past: past, now: Self.boot(500)).past == past)
         #expect(AgentJournalFold([]).past(of: "feed", rebooted: false, unixNow: 0, bootNow: .zero) == WorkerMachine.Past())
     }
 }

@@ -101,8 +101,8 @@ package struct InstanceWatch: Equatable, Sendable {
         // The first is cut off and may live: its last word was that something runs, and this one can't answer for it.
         let outlived = instances.last { !$0.isOpen && $0.mayRun && !new.succeeds($0) }
         instances.append(new)
+        forgetOldest()
         if let outlived { return contest(new, outlived) }
-        if instances.count > Self.kept, let index = instances.firstIndex(where: { !$0.isOpen }) { instances.remove(at: index) }
         return instances.dropLast().filter(\.isOpen).map { .challenge(session: $0.session) }
     }
 
@@ -150,6 +150,15 @@ package struct InstanceWatch: Equatable, Sendable {
         contest = nil
         instances = open
         return .success([.settled("settled by \(person): \(reason)")])
+    }
+
+    /// Those without a session beyond the bound, but for the two that a contest is about.
+    private mutating func forgetOldest() {
+        while instances.count > Self.kept,
+            let index = instances.firstIndex(where: { !$0.isOpen && contest?.instances.contains($0.id) != true })
+        {
+            instances.remove(at: index)
+        }
     }
 
     private mutating func contest(_ a: Instance, _ b: Instance) -> [Effect] {

@@ -83,6 +83,10 @@ package struct Ledger: Sendable {
             line.buffered = .unknown("the stream is open")
             return line
         }
+        if let host = inventory.measuringHosts({ $0.name == stream.name }).first(where: { evidence.contested[$0] != nil }) {
+            line.note = "\(host) measures it, and two instances of \(host) live: whose reading it is can't be told"
+            return line
+        }
         switch stream.via {
         case .redis: line = redisLine(line, stream, consumer)
         case .direct: line = directLine(line, stream, consumer)

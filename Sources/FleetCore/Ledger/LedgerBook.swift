@@ -44,6 +44,9 @@ package struct LedgerBook: Equatable, Sendable {
         for stream in inventory.streams where stream.services.contains(where: services.contains) && !moving.contains(stream.name) {
             guard rests(stream, inventory, before), rests(stream, inventory, after) else { continue }
             var opening = Opening(readings: readings.filter { $0.stream == stream.name })
+            // Without a reading of it a stream keeps the opening that it has: its ledger then spans more.
+            guard stream.via == .direct || stream.to.allSatisfy({ consumer in opening.readings.contains { $0.consumer == consumer.service && $0.known } })
+            else { continue }
             let workers = stream.services.flatMap(inventory.workers(of:))
             guard workers.allSatisfy({ before.state($0).lastLaunch == after.state($0).lastLaunch }) else { continue }
             for worker in workers { opening.marks[worker] = after.state(worker).lastLaunch }

@@ -49,7 +49,10 @@ package struct StopCoverage: Equatable, Sendable {
             add(.run, "run", .measured, "every step has ended")
         }
         for text in plan.unseen + evidence.unseen.filter({ !plan.unseen.contains($0) }) { lack(.unseen, String(text.prefix { $0 != " " }), .none, text) }
-        for host in Set(plan.covered.map(\.host)).sorted() { cover(host) }
+        let hosts = Set(plan.covered.map(\.host))
+        for host in hosts.sorted() { cover(host) }
+        // What a contested host says of a stream, or of the other end of one, may be the other instance's word.
+        for (host, how) in evidence.contested.sorted(by: { $0.key < $1.key }) where !hosts.contains(host) { lackContested(host, how) }
         for worker in plan.workers { cover(worker) }
         for worker in plan.stoppedBefore { coverStoppedBefore(worker) }
         for step in plan.steps {
@@ -91,7 +94,7 @@ package struct StopCoverage: Equatable, Sendable {
 
     private mutating func cover(_ host: HostName) {
         if let how = evidence.contested[host] {
-            lack(.host, host.raw, .none, "two instances of \(host) live (\(how)): what one says is not true of the other")
+            lackContested(host, how)
         } else if evidence.attestedOff.contains(host) {
             add(.host, host.raw, .attested, "attested powered off")  // the override says the rest
         } else if let heard = evidence.heard[host] {
@@ -99,6 +102,10 @@ package struct StopCoverage: Equatable, Sendable {
         } else {
             lack(.host, host.raw, .none, "\(host) answered nothing in this run")
         }
+    }
+
+    private mutating func lackContested(_ host: HostName, _ how: String) {
+        lack(.host, host.raw, .none, "two instances of \(host) live (\(how)): what one says is not true of the other")
     }
 
     // MARK: Workers

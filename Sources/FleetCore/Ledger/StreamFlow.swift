@@ -10,7 +10,12 @@ package struct StreamFlow: Equatable, Sendable {
     package private(set) var balance = Balance.unknown
 
     package enum Balance: Equatable, Sendable, CustomStringConvertible {
-        case exact, flowing
+        /// What was produced is applied, in flight or buffered.
+        case exact
+        /// It is not at this instant: the figures are of a flow.
+        case flowing
+        /// Nothing counts what is applied: the figure is what the consumer's group has acknowledged, and checks nothing.
+        case acknowledged
         /// So many are unread and no longer in the buffer.
         case short(Int64)
         /// A worker at its ends has had more launches since the baseline than a report tells: a stop adds them up, a status does not.
@@ -23,6 +28,7 @@ package struct StreamFlow: Equatable, Sendable {
             switch self {
             case .exact: "exact"
             case .flowing: "flowing"
+            case .acknowledged: "acknowledged"
             case .short(let count): "SHORT \(count)"
             case .restarted: "restarted"
             case .notCounted: "not counted"
@@ -52,7 +58,7 @@ package struct StreamFlow: Equatable, Sendable {
 
     private enum Sum {
         case counted(Int64)
-        /// Not all launches since the opening are told.
+        /// There were more launches since the opening than a report tells.
         case restarted(String)
         case unknown(String)
 
@@ -72,7 +78,12 @@ package struct StreamFlow: Equatable, Sendable {
                 self = .unknown("\(worker) is not heard of")
             } else if let opening, workers.allSatisfy({ opening.marks[$0] != nil && evidence.launches[$0] != nil }) {
                 let count = services.map { evidence.counted(counter, by: $0, since: opening, inventory) }.reduce(LaunchCount(), +)
-                self = count.missing.map { .restarted("\($0); the next stop adds up its launches") } ?? .counted(count.counted)
+                let doubt = count.missing ?? count.open.first
+                if let doubt, workers.contains(where: { StreamFlow.isBeyondReport(evidence.launches[$0], since: opening.marks[$0]) }) {
+                    self = .restarted("\(doubt) here; the next stop adds up its launches")
+                } else {
+                    self = doubt.map(Self.unknown) ?? .counted(count.counted)
+                }
             } else if let worker = workers.first(where: { evidence.snapshots[$0]?[counter] == nil }) {
                 self = .unknown("\(worker) has not said \(counter)")
             } else {
@@ -81,6 +92,11 @@ package struct StreamFlow: Equatable, Sendable {
                     ?? .unknown("\(counter) of all hosts together is beyond what can be counted")
             }
         }
+    }
+
+    fileprivate static func isBeyondReport(_ history: LaunchHistory?, since mark: LaunchMark?) -> Bool {
+        guard let history, let mark, let first = history.launches.first else { return false }
+        return history.journal == mark.journal && history.launches.count == LaunchHistory.recent && first.number > mark.number + 1
     }
 
     private mutating func buffer(_ stream: StreamSpec, _ consumer: ConsumerSpec, since opening: LedgerBook.Opening?, _ now: StreamReading?, _ accepted: Sum?) {
@@ -102,10 +118,14 @@ package struct StreamFlow: Equatable, Sendable {
         let lay = then.map { ($0.unread ?? 0) + $0.pending } ?? 0
         // What the group has taken and acknowledged, in one atomic reading with the rest.
         applied = .measured(now.entriesAdded - lag - now.pending - (then.map { $0.entriesAdded - lay } ?? 0))
-        balance = .exact
-        if then != nil, case .counted(let count)? = accepted {
+        balance = .acknowledged
+        // Without a baseline a counter is of another span than the buffer's.
+        switch then == nil ? nil : accepted {
+        case .counted(let count)?:
             applied = .reported(count)
-            if Bounded.sum([count, now.pending, lag]) != Bounded.sum([produced.value ?? 0, lay]) { balance = .flowing }
+            balance = Bounded.sum([count, now.pending, lag]) == Bounded.sum([produced.value ?? 0, lay]) ? .exact : .flowing
+        case .unknown(let why)?: (applied, balance) = (.unknown(why), .unknown)
+        case .restarted?, nil: break
         }
         if consumer.policy != .discard, lag > now.length { balance = .short(lag - now.length) }
     }

@@ -177,19 +177,18 @@ package struct ObservedFleet: Equatable, Sendable {
         "\(host) reports \(count) undeclared worker\(count == 1 ? "" : "s") more than are kept: what they are is not known here. trading --local status shows them there"
     }
 
-    /// What nothing that covers everything can tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
-    package var unseen: [String] {
-        undeclaredCut.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) } + outsiders.map(Self.words(outsider:))
+    /// What a stop of everything but these hosts can't tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
+    package func unseen(without excluded: Set<HostName>) -> [String] {
+        undeclaredCut.filter { !excluded.contains($0.key) }.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) }
+            + outsiders.filter { !excluded.contains($0) }.map(Self.words(outsider:))
     }
 
     /// The same at the end of a stop, with what has come up meanwhile beside its plan.
     package func unseen(after plan: Plan, in inventory: Inventory) -> [String] {
         guard plan.isOfEverything else { return [] }
-        let known = Set(plan.covered + plan.excluded)
-        return unseen
-            + undeclared(in: inventory).filter { !known.contains($0) }.map {
-                "\($0) is not in the inventory and came up while everything was being stopped"
-            }
+        let known = plan.beside.union(plan.covered).union(plan.excluded)
+        let new = undeclared(in: inventory).filter { !known.contains($0) && !plan.excludedHosts.contains($0.host) }
+        return unseen(without: plan.excludedHosts) + new.map { "\($0) is not in the inventory and came up while everything was being stopped" }
     }
 
     /// Workers that may run, or start again by themselves, and that the inventory doesn't have, in order.

@@ -20,11 +20,15 @@ package struct Plan: Equatable, Sendable {
     /// The whole fleet was named, but for what was excluded by name.
     package var isOfEverything: Bool
     package var excluded: [WorkerName]
+    package var excludedHosts: Set<HostName>
+    /// Workers that ran beside the inventory when the plan was made.
+    package var beside: Set<WorkerName>
 
     package init(
         kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
         locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = [], stoppedBefore: [WorkerName] = [], otherEnds: [WorkerName] = [],
-        unseen: [String] = [], isOfEverything: Bool = false, excluded: [WorkerName] = []
+        unseen: [String] = [], isOfEverything: Bool = false, excluded: [WorkerName] = [], excludedHosts: Set<HostName> = [],
+        beside: Set<WorkerName> = []
     ) {
         self.kind = kind
         self.steps = steps
@@ -38,6 +42,8 @@ package struct Plan: Equatable, Sendable {
         self.unseen = unseen
         self.isOfEverything = isOfEverything
         self.excluded = excluded
+        self.excludedHosts = excludedHosts
+        self.beside = beside
     }
 
     /// What a stop's verdict speaks of: whatever it acts on, and whatever in scope it leaves as it is.

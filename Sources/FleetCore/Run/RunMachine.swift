@@ -203,10 +203,14 @@ package struct RunMachine: Equatable, Sendable {
         }
     }
 
+    /// The hosts whose word the verdict rests on: of workers that are covered or looked at, and where the plan's streams are measured.
+    package var witnesses: Set<HostName> { Set((plan.covered + plan.otherEnds).map(\.host)).union(readsStreams) }
+
     /// What is seen of the fleet once the run has ended, as far as its verdict speaks of it.
     package mutating func conclude(unseen: [String], contested: [HostName: String]) {
         evidence.unseen = unseen
-        evidence.contested.merge(contested) { during, _ in during }
+        let witnesses = witnesses
+        evidence.contested.merge(contested.filter { witnesses.contains($0.key) }) { during, _ in during }
     }
 
     package var current: PlanStep? { plan.steps.indices.contains(step) ? plan.steps[step] : nil }

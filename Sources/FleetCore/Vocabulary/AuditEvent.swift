@@ -26,6 +26,8 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case coordinatorSucceeded = "COORDINATOR_SUCCEEDED"
     case hostContested = "HOST_CONTESTED"
     case hostSettled = "HOST_SETTLED"
+    /// A host that the inventory doesn't have has dialled in.
+    case hostOutside = "HOST_OUTSIDE"
 
     // Effects on workers, written by the agent; the coordinator's records of them cite the agent's.
     case agentStart = "AGENT_START"

@@ -26,7 +26,7 @@ extension WorkerMachine {
         /// The main process ended and the whole tree is gone.
         case gone(WorkerExit)
         /// A live launch of an earlier agent was found.
-        case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool)
+        case adopted(LaunchID, pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, trace: LaunchTrace? = nil)
         /// A launch of an earlier agent was found to have ended meanwhile.
         case foundGone(LaunchID, WorkerExit, wasStopping: Bool)
         /// A launch of an earlier agent was found to have run no process.

@@ -81,14 +81,16 @@ extension WorkerMachine {
 
     // MARK: Adoption
 
-    mutating func adopted(_ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ now: BootTime) -> [Effect] {
+    mutating func adopted(
+        _ launch: LaunchID, _ pid: Int32, ready: Bool, stopping: Bool, quiesced: Bool, _ trace: LaunchTrace?, _ now: BootTime
+    ) -> [Effect] {
         guard self.launch == nil else { return [] }  // repeated
         self.quiesced = quiesced
         know(launch)
         if recentStarts.isEmpty { recentStarts = [now] }
         killedThisStop = false
         heldThisStop = false
-        let record = Effect.record(.workerAdopted, order: nil, fields: [Field("pid", pid), Field("launch", launch)])
+        let record = Effect.record(.workerAdopted, order: nil, fields: [Field("pid", pid), Field("launch", launch)] + (trace?.fields ?? []))
         if let latch {
             ownStop = nil
             killedThisStop = true

@@ -153,8 +153,8 @@ package struct WorkerMachine: Equatable, Sendable {
         case .actionShown: actionShown(now)
         case .gone(let exit): gone(exit, now)
         case .verified(let launch, let verification): verified(launch, verification, now)
-        case .adopted(let launch, let pid, let ready, let stopping, let quiesced):
-            adopted(launch, pid, ready: ready, stopping: stopping, quiesced: quiesced, now)
+        case .adopted(let launch, let pid, let ready, let stopping, let quiesced, let trace):
+            adopted(launch, pid, ready: ready, stopping: stopping, quiesced: quiesced, trace, now)
         case .foundGone(let launch, let exit, let wasStopping): foundGone(launch, exit, wasStopping: wasStopping, now)
         case .foundNever(let launch): foundNever(launch)
         case .latched(let id): latched(id, now)

@@ -10,7 +10,7 @@ extension WireLaunchMark {
 }
 
 extension LaunchMark {
-    package init(_ wire: WireLaunchMark) { self.init(number: wire.number, launch: wire.launch, journal: wire.journal) }
+    package init(_ wire: WireLaunchMark) { self.init(number: wire.number, launch: identifier(wire.launch), journal: identifier(wire.journal)) }
 }
 
 extension WireLaunchAccount {
@@ -42,7 +42,14 @@ extension LaunchHistory {
                     case .neverRan: .never
                     case .over: .ended(WorkerExit(account.exit, status: ""))
                     }
-                return LaunchAccount(number: account.number, launch: LaunchID(account.launch), wasReady: account.ready, end: end)
-            }, journal: wire.journal)
+                return LaunchAccount(number: account.number, launch: LaunchID(identifier(account.launch)), wasReady: account.ready, end: end)
+            }, journal: identifier(wire.journal))
     }
+}
+
+/// An id as agents make them, letters and digits alone; empty for anything else: ids are written into records, between marks that
+/// a space or a colon would end.
+private func identifier(_ text: String) -> String {
+    let isOne = text.utf8.count <= 64 && text.utf8.allSatisfy { (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0) || $0 == 45 }
+    return isOne ? text : ""
 }
