@@ -23,6 +23,8 @@ final class LatchKeeper: @unchecked Sendable {
     private static let retryEvery: Duration = .seconds(5)
     private var isKept = true
     private var saidProblems: Set<String> = []
+    /// Files that may each be an emergency stop in force and can't be read, one sentence each: nothing is launched beside them.
+    private(set) var unreadable: [String] = []
 
     init(agent: Agent) { self.agent = agent }
 
@@ -31,7 +33,8 @@ final class LatchKeeper: @unchecked Sendable {
         // Made now, not when the first emergency stop needs the CPU for its kills.
         say(directories.compactMap { LatchFiles.make($0.path) })
         let places = directories.map { LatchFiles.read($0.path) }
-        for place in places { say(place.problems) }
+        unreadable = places.flatMap(\.problems)
+        say(unreadable)
         // The oldest first: what the bound makes the book forget is then what is longest over.
         for latch in placed(places.flatMap(\.latches)).sorted(by: { $0.unixMicroseconds < $1.unixMicroseconds }) {
             _ = latch.release == nil ? book.order(latch) : book.merge([latch])
@@ -202,6 +205,7 @@ final class LatchKeeper: @unchecked Sendable {
     /// Looks right before a launch for latches that `--local` may have set while this agent hung: the tmpfs only.
     func lookBeforeLaunch() {
         let (found, problems) = LatchFiles.read(agent.paths.runLatches)
+        for problem in problems where !unreadable.contains(problem) { unreadable.append(problem) }
         say(problems)
         merge(placed(found), from: "file")
     }
@@ -224,6 +228,7 @@ final class LatchKeeper: @unchecked Sendable {
         let known = book
         scanning = agent.files.submit { [self] in
             var problems: [String] = []
+            var doubts: [String] = []
             var found: [Latch] = []
             var unwritten: [String] = []
             for directory in directories {
@@ -235,16 +240,17 @@ final class LatchKeeper: @unchecked Sendable {
                 }
                 problems += LatchFiles.remove(forgotten, from: directory.path)
                 found += kept
-                problems += read.problems
+                doubts += read.problems
                 let there = Dictionary(kept.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
                 for latch in known.all where there[latch.id] == nil || (latch.release != nil && there[latch.id]?.release == nil) {
                     unwritten += LatchFiles.write(latch, to: [directory])
                 }
             }
-            let (latches, said, isKept) = (found, problems + unwritten, unwritten.isEmpty)
+            let (latches, said, unreadable, isKept) = (found, problems + doubts + unwritten, doubts, unwritten.isEmpty)
             agent.loop.execute {
                 self.scanning = false
                 self.isKept = isKept
+                self.unreadable = unreadable
                 self.say(said)
                 self.merge(self.placed(latches), from: "file")
             }

@@ -16,6 +16,8 @@ struct LogStamp: Sendable {
     /// A line that may have come so soon after a stamped one is taken for a part of its message: a stack trace must not be torn from
     /// what it is of.
     static let sameMessage: UInt64 = 2_000_000
+    /// How far a stamp may lie from its own line's receipt to count for others: what a replay writes, or a wrong clock, dates no other line.
+    static let skewMax: UInt64 = 5_000_000
 
     /// What the line says, in microseconds since 1970.
     let time: UInt64
@@ -24,8 +26,9 @@ struct LogStamp: Sendable {
 
     /// Of a line without a stamp that was received then.
     func time(ofLineReceived received: LogReceipts.Receipt?) -> UInt64 {
-        guard let received, let own = self.received, received.earliest > own.latest + Self.sameMessage else { return time }
-        return received.latest
+        guard let received, let own = self.received else { return time }
+        let isOfNow = time <= own.latest + Self.skewMax && time + Self.skewMax >= own.earliest
+        return isOfNow && received.earliest <= own.latest + Self.sameMessage ? time : received.latest
     }
 }
 

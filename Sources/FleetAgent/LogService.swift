@@ -71,18 +71,14 @@ final class LogService: @unchecked Sendable {
         var filter = question.filter
         filter.lines = min(max(0, filter.lines), Self.linesMax)
         let sources = shells.map { Source(shell: $0, agent: agent) }
-        // What writes into a file that somebody has removed is in no log: no lines are no word of it.
-        let removed = shells.compactMap { shell in
-            ReportBuilder.facts(of: shell)?.removedLog.map {
-                "LOG REMOVED: what \(shell.service) writes is in no log until its next start (\($0))"
-            }
-        }
+        let running = shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
         let box = NIOLoopBound(listener, eventLoop: agent.loop)
         opening.insert(question.operation)
         // Beside the other threads: a long search must keep nothing waiting.
         let accepted = agent.housework.submit(lane: "logs \(question.operation)") { [self, filter] in
             let (tails, lines, said) = Self.backlog(sources, filter, follow: question.follow)
-            let text = (removed + [said]).filter { !$0.isEmpty }.joined(separator: "; ")
+            // What writes into a file that somebody has removed is in no log: no lines are no word of it.
+            let text = (Self.removed(running) + [said]).filter { !$0.isEmpty }.joined(separator: "; ")
             agent.loop.execute { [self] in
                 let listener = box.value
                 guard opening.remove(question.operation) != nil else { return }
@@ -106,6 +102,15 @@ final class LogService: @unchecked Sendable {
         if followers.isEmpty {
             timer?.cancel()
             timer = nil
+        }
+    }
+
+    /// Blocking; one sentence for each whose file is gone. A process that can't be looked at is left out.
+    private static func removed(_ running: [(service: String, pid: Int32)]) -> [String] {
+        running.compactMap { service, pid in
+            do throws(LinuxError) {
+                return try WorkerFacts.removedLog(of: pid).map { "LOG REMOVED: what \(service) writes is in no log until its next start (\($0))" }
+            } catch { return nil }
         }
     }
 

@@ -181,7 +181,11 @@ struct LogTail: Sendable {
     /// What was added since, whole lines only; from the start when the file was cut or replaced.
     mutating func growth() -> [LogLine] {
         do {
-            guard let live = try open() else { return [] }
+            guard let live = try open() else {
+                guard inode != 0, file.isEmpty else { return [] }
+                inode = 0
+                return [line(Array("(LOG REMOVED: \(path) is gone; what \(service) writes is in no log until its next start)".utf8))]
+            }
             let about = try live.about()
             if about.size < offset || (about.inode != inode && inode != 0) {
                 offset = 0
@@ -255,8 +259,9 @@ struct LogTail: Sendable {
     private mutating func line(_ text: [UInt8]) -> LogLine {
         let received = LogReceipts.Receipt(earliest: readAt, latest: now())
         readAt = received.latest
-        if let own = timestamps.parse(text) { stamp = LogStamp(time: own, received: received) }
-        let time = stamp?.time(ofLineReceived: received) ?? received.latest
+        let own = timestamps.parse(text)
+        if let own { stamp = LogStamp(time: own, received: received) }
+        let time = own ?? stamp?.time(ofLineReceived: received) ?? received.latest
         return LogLine(service: service, text: text, isError: isError, file: file, unixMicroseconds: time)
     }
 }
@@ -332,8 +337,9 @@ private struct Backwards {
                 let line = UnsafeRawBufferPointer(rebasing: all[start..<end])
                 defer { start = end + 1 }
                 received = offset.flatMap { receipts?.receipt(at: $0 + Int64(start)) }
-                if let own = timestamps.parse(line) { stamp = LogStamp(time: own, received: received) }
-                let time = stamp?.time(ofLineReceived: received) ?? 0
+                let own = timestamps.parse(line)
+                if let own { stamp = LogStamp(time: own, received: received) }
+                let time = own ?? stamp?.time(ofLineReceived: received) ?? 0
                 if time >= filter.since { anyInTime = true }
                 guard time == 0 || time >= filter.since, filter.matches(line) else { continue }
                 var rest = line[...]

@@ -168,12 +168,13 @@ final class Prober: @unchecked Sendable {
         guard !readingFacts, factsAt.map({ now - $0 >= agent.settings.factsEvery }) ?? true else { return }
         let dates = agent.trust.map { (certificate: $0.ownNotAfterUnix, list: $0.listDueUnix) }
         let peers = agent.sessions.map { (identity: $0.origin, notAfterUnix: $0.notAfterUnix) }
-        let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0) } }
+        let workers = agent.shells.compactMap { shell in shell.machine.pid.map { (service: shell.service, pid: $0, directory: shell.link?.directory.path) } }
+        let socket = agent.paths.localSocket
         let wanted = agent.part.diskFreeMin
         readingFacts = agent.housework.submit(lane: "facts") { [self] in
             let facts = HostFacts.read(disk: agent.paths.state)
             let found = WorkerFacts.read(workers)
-            let short = Self.shortOfSpace(wanted)
+            let short = Self.shortOfSpace(wanted) + Self.unreachable(socket)
             let today = Int64(Clock.unixMicroseconds() / 1_000_000)
             let validity = dates.map {
                 (certificate: Expiry(untilUnix: $0.certificate, nowUnix: today), list: $0.list.map { Expiry(untilUnix: $0, nowUnix: today) })
@@ -192,6 +193,13 @@ final class Prober: @unchecked Sendable {
                 unreadable = facts.unreadable.map { "\($0)" } + short
             }
         }
+    }
+
+    private static func unreachable(_ socket: String) -> [String] {
+        do {
+            guard try FileStatus.read(socket) == nil else { return [] }
+            return ["RUN DIRECTORY REMOVED: \(socket) is gone, and trading --local can't reach this agent. Restart the agent: no worker is affected"]
+        } catch { return ["\(error)"] }
     }
 
     /// Directories whose filesystem has less room than is declared, one sentence each.

@@ -77,6 +77,8 @@ enum ReportBuilder {
         if let remark = machine.remark { report.remark = WireMark(remark) }
         if shell.lost != nil {
             report.health = "RUN DIRECTORY REMOVED: its shim can't be reached, how it ends will not be known. Restart it when you can"
+        } else if facts(of: shell)?.isDirectoryRemoved == true {
+            report.health = "RUN DIRECTORY REMOVED: its shim holds it and stops it as ever, but how it ends will not be known. Restart it when you can"
         } else {
             report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
         }

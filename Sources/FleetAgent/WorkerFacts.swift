@@ -13,11 +13,13 @@ struct WorkerFacts: Equatable, Sendable {
     var connections: UInt32?
     /// A signal (SIGSTOP, SIGTSTP) has stopped its main process: it does nothing until SIGCONT.
     var isHalted = false
+    /// Its launch's directory was removed while its shim lives.
+    var isDirectoryRemoved = false
     /// The file that its output goes to, where somebody has removed that: what it writes is in no log.
     var removedLog: String?
 
     /// Only a file can be removed: what the kernel calls deleted and is none (an anonymous map, a pipe) is no log.
-    private static func removedLog(of pid: Int32) throws(LinuxError) -> String? {
+    static func removedLog(of pid: Int32) throws(LinuxError) -> String? {
         for descriptor in 1...2 {
             let target = try Files.link("/proc/\(pid)/fd/\(descriptor)")
             if target.hasPrefix("/"), target.hasSuffix(" (deleted)") { return String(target.dropLast(" (deleted)".count)) }
@@ -26,12 +28,13 @@ struct WorkerFacts: Equatable, Sendable {
     }
 
     /// Blocking: lists descriptors of each, and the kernel's sockets once for all.
-    static func read(_ workers: [(service: String, pid: Int32)]) -> [String: WorkerFacts] {
+    static func read(_ workers: [(service: String, pid: Int32, directory: String?)]) -> [String: WorkerFacts] {
         var found: [String: WorkerFacts] = [:]
         var sockets: [String: Set<UInt64>] = [:]
-        for (service, pid) in workers {
+        for (service, pid, directory) in workers {
             var facts = WorkerFacts(pid: pid)
             do throws(LinuxError) {
+                if let directory { facts.isDirectoryRemoved = try FileStatus.read(directory) == nil }
                 facts.cpus = try Processes.affinity(of: pid).description
                 facts.isHalted = try ProcessStat.read(pid: pid)?.state == "T"
                 facts.removedLog = try removedLog(of: pid)

@@ -11,6 +11,9 @@ extension WorkerShell {
         if let latch = forbiddingLatch() {
             return handle(.launchFailed("it is under emergency stop \(latch). Release it first: trading emergency-stop release --reason …"))
         }
+        if let doubt = agent.latches.unreadable.first {
+            return handle(.launchFailed("\(doubt). Nothing is launched before it can be read or was removed"))
+        }
         let order = LaunchOrder(
             launch: id, declaration: declaration, paths: agent.paths, programs: agent.programs, shim: agent.settings.shim,
             housekeeping: CPUList(agent.part.housekeepingCpus).flatMap { $0.isEmpty ? nil : $0 }, cgroups: agent.cgroups,
@@ -284,10 +287,11 @@ extension WorkerShell {
     private func ended(_ directory: LaunchDirectory, _ id: LaunchID) {
         let accepted = agent.files.submit { [self] in
             let exit = Result { try directory.exit }
+            let why = Files.isDirectory(directory.path) ? "the shim left no exit record" : "its launch directory was removed"
             agent.loop.execute {
                 switch exit {
                 case .success(let exit?): self.finish(id, exit)
-                case .success(nil): self.finishUnknown(id, "the shim left no exit record")
+                case .success(nil): self.finishUnknown(id, why)
                 case .failure(let error): self.finishUnknown(id, "\(error)")
                 }
             }

@@ -74,6 +74,7 @@ extension WorkerShell {
     }
 
     private func lookAgain() {
+        lostTask?.cancel()
         let wait = machine.isUnderStop ? Self.lostLook.ending : Self.lostLook.otherwise
         lostTask = agent.loop.scheduleTask(in: .nanoseconds(wait.nanoseconds)) { [weak self] in self?.lookForLost() }
     }
@@ -85,6 +86,8 @@ extension WorkerShell {
         }
         do throws(PIDFD.Failure) {
             try process.signal(number)
+            // The look that is due may be a second away, and its grace over by then.
+            lookAgain()
             return .ok
         } catch {
             return .refused("\(error)")

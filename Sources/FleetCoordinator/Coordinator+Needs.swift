@@ -78,7 +78,10 @@ extension Coordinator {
         case .dumping:
             let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
             lines.append("! \(name) has been dumping core for \(since)\(written), and still holds its sockets")
-        case .workerUnknown, .stopped, .starting, .running, .stopping, .backoff, .UNRECOGNIZED: break
+        case .backoff:
+            let exit = worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : ""
+            lines.append("! \(name) ended by itself \(since) ago\(exit) and waits to be restarted. trading logs \(worker.service)")
+        case .workerUnknown, .stopped, .starting, .running, .stopping, .UNRECOGNIZED: break
         }
         if worker.endedUnwanted {
             lines.append(

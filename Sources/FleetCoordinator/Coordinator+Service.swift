@@ -47,6 +47,7 @@ extension Coordinator: CoordinatorService {
                 why: "It would now be plan \(accepted.plan.digest). Nothing was done.", then: "See the new plan: the same command with --dry-run")
         }
         guard !request.dryRun else { return accepted }
+        if let refusal = plan.refusal { throw APIProblem(refusal) }
         if kind == .start || kind == .restart, let latch = latch(over: plan.workers) {
             throw APIProblem(
                 slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",

@@ -123,8 +123,16 @@ package struct LatchFile: Equatable, Sendable {
     /// `sync` on a disk, not on a tmpfs.
     package func write(directory: String, sync: Bool) throws(LinuxError) {
         guard Self.isValid(id: id) else { throw LinuxError("keep the latch", id, errno: EINVAL, detail: "no valid latch id") }
+        let parent = Files.split(directory).directory
+        let owner = geteuid() == 0 ? try FileStatus.read(parent) : nil
+        let isNew = try FileStatus.read(directory) == nil
         try Files.makeDirectory(directory)
-        try Files.writeAtomically("\(directory)/\(id)", Array(json.text.utf8) + [10], mode: 0o640, sync: sync)
+        let path = "\(directory)/\(id)"
+        try Files.writeAtomically(path, Array(json.text.utf8) + [10], mode: 0o640, sync: sync)
+        // Whom the directories belong to is the agent's user, who must be able to read what root has set.
+        guard let owner, owner.user != 0 else { return }
+        if isNew { try Files.give(directory, user: owner.user, group: owner.group) }
+        try Files.give(path, user: owner.user, group: owner.group)
     }
 
     /// Every latch kept in a directory.

@@ -57,11 +57,15 @@ struct RemovedDirectoryTests {
         let pid = try fleet.pid("gateway")
         let shim = try parent(of: pid)
         try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1/w")
+        // Said while all live; and then its shim can't be asked any more.
+        #expect(try eventually(within: 30) { flat(try fleet.trading("status").text).contains("RUN DIRECTORY REMOVED: its shim holds it") }, "\(fleet.logs)")
         kill(shim, SIGKILL)
-        #expect(try eventually(within: 10) { flat(try fleet.trading("status").text).contains("gateway@ex-1: RUN DIRECTORY REMOVED") }, "\(fleet.logs)")
+        #expect(
+            try eventually(within: 10) { flat(try fleet.trading("status").text).contains("gateway@ex-1: RUN DIRECTORY REMOVED: its shim can't be reached") },
+            "\(fleet.logs)")
         #expect(try kill(pid, 0) == 0 && fleet.pid("gateway") == pid)
         let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
-        #expect(stop.status == 3 && flat(stop.text).contains("gateway@ex-1 ended with exit status unknown"), "\(stop.text)")
+        #expect(stop.status == 3 && flat(stop.text).contains("gateway@ex-1 ended with exit status unknown"), "\(stop.text)\n\(fleet.logs)")
         // Its shim is gone, so that whoever started the agent is its parent now, and may leave it a zombie.
         #expect(try ProcessStat.read(pid: pid)?.isZombie ?? true, "\(stop.text)")
         let starts = try fleet.audit("ex-1").count { ["WORKER_START", "WORKER_RESTART"].contains($0["event"] as? String ?? "") }

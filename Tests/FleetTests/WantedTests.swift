@@ -94,8 +94,31 @@ struct WantedTests {
         defer { fleet.end() }
         #expect(try fleet.trading("start", "--all", "--reason", "open").status == 0, "\(fleet.logs)")
         #expect(try eventually(within: 10) { try fleet.trading("logs", "one").text.contains("line") })
+        let follower = try fleet.background("logs", "one", "-f")
+        defer { follower.end() }
+        #expect(eventually(within: 10) { follower.log.contains("line") })
         try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/md-1/logs/one.out")
         #expect(try eventually(within: 30) { try fleet.trading("logs", "one").text.contains("LOG REMOVED: what one writes is in no log until its next start") })
+        // Who follows it hears of it too.
+        #expect(eventually(within: 10) { follower.log.contains("LOG REMOVED") }, "\(follower.log.suffix(500))")
+    }
+
+    @Test("a quiesce that nobody declares is refused; one that some declare names the others")
+    func nothingToQuiesce() throws {
+        let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in
+            """
+              one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}
+              two: {tier: t, hosts: [md-1], run: [/bin/sh, -c, "trap : USR1; while :; do sleep 0.05; done"], ready: {delay: 0s}, quiesce: {signal: USR1, within: 2s}}
+            """
+        }
+        .started(allowing: "/usr/bin", "/bin")
+        defer { fleet.end() }
+        let nothing = try fleet.trading("quiesce", "one", "--reason", "x")
+        #expect(nothing.status == 3 && flat(nothing.text).contains("REFUSED quiesce: nothing of what was named can be quiesced"), "\(nothing.text)")
+        let some = try fleet.trading("quiesce", "--all", "--reason", "x")
+        #expect(some.status == 0, "\(some.text)")
+        let plan = try fleet.trading("quiesce", "--all", "--reason", "x", "--dry-run")
+        #expect(flat(plan.text).contains("one@md-1 is not quiesced and runs on"), "\(plan.text)")
     }
 
     @Test("an emergency stop that spares what runs says so before and after; one that covers nothing is no success")

@@ -23,12 +23,14 @@ package struct Plan: Equatable, Sendable {
     package var excludedHosts: Set<HostName>
     /// Workers that ran beside the inventory when the plan was made.
     package var beside: Set<WorkerName>
+    /// Why the plan would do nothing of what was meant. An order is refused with it; nil: it does something, or there is nothing to do.
+    package var refusal: PlanRefusal?
 
     package init(
         kind: RunKind, steps: [PlanStep], workers: [WorkerName], notes: [String], inventoryDigest: String,
         locked: [WorkerName: ObservedWorker.Lock] = [:], notCovered: [String] = [], stoppedBefore: [WorkerName] = [], otherEnds: [WorkerName] = [],
         unseen: [String] = [], isOfEverything: Bool = false, excluded: [WorkerName] = [], excludedHosts: Set<HostName> = [],
-        beside: Set<WorkerName> = []
+        beside: Set<WorkerName> = [], refusal: PlanRefusal? = nil
     ) {
         self.kind = kind
         self.steps = steps
@@ -44,6 +46,7 @@ package struct Plan: Equatable, Sendable {
         self.excluded = excluded
         self.excludedHosts = excludedHosts
         self.beside = beside
+        self.refusal = refusal
     }
 
     /// What a stop's verdict speaks of: whatever it acts on, and whatever in scope it leaves as it is.

@@ -56,6 +56,7 @@ package struct Planner: Sendable {
         notes += covered.filter(beside.contains).map { "\($0) is no longer in the inventory and stops last" }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
+        var refusal: PlanRefusal?
         let stops = kind == .stop || kind == .restart
         let toStop = workers.filter { !isStopped($0) }
         let stopping = Set(toStop)
@@ -71,7 +72,16 @@ package struct Planner: Sendable {
             acting = toStop
             addStop(toStop, of: workers, looking: before + ends, to: &steps, &notes)
             _ = addStart(workers, running: acting, to: &steps, &notes)
-        case .quiesce: acting = addQuiesce(workers, gates: false, to: &steps)
+        case .quiesce:
+            acting = addQuiesce(workers, gates: false, to: &steps)
+            let others = workers.filter { !acting.contains($0) && fleet.state($0).mayRun && !fleet.state($0).quiesced }
+            if acting.isEmpty, !others.isEmpty {
+                refusal = PlanRefusal(
+                    slug: "no-quiesce", what: "REFUSED  quiesce: nothing of what was named can be quiesced",
+                    why: "\(Self.list(others)): no quiesce is declared, or it is not ready. Nothing was done.",
+                    then: "Declare quiesce: in the inventory (trading explain no-quiesce), or stop it: trading stop …")
+            }
+            notes += others.map { "\($0) is not quiesced and runs on: it declares no quiesce, or is not ready" }
         case .resume:
             acting = workers.filter { fleet.state($0).state == .running && inventory.service($0.service)?.resume != nil }
             for tier in inventory.tiers.reversed() {
@@ -83,7 +93,7 @@ package struct Planner: Sendable {
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
             unseen: stops && scope.all ? fleet.unseen(without: Set(scope.excludedHosts)) : [], isOfEverything: scope.all, excluded: excluded,
-            excludedHosts: Set(scope.excludedHosts), beside: Set(beside))
+            excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.

@@ -121,6 +121,7 @@ extension WorkerMachine {
         default: return []  // repeated
         }
         lastExit = exit
+        wantDown(by: exit, now)
         lastLaunch = launch
         know(launch)
         history.end(launch, .ended(exit))

@@ -193,6 +193,7 @@ extension WorkerMachine {
         let wasUnderStop = isUnderStop
         let wasQuiesced = quiesced
         lastExit = exit
+        wantDown(by: exit, now)
         lastLaunch = launch
         history.end(launch, .ended(exit))
         launchBy = nil
@@ -208,6 +209,12 @@ extension WorkerMachine {
         let look = look(at: launch)
         if slot?.verb == "stop" { enter(.verifying(launch, by: now + Self.verifyBound), now) } else { enter(.stopped, now) }
         return look + [record]
+    }
+
+    /// An emergency stop that this agent did not see wants it down all the same.
+    mutating func wantDown(by exit: WorkerExit, _ now: BootTime) {
+        guard let latch = exit.killedByLatch, wanted?.isUp == true else { return }
+        wanted = Wanted(isUp: false, by: "emergency stop \(latch)", reason: "", since: now)
     }
 
     // MARK: Verification

@@ -140,6 +140,39 @@ import WireImpostors
         #expect(fleet.agents["ex-1"]?.log.contains("session closed") == false, "\(fleet.logs)")
     }
 
+    @Test("a file that may be an emergency stop and can't be read lets nothing start, and is said", arguments: ["run", "state"])
+    func unreadableLatch(place: String) throws {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in "  one: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
+        fleet.flags = ["--allow-dir", "/usr/bin"]
+        defer { fleet.end() }
+        let latches = "\(fleet.directory)/\(place)/ex-1/latch"
+        try FileManager.default.createDirectory(atPath: latches, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o750])
+        try Data("{\"id\": \"es-".utf8).write(to: URL(fileURLWithPath: latches + "/es-1"))
+        try fleet.beginWithoutRelay()
+        let start = try fleet.trading("start", "--all", "--reason", "test")
+        #expect(start.status != 0 && flat(start.text).contains("It may be an emergency stop in force: look at it"), "\(start.text)")
+        let status = try fleet.trading("status")
+        #expect(status.status == 3 && flat(status.text).contains("\(latches)/es-1"), "\(status.text)")
+        // Looked at, and removed.
+        try FileManager.default.removeItem(atPath: latches + "/es-1")
+        #expect(try eventually(within: 40) { try fleet.trading("start", "--all", "--reason", "test").status == 0 }, "\(fleet.logs)")
+    }
+
+    @Test("what an emergency stop has killed while its agent was away was wanted down, also once the stop is released")
+    func releasedLater() throws {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in "  one: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
+            .started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        try fleet.killAgent("ex-1")
+        let stop = try fleet.local("ex-1", "emergency-stop", "--everything", "--yes", "--reason", "panic")
+        #expect(stop.text.contains("GONE 1 of 1"), "\(stop.text)")
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
+        let status = try fleet.trading("status")
+        #expect(!flat(status.text).contains("nobody wanted that") && !status.text.contains("ENDED BY ITSELF"), "\(status.text)")
+    }
+
     @Test("with no authority file to be had it goes out over the Unix socket; with nothing it says what it could not send")
     func noAuthority() throws {
         let fleet = try TestFleet.startedOfTwo()
