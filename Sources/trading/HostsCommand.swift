@@ -19,7 +19,7 @@ struct HostsSettle: AsyncParsableCommand {
             on it is not counted against a stop of everything, until it dials in again.
             """)
 
-    @Argument(help: ArgumentHelp("As the inventory has it.", valueName: "host")) var host: String
+    @Argument(help: ArgumentHelp("A host of the inventory, or one that has dialled in from outside it.", valueName: "host")) var host: String
     @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 

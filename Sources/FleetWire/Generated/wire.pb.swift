@@ -1550,7 +1550,7 @@ package nonisolated struct WireGate: Sendable {
   /// Clears the value of `probe`. Subsequent reads from it will return its default value.
   package mutating func clearProbe() {self._probe = nil}
 
-  /// service whose host asks
+  /// service that declares it: another's gate may be asked on this worker's host
   package var at: String = String()
 
   package var waitNs: UInt64 = 0
