@@ -66,6 +66,7 @@ struct RenderingTests {
         status.hosts[0].report.workers[0].status = String(repeating: "words ", count: 40)
         status.streams[0].stream = "stream-" + String(repeating: "t", count: 56)
         status.streams[0].consumer = service
+        status.streams[0].applied.whyUnknown = "\(service)@\(host) has not said \(String(repeating: "X", count: 40))"
         let lines = StatusScreen.lines(status, zone: FleetZone(named: "UTC"), style: ScreenStyle(width: width))
         for line in lines { #expect(line.count <= width, "\(line.count): \(line)") }
         let row = lines.first { $0.hasPrefix("✓ order-") } ?? ""

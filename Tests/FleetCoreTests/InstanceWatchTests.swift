@@ -119,5 +119,15 @@ struct InstanceWatchTests {
             _ = watch.closed(session: "\(number)")
             #expect(watch.instances.count <= InstanceWatch.kept + 1)
         }
+        // Also those of a clone whose agent crashes again and again while the first is cut off; the two of the contest stay.
+        var clones = InstanceWatch()
+        _ = clones.opened(instance("first", session: "1"))
+        _ = clones.closed(session: "1")
+        for number in 2..<100 {
+            _ = clones.opened(instance("c\(number)", session: "\(number)", machine: "n"))
+            _ = clones.closed(session: "\(number)")
+            #expect(clones.instances.count <= InstanceWatch.kept + 1)
+        }
+        #expect(clones.contest?.instances == ["first", "c2"] && clones.instances.contains { $0.id == "first" })
     }
 }

@@ -146,7 +146,7 @@ package enum StatusScreen {
                 ScreenText.figure(stream.inFlight), ScreenText.figure(stream.buffered), stream.balance, ScreenText.age(stream.ageNs),
             ])
         }
-        return table.render(width: style.width) + status.streams.compactMap(why)
+        return table.render(width: style.width) + status.streams.compactMap(why).flatMap { ScreenText.wrapped($0, width: style.width, indent: "    ") }
     }
 
     /// What a `?` in a stream's line is for; nil: there is none, or nobody has said.
