@@ -47,19 +47,23 @@ struct LogsCommand: AsyncParsableCommand {
         if let host { query.append("host=\(QueryText.escaped(host))") }
         if follow { query.append("follow=1") }
         var day = zone.date(status.unixUs)
+        // Without the lines of a host these are not all.
+        var isMissing = false
         for try await event in try await client.events("\(Route.logs)?\(query.joined(separator: "&"))") {
-            if event.name == "end" { return }
+            if event.name == "end" { break }
             // An agent's own word of what it could not read.
             if event.name == "problem" {
                 Terminal.err([String(decoding: event.data, as: UTF8.self)])
                 continue
             }
             let entry = try APIJSON.decode(APILogEntry.self, from: event.data)
+            isMissing = isMissing || (entry.service.isEmpty && entry.text.hasPrefix("UNKNOWN: "))
             if entry.unixUs > 0, zone.date(entry.unixUs) != day {
                 day = zone.date(entry.unixUs)
                 Terminal.out(["--- \(day) \(zone.city)"])
             }
             Terminal.out([LogText.line(entry, zone: zone)])
         }
+        if isMissing { throw Failure.quietly(.unknown) }
     }
 }

@@ -88,6 +88,8 @@ import Testing
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 3 })
         let status = try fleet.trading("status")
         #expect(status.status == 4 && status.text.contains("UNKNOWN"), "\(status.text)")
+        let logs = try fleet.trading("logs", "all", "-n", "1")
+        #expect(logs.status == 4 && logs.text.contains("UNKNOWN: st-1"), "\(logs.text)")
         let refused = try fleet.trading("stop", "--all", "--reason", "x")
         #expect(refused.status != 0 && refused.text.contains("st-1") && refused.text.contains("host-unknown"), "\(refused.text)")
         #expect(try fleet.state("exchange-to-redis") == "RUNNING")
