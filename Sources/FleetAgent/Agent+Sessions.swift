@@ -185,6 +185,7 @@ extension Agent: WireSessionDelegate {
         do { hello.bootID = try BootID.read() } catch { log.error("no boot id", metadata: ["error": "\(error)"]) }
         hello.agentInstance = instance
         hello.machineID = MachineID.read()
+        hello.journal = fold.id
         hello.boottimeNs = Clock.boottime().nanoseconds
         hello.journalHead = journal.head
         hello.partDigest = part.digest

@@ -93,8 +93,11 @@ final class StartupResolution: @unchecked Sendable {
         if let exit, exit.treeEmpty {
             return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
         }
-        let ofThisBoot = try (directory.worker ?? directory.identity)?.bootID == bootID
-        guard ofThisBoot, try directory.isSlotHeld || isAlive(directory) else {
+        // Without its own records the directory is as good as none: what the journal kept tells.
+        guard let boot = try (directory.worker ?? directory.identity)?.bootID else {
+            return Found(directory: directory, exit: exit, isLive: try isAlive(directory), descriptor: nil, note: note)
+        }
+        guard boot == bootID, try directory.isSlotHeld || isAlive(directory) else {
             return Found(directory: directory, exit: exit, isLive: false, descriptor: nil, note: note)
         }
         do {

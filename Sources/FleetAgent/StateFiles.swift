@@ -21,6 +21,10 @@ enum StateFiles {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
         defer { close(descriptor) }
+        var about = stat()
+        guard fstat(descriptor, &about) == 0 else { throw LinuxError("look at", path, errno: errno) }
+        // A pipe has no content to record, and a device no end.
+        guard about.st_mode & S_IFMT == S_IFREG else { throw LinuxError("record", path, errno: EINVAL, detail: "it is no regular file") }
         let stream = SHA256Stream()
         var bytes = [UInt8](repeating: 0, count: chunk)
         while true {

@@ -13,6 +13,8 @@ struct StopLook: Sendable {
     let captured: StopChecks.Sockets?
     /// The host was restarted since: processes, sockets and pages of then are no more.
     let isOfEarlierBoot: Bool
+    /// As the journal kept it; nil: it was never seen to run.
+    let trace: LaunchTrace?
     let exit: WorkerExit?
     /// Other live workers of this host have hugepages of their own, so the pools' counts are not this one's alone.
     let othersUsePages: Bool
@@ -67,7 +69,7 @@ struct StopLook: Sendable {
     private func tree() -> Verification.Check {
         do {
             if isOfEarlierBoot { return .init(.tree, .clear, "the host was restarted since") }
-            if let left = try directory.remains(after: Self.shimBound) { return .init(.tree, .left, left) }
+            if let left = try directory.remains(after: Self.shimBound) ?? trace?.remains() { return .init(.tree, .left, left) }
             guard try directory.isSlotHeld else { return .init(.tree, .clear, "no process of it is left") }
             // The next launch of the service holds it too: only what has inherited it from this one is left of it.
             let holders = try Processes.holding(slot: directory.slot)

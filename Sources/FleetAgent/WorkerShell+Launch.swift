@@ -100,6 +100,7 @@ extension WorkerShell {
     /// Takes over a launch of the agent before; `adoption` says what the journal knows of it and who waits.
     func adopt(_ directory: LaunchDirectory, descriptor: Int32?) {
         let id = LaunchID(directory.launch)
+        if let folded = agent.fold.workers[service], folded.launch == directory.launch { trace = folded.trace }
         if let descriptor { attach(directory, id, descriptor) } else { examine(directory, id) }
     }
 
@@ -339,6 +340,7 @@ extension WorkerShell {
         notifiedAt = [:]
         awaited = [:]
         lossChecks = 0
+        if let trace { lastTrace = (id, trace) }
         trace = nil
         warnings = []
         let pidFile = agent.paths.pidFile(service)
@@ -394,7 +396,8 @@ extension WorkerShell {
     /// Kills only what the launch's own records identify.
     private static func find(_ directory: LaunchDirectory, _ trace: LaunchTrace?, _ log: Logger) -> Finding {
         do {
-            if try FileStatus.read(directory.path) == nil { return .removed }
+            // Without its shim's own record a directory says nothing, whoever emptied it.
+            guard try FileStatus.read(directory.path) != nil, let shim = try directory.identity else { return .removed }
             if let exit = try directory.exit, exit.treeEmpty { return .exit(exit) }
             do {
                 return .reconnected(try UnixSocket.connect(in: directory.socketDirectory, name: LaunchDirectory.socketName))
@@ -402,12 +405,15 @@ extension WorkerShell {
                 log.debug("the shim can't be reached", metadata: ["why": "\(error)"])
             }
             // A shim that lives but has no room for us is asked again, never replaced.
-            if let shim = try directory.identity, try shim.isAlive() { return .leftovers }
-            // The worker inherited the lock: while it is held something of the tree lives. One that closed it is known by its identity.
-            guard try directory.isSlotHeld || trace?.left(slot: directory.slot) != nil else {
+            if try shim.isAlive() { return .leftovers }
+            // It is over only if all that could show something of it shows nothing: the lock that the worker inherited and may have closed,
+            // the directory's identities and cgroup, and those that the journal kept.
+            let isOver = try !directory.isSlotHeld && directory.remains(after: .zero) == nil && trace?.left(slot: directory.slot) == nil
+            guard !isOver else {
                 if let exit = try directory.exit { return .exit(exit) }
                 return .empty
             }
+            try trace?.kill(slot: directory.slot)
             if let worker = try directory.worker, try worker.isAlive() {
                 for pid in try Processes.descendants(of: worker.pid) {
                     try PIDFD(opening: ProcessIdentity.read(pid: pid)).signal(SIGKILL)

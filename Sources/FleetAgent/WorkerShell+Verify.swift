@@ -42,6 +42,11 @@ extension WorkerShell {
         }
     }
 
+    private func trace(of launch: LaunchID) -> LaunchTrace? {
+        if let lastTrace, lastTrace.launch == launch { return lastTrace.trace }
+        return agent.fold.workers[service].flatMap { $0.launch == launch.raw ? $0.trace : nil }
+    }
+
     /// `launch` is over.
     func look(at launch: LaunchID) -> StopLook {
         let directory = LaunchDirectory(runDirectory: agent.paths.run, service: service, launch: launch.raw)
@@ -49,6 +54,7 @@ extension WorkerShell {
         return StopLook(
             service: service, directory: directory, release: declaration.release, known: evidence?.launch == launch ? evidence?.evidence : nil,
             captured: captured?.launch == launch ? captured?.sockets : nil, isOfEarlierBoot: agent.isOfEarlierBoot(launch, of: service),
+            trace: trace(of: launch),
             exit: machine.lastExit,
             othersUsePages: others.contains { $0.machine.launch != nil && !$0.declaration.release.hugepages.isEmpty },
             sharesMount: sharesMount)

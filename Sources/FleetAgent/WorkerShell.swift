@@ -49,6 +49,8 @@ final class WorkerShell: @unchecked Sendable {
     var treeLeft: LaunchID?
     /// By what the launch is found again should its directory be removed; nil: its process was not seen yet.
     var trace: LaunchTrace?
+    /// Of the launch that has ended last, for looks at what it left.
+    var lastTrace: (launch: LaunchID, trace: LaunchTrace)?
     /// A launch that lives and whose directory was removed: its shim can't be reached.
     var lost: (launch: LaunchID, trace: LaunchTrace)?
     /// Whether the processes of that launch are being looked for at this moment.

@@ -11,11 +11,13 @@ extension Coordinator {
     func certify(run id: UInt64, _ machine: RunMachine) {
         var machine = machine
         let fleet = observed()
+        // A restart launches them itself.
+        let relaunched = machine.plan.kind == .stop ? fleet.launchedSince(machine.evidence.launches, in: machine.plan) : []
         var contested = fleet.contested
         for host in machine.witnesses where hosts[host]?.watch.isUndecided == true {
             contested[host] = "an older session of it had not answered when the certificate was made"
         }
-        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory), contested: contested)
+        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory) + relaunched, contested: contested)
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
         let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)

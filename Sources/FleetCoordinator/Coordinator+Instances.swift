@@ -27,6 +27,9 @@ extension Coordinator {
             case .settled(let how):
                 log.notice("a host is one again", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
+                if let left = hosts[host]?.watch.newest {
+                    recordInstance(host, bootID: left.bootID, machineID: left.machineID, journal: left.journal)
+                }
             }
         }
         certifyDecided()

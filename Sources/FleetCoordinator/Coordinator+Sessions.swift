@@ -82,12 +82,14 @@ extension Coordinator: WireSessionDelegate {
             if let replaced, replaced.hello.agentInstance != session.hello.agentInstance {
                 watched(host, hosts[host]?.watch.closed(session: replaced.id))
             }
+            met(session, host)
             watched(
                 host,
                 hosts[host]?.watch.opened(
                     InstanceWatch.Instance(
                         id: session.hello.agentInstance, bootID: session.hello.bootID, machineID: session.hello.machineID,
-                        address: session.remoteAddress, session: session.id, up: .nanoseconds(Int64(clamping: session.hello.boottimeNs)),
+                        journal: session.hello.journal, address: session.remoteAddress, session: session.id,
+                        up: .nanoseconds(Int64(clamping: session.hello.boottimeNs)),
                         now: now().boot)))
             say("host reports", of: host, ["restricted": "\(session.isRestricted)"])
             hosts[host]?.connected = true
@@ -96,6 +98,19 @@ extension Coordinator: WireSessionDelegate {
             brought(session.hello.latches.latches, by: host, isWhole: true)
             eachActiveRun { _ in .hostReturned(host) }
         }
+    }
+
+    /// Records whom a host's agent says that it is, where that is another than before: a coordinator after this one must know it.
+    private func met(_ session: WireSession, _ host: HostName) {
+        let hello = session.hello
+        if let newest = hosts[host]?.watch.newest, newest == (hello.bootID, hello.machineID, hello.journal) { return }
+        recordInstance(host, bootID: hello.bootID, machineID: hello.machineID, journal: hello.journal)
+    }
+
+    func recordInstance(_ host: HostName, bootID: String, machineID: String, journal: String) {
+        guard hosts[host]?.mayRecordInstance(at: now().boot) ?? false else { return }
+        let fields = [("boot", bootID), ("machine", machineID), ("journal", journal)].map { ($0.0, Cleaned.cut($0.1, bytesMax: 64)) }
+        record([AuditRecord(.hostInstance, fields: [("host", host.raw)] + fields)])
     }
 
     package func refused(_ peer: VerifiedPeer, why: String) {

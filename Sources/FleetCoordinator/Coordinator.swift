@@ -139,7 +139,12 @@ package final class Coordinator: @unchecked Sendable {
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }
-        hosts = Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, HostRecord(spec: $0, contest: fold.contested[$0.name])) })
+        let (bootNow, unixNow) = (Clock.boottime(), Clock.unixMicroseconds())
+        hosts = Dictionary(
+            uniqueKeysWithValues: inventory.hosts.map { spec in
+                let before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow) }
+                return (spec.name, HostRecord(spec: spec, contest: fold.contested[spec.name], before: before))
+            })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }

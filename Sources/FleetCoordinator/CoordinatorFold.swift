@@ -28,6 +28,16 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// Hosts of which two instances were seen alive, and how they were told apart, until that was settled.
     package var contested: [HostName: InstanceWatch.Contest] = [:]
 
+    /// The instance of each host that was met last, with when that was, in microseconds of Unix time.
+    package var met: [HostName: Met] = [:]
+
+    package struct Met: Equatable, Sendable {
+        package var bootID: String
+        package var machineID: String
+        package var journal: String
+        package var unixMicroseconds: UInt64
+    }
+
     /// Hosts outside the inventory that have dialled in, until a person settled them.
     package var outsiders: Set<HostName> = []
 
@@ -122,7 +132,12 @@ package struct CoordinatorFold: Equatable, Sendable {
             contested[HostName(record["host"] ?? "")] = InstanceWatch.Contest(how: record["how"] ?? "", instances: Self.names(record["instances"]))
         case .hostSettled:
             contested[HostName(record["host"] ?? "")] = nil
+            met[HostName(record["host"] ?? "")] = nil
             outsiders.remove(HostName(record["host"] ?? ""))
+        case .hostInstance:
+            met[HostName(record["host"] ?? "")] = Met(
+                bootID: record["boot"] ?? "", machineID: record["machine"] ?? "", journal: record["journal"] ?? "",
+                unixMicroseconds: record.unixMicroseconds)
         case .hostOutside: outsiders.insert(HostName(record["host"] ?? ""))
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
@@ -133,4 +148,13 @@ package struct CoordinatorFold: Equatable, Sendable {
 
     /// Runs that were under way when the coordinator ended.
     package var unfinished: [Past] { runs.values.filter { $0.ended == nil }.sorted { $0.id < $1.id } }
+}
+
+extension CoordinatorFold.Met {
+    /// As an instance without a session, of which nothing is known but that something may run. `unixNow` and `bootNow` are one instant.
+    func instance(bootNow: BootTime, unixNow: UInt64) -> InstanceWatch.Instance {
+        let ago = Duration.microseconds(Int64(clamping: unixNow > unixMicroseconds ? unixNow - unixMicroseconds : 0))
+        return InstanceWatch.Instance(
+            id: "", bootID: bootID, machineID: machineID, journal: journal, address: "an earlier session", session: "", up: .zero, now: bootNow + (.zero - ago))
+    }
 }

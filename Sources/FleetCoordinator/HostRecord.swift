@@ -19,12 +19,14 @@ struct HostRecord {
     /// Its words about its own latches that are recorded and logged: a person sets few, and whoever holds its key must fill neither
     /// audit nor log. The words count all the same.
     private var latchWords = RateBound(64, in: .seconds(60))
+    /// Records of its instances: whoever holds its key must not fill the audit with them.
+    private var instanceRecords = RateBound(16, in: .seconds(60))
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 
-    init(spec: HostSpec, contest: InstanceWatch.Contest? = nil) {
+    init(spec: HostSpec, contest: InstanceWatch.Contest? = nil, before: InstanceWatch.Instance? = nil) {
         self.spec = spec
-        watch = InstanceWatch(contest: contest)
+        watch = InstanceWatch(contest: contest, before: before)
     }
 
     var whyUnknown: String {
@@ -34,6 +36,9 @@ struct HostRecord {
 
     /// Whether one more word of the host's about latches is recorded and logged.
     mutating func mayRecordLatch(at now: BootTime) -> Bool { latchWords.admits(at: now) }
+
+    /// Whether one more of its instances is recorded.
+    mutating func mayRecordInstance(at now: BootTime) -> Bool { instanceRecords.admits(at: now) }
 
     /// Whether one more line about it is logged.
     mutating func maySay(at now: BootTime) -> Bool { lines.admits(at: now) }

@@ -38,6 +38,9 @@ package enum SQLiteProbe {
     private static func with<R>(
         path: String, object: String, deadline: Deadline, _ body: (OpaquePointer) throws(ProbeError) -> R
     ) throws(ProbeError) -> R {
+        // Opening a pipe or a device would wait for ever.
+        var about = stat()
+        if stat(path, &about) == 0, about.st_mode & S_IFMT != S_IFREG { throw ProbeError("count", object, .refused("\(path) is no regular file")) }
         var handle: OpaquePointer?
         let opened = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nil)
         defer { sqlite3_close_v2(handle) }

@@ -7,11 +7,17 @@ extension LaunchTrace {
     ///
     /// Blocks: reads the descriptors of all processes.
     package func left(slot path: String) throws(LinuxError) -> String? {
+        if let own = try remains() { return own }
+        if let other = try living(slot: path).first { return "a process of it still runs (PID \(other.pid))" }
+        return nil
+    }
+
+    /// The same by identities and cgroup alone: the slot may be held by a later launch.
+    package func remains() throws(LinuxError) -> String? {
         let boot = try BootID.read()
         if let shim, try ProcessIdentity(shim, boot).isAlive() { return "its shim still runs (PID \(shim.pid))" }
         if let worker, try ProcessIdentity(worker, boot).isAlive() { return "it still runs (PID \(worker.pid))" }
         if !cgroup.isEmpty, try !Cgroup.isEmpty(cgroup) { return "its cgroup \(cgroup) is not empty" }
-        if let other = try living(slot: path).first { return "a process of it still runs (PID \(other.pid))" }
         return nil
     }
 
@@ -20,8 +26,8 @@ extension LaunchTrace {
         let boot = try BootID.read()
         var found: Set<ProcessIdentity> = []
         if let worker, try ProcessIdentity(worker, boot).isAlive() { found.insert(ProcessIdentity(worker, boot)) }
-        if let shim, try ProcessIdentity(shim, boot).isAlive() {
-            for pid in try Processes.descendants(of: shim.pid) {
+        for parent in [shim, worker].compactMap(\.self) where try ProcessIdentity(parent, boot).isAlive() {
+            for pid in try Processes.descendants(of: parent.pid) {
                 guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { continue }
                 found.insert(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot))
             }

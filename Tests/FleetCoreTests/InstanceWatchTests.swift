@@ -6,9 +6,12 @@ struct InstanceWatchTests {
     /// Session N opens N times ten seconds after the coordinator's boot, by default five seconds after its host's.
     private static func time(_ session: String) -> BootTime { .zero + .seconds(10 * (Int64(session) ?? 0)) }
 
-    private func instance(_ id: String, session: String, boot: String? = nil, machine: String = "m", up: Duration = .seconds(5)) -> InstanceWatch.Instance {
+    private func instance(_ id: String, session: String, boot: String? = nil, machine: String = "m", journal: String = "", up: Duration = .seconds(5))
+        -> InstanceWatch.Instance
+    {
         InstanceWatch.Instance(
-            id: id, bootID: boot ?? "boot-\(id)", machineID: machine, address: "10.0.0.1:1", session: session, up: up, now: Self.time(session))
+            id: id, bootID: boot ?? "boot-\(id)", machineID: machine, journal: journal, address: "10.0.0.1:1", session: session, up: up, now: Self.time(session)
+        )
     }
 
     @Test("one that dials again, or is restarted after its end, is one; a half-open session that answers nothing is ended")
@@ -60,9 +63,9 @@ struct InstanceWatchTests {
 
     @Test("a clone that comes while the first is cut off is no successor of it: another machine, or one that was up before the first's last word")
     func clone() {
-        func after(_ new: InstanceWatch.Instance, mayRun: Bool = true) -> InstanceWatch {
+        func after(_ new: InstanceWatch.Instance, mayRun: Bool = true, journal: String = "") -> InstanceWatch {
             var watch = InstanceWatch()
-            _ = watch.opened(instance("a", session: "1"))
+            _ = watch.opened(instance("a", session: "1", journal: journal))
             watch.reported(session: "1", mayRun: mayRun, now: Self.time("2"))
             _ = watch.closed(session: "1")
             _ = watch.opened(new)
@@ -73,7 +76,25 @@ struct InstanceWatchTests {
         #expect(after(instance("b", session: "3", up: .seconds(15))).contested != nil, "it was up before the first's last word")
         #expect(after(instance("b", session: "3", machine: "n")).contested != nil, "another machine")
         #expect(after(instance("b", session: "3", machine: "")).contested == nil, "which machine it is can't be told; it booted after")
+        #expect(after(instance("b", session: "3", boot: "boot-a", journal: "two"), journal: "one").contested != nil, "its state directory was emptied")
+        #expect(after(instance("b", session: "3", boot: "boot-a", journal: "one"), journal: "one").contested == nil)
+        #expect(after(instance("b", session: "3", journal: "two"), journal: "one").contested == nil, "nothing outlives its boot")
         #expect(after(instance("b", session: "3", machine: "n"), mayRun: false).contested == nil, "nothing ran on the first")
+    }
+
+    @Test("a coordinator that was restarted knows whom it had met, and not whether anything runs there")
+    func restored() {
+        var before = instance("", session: "1", boot: "boot-a", journal: "one")
+        before.isOpen = false
+        func after(_ new: InstanceWatch.Instance) -> InstanceWatch {
+            var watch = InstanceWatch(before: before)
+            _ = watch.opened(new)
+            return watch
+        }
+        #expect(after(instance("b", session: "2", boot: "boot-a", journal: "one")).contest == nil)
+        #expect(after(instance("b", session: "2", journal: "one")).contest == nil, "it was booted since")
+        #expect(after(instance("b", session: "2", boot: "boot-a", journal: "two")).contest != nil)
+        #expect(after(instance("b", session: "2", machine: "n")).contest != nil)
     }
 
     @Test("after a restart of the coordinator the end of a half-open predecessor settles nothing: the other one is still out of sight")

@@ -6,9 +6,10 @@ import Testing
 
 /// The run directory is removed under a running worker, and then its agent is restarted (REVIEW C4).
 struct RemovedDirectoryTests {
-    private func fleet(_ script: String = "exec sleep 1000", stop: String = "") throws -> TestFleet {
+    /// With a grace that looking through all processes of a loaded machine does not use up.
+    private func fleet(_ script: String = "exec sleep 1000", stop: String = ", stop: {grace: 10s, extend_to: 10s, then: kill}") throws -> TestFleet {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
-            "  gateway: {tier: t, hosts: [ex-1], run: [/bin/sh, -c, \"\(script)\"], ready: {delay: 0s}\(stop)}"
+            "  gateway: {tier: t, hosts: [ex-1], run: [/bin/bash, -c, \"\(script)\"], ready: {delay: 0s}\(stop)}"
         }
         return try fleet.started(allowing: "/bin", "/usr/bin")
     }
@@ -52,7 +53,7 @@ struct RemovedDirectoryTests {
 
     @Test("removed under a living agent, and then its shim is killed: no second copy is started, whatever the restart policy")
     func underALivingAgent() throws {
-        let fleet = try fleet(stop: ", restart: {policy: always, delay: 100ms}")
+        let fleet = try fleet(stop: ", stop: {grace: 10s, extend_to: 10s, then: kill}, restart: {policy: always, delay: 100ms}")
         defer { fleet.end() }
         let pid = try fleet.pid("gateway")
         let shim = try parent(of: pid)
@@ -72,10 +73,32 @@ struct RemovedDirectoryTests {
         #expect(starts == 1)
     }
 
+    @Test("one that closed the slot, or whose directory was emptied of its files, is not called gone when its agent and shim are", arguments: [true, false])
+    func withoutTheSlot(closed: Bool) throws {
+        // The slot is inherited as 100 or the next free number.
+        let close = "exec 100>&- 101>&- 102>&- 103>&-; "
+        let fleet = try fleet(
+            (closed ? close : "") + "exec sleep 1000", stop: ", stop: {grace: 10s, extend_to: 10s, then: kill}, restart: {policy: always, delay: 100ms}")
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        let shim = try parent(of: pid)
+        try fleet.killAgent("ex-1")
+        if closed { kill(shim, SIGKILL) } else { _ = try fleet.run("/usr/bin/find", ["\(fleet.directory)/run/ex-1", "-type", "f", "-delete"]) }
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")
+        // With its shim lost what is left of a launch is killed, and only then the next one begins; with the shim alive it is left alone.
+        let alive = try ProcessStat.read(pid: pid).map { !$0.isZombie } ?? false
+        #expect(alive == !closed, "\(fleet.logs)")
+        let copies = try fleet.run("/usr/bin/pgrep", ["-f", "^sleep 1000$"]).text.split(separator: "\n").compactMap { Int32($0) }.filter {
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\($0)/cwd"))?.hasPrefix(fleet.work) == true
+        }
+        #expect(copies.count == 1, "\(copies)")
+    }
+
     @Test("a run directory that was unmounted under its workers is a removed one", .enabled(if: Tmpfs.isPossible))
     func unmounted() throws {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
-            "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
+            "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}, stop: {grace: 10s, extend_to: 10s}}"
         }
         defer { fleet.end() }
         let run = "\(fleet.directory)/run/ex-1"

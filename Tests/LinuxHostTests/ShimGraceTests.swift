@@ -189,7 +189,8 @@ import Testing
         }
         try connection.send(.kill(id: "k", latch: nil))
         try fixture.expectGone(connection)
-        #expect(try directory.exit?.tree == TreeEnd(left: left, killed: left, untold: 0))
+        let tree = try #require(try directory.exit?.tree)
+        #expect(tree == TreeEnd(left: left, killed: left, untold: 0), "left \(left): \(tree)")
     }
 
     @Test("a grace, ordered or not, ends before the fence's hard deadline, and what it kills is counted", .enabled(if: ShimFixture.isRoot))

@@ -8,6 +8,8 @@ package struct InstanceWatch: Equatable, Sendable {
         package var id: String
         package var bootID: String
         package var machineID: String
+        /// Of its agent's journal, which an emptied state directory begins anew; empty: its agent is older.
+        package var journal: String
         /// Where its session comes from, for people.
         package var address: String
         package var session: String
@@ -19,7 +21,10 @@ package struct InstanceWatch: Equatable, Sendable {
         package var mayRun = true
 
         /// `up`: how long its host had been up when it said hello, at `now`.
-        package init(id: String, bootID: String, machineID: String, address: String, session: String, up: Duration, now: BootTime) {
+        package init(
+            id: String, bootID: String, machineID: String, journal: String = "", address: String, session: String, up: Duration, now: BootTime
+        ) {
+            self.journal = journal
             self.id = id
             self.bootID = bootID
             self.machineID = machineID
@@ -29,9 +34,10 @@ package struct InstanceWatch: Equatable, Sendable {
             lastWordAt = now
         }
 
-        /// Whether it answers for what ran under `earlier`, or that is over: the same boot, or a later boot of the same machine.
+        /// True if this instance knows what ran under `earlier`, or nothing of it can run any more: the same boot and journal, or a later
+        /// boot of the same machine.
         func succeeds(_ earlier: Instance) -> Bool {
-            if bootID == earlier.bootID { return true }
+            if bootID == earlier.bootID { return journal == earlier.journal || journal.isEmpty || earlier.journal.isEmpty }
             guard machineID == earlier.machineID || machineID.isEmpty || earlier.machineID.isEmpty else { return false }
             // What was up before that one's last word is another machine, whatever it calls itself: a clone keeps the machine id.
             return booted > earlier.lastWordAt
@@ -39,7 +45,7 @@ package struct InstanceWatch: Equatable, Sendable {
 
         /// `boot 1f0e22aa, machine 9ab01c33, from 10.1.0.7:41022`
         package var words: String {
-            "boot \(bootID.prefix(8)), machine \(machineID.isEmpty ? "unknown" : String(machineID.prefix(8))), from \(address)"
+            "boot \(bootID.prefix(8)), machine \(machineID.isEmpty ? "unknown" : String(machineID.prefix(8))), from \(address)\(journal.isEmpty ? "" : ", journal \(journal.prefix(8))")"
         }
     }
 
@@ -75,8 +81,16 @@ package struct InstanceWatch: Equatable, Sendable {
     /// Which two live; nil: one, or none.
     package private(set) var contest: Contest?
 
-    /// `contest`: what the journal says.
-    package init(contest: Contest? = nil) { self.contest = contest }
+    /// `contest` and `before`, the instance that was met last: what the coordinator's journal says.
+    package init(contest: Contest? = nil, before: Instance? = nil) {
+        self.contest = contest
+        guard var before else { return }
+        before.isOpen = false
+        instances = [before]
+    }
+
+    /// What tells one host from another, of the instance that said hello last; an agent that is restarted keeps it.
+    package var newest: (bootID: String, machineID: String, journal: String)? { instances.last.map { ($0.bootID, $0.machineID, $0.journal) } }
 
     /// In words.
     package var contested: String? { contest?.how }

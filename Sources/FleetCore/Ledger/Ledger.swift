@@ -164,12 +164,12 @@ package struct Ledger: Sendable {
         case .counter(let name):
             let said = evidence.counted(name, by: consumer.service, since: opening, inventory)
             line.applied = said.missing.map(LedgerLine.Count.unknown) ?? .reported(said.counted)
-            return balance(line, isCut: evidence.settled, pendingBefore: start.pending, applied: said)
+            return balance(line, isCut: evidence.settled, pendingBefore: start.pending, pendingAtCut: end.pending, applied: said)
         case nil:
             line.applied = .measured(acknowledged)
             line.note += "\(line.note.isEmpty ? "" : "; ")proves acknowledged, not applied"
         }
-        return balance(line, isCut: evidence.settled, pendingBefore: start.pending)
+        return balance(line, isCut: evidence.settled, pendingBefore: start.pending, pendingAtCut: end.pending)
     }
 
     private func redisRestarted(_ line: LedgerLine, _ start: StreamReading, _ end: StreamReading) -> LedgerLine {
@@ -199,7 +199,8 @@ package struct Ledger: Sendable {
 
     /// `isCut`: the readings are of one quiescent moment. `produced` and `applied`: as workers counted them, where they did.
     private func balance(
-        _ line: LedgerLine, isCut: Bool, pendingBefore: Int64 = 0, produced said: LaunchCount = LaunchCount(), applied: LaunchCount = LaunchCount()
+        _ line: LedgerLine, isCut: Bool, pendingBefore: Int64 = 0, pendingAtCut: Int64 = 0, produced said: LaunchCount = LaunchCount(),
+        applied: LaunchCount = LaunchCount()
     ) -> LedgerLine {
         var line = line
         func note(_ text: String) { line.note = line.note.isEmpty ? text : "\(line.note); \(text)" }
@@ -234,7 +235,7 @@ package struct Ledger: Sendable {
         } else if let more = more.first {
             line.verdict = .unproven
             note(more)
-        } else if difference < 0, -difference <= line.inFlight.value ?? 0 {
+        } else if difference < 0, -difference <= pendingAtCut {
             line.verdict = .unproven
             note("\(-difference) of those in flight may have been applied already: they were committed and not acknowledged")
         } else if difference > 0, difference <= pendingBefore {

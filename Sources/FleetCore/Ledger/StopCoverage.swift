@@ -209,6 +209,22 @@ package struct StopCoverage: Equatable, Sendable {
             let why = look.map { ": \($0.problem)" } ?? ""
             lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see\(why)")
         }
+        // What an earlier stop was less than proven for a later one does not make good.
+        for check in look?.checks ?? [] where check.what != .tree {
+            let subject = "\(worker) \(check.what.rawValue)"
+            switch check.state {
+            case .left: lack(.check, subject, .measured, "\(worker) was stopped before and left behind: \(check.text)")
+            case .unknown: lack(.check, subject, .none, "\(worker) was stopped before, \(check.what.rawValue) unknown: \(check.text)")
+            case .clear: add(.check, subject, check.what == .marker ? .reported : .measured, check.text)
+            case .unchecked: break
+            }
+        }
+        guard case .ended(let exit)? = evidence.launches[worker]?.launches.last(where: { $0.end != .never })?.end else { return }
+        if (inventory.service(worker.service)?.stop ?? StopSpec()).isClean(exit) {
+            add(.exit, worker.description, .measured, exit.words)
+        } else {
+            lack(.exit, worker.description, .measured, "\(worker) was stopped before and had ended with \(exit.words)")
+        }
     }
 
     // MARK: Quiesce, gates, streams

@@ -178,9 +178,21 @@ package struct ObservedFleet: Equatable, Sendable {
     }
 
     /// What a stop of everything but these hosts can't tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
-    package func unseen(without excluded: Set<HostName>) -> [String] {
-        undeclaredCut.filter { !excluded.contains($0.key) }.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) }
+    package func unseen(in inventory: Inventory, without excluded: Set<HostName>) -> [String] {
+        // Silent hosts with workers in scope refuse the plan, or hold it; one without any may run what the inventory has lost.
+        let used = Set(inventory.workers.map(\.host)).union(excluded)
+        let silent = inventory.hosts.map(\.name).filter { !used.contains($0) && !reporting.contains($0) }
+        return silent.map { "\($0) does not report: what may run there beside the inventory is not known. Without it: --exclude-host \($0)" }
+            + undeclaredCut.filter { !excluded.contains($0.key) }.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) }
             + outsiders.filter { !excluded.contains($0) }.map(Self.words(outsider:))
+    }
+
+    /// Covered workers that were launched again after the run looked at them last, one sentence each.
+    package func launchedSince(_ launches: [WorkerName: LaunchHistory], in plan: Plan) -> [String] {
+        plan.covered.filter { worker in
+            guard let last = workers[worker]?.lastLaunch, let seen = launches[worker]?.mark, last.journal == seen.journal else { return false }
+            return last.number > seen.number
+        }.map { "\($0) was launched again while the stop was under way" }
     }
 
     /// The same at the end of a stop, with what has come up meanwhile beside its plan.
@@ -188,7 +200,7 @@ package struct ObservedFleet: Equatable, Sendable {
         guard plan.isOfEverything else { return [] }
         let known = plan.beside.union(plan.covered).union(plan.excluded)
         let new = undeclared(in: inventory).filter { !known.contains($0) && !plan.excludedHosts.contains($0.host) }
-        return unseen(without: plan.excludedHosts) + new.map { "\($0) is not in the inventory and came up while everything was being stopped" }
+        return unseen(in: inventory, without: plan.excludedHosts) + new.map { "\($0) is not in the inventory and came up while everything was being stopped" }
     }
 
     /// Workers that may run, or start again by themselves, and that the inventory doesn't have, in order.

@@ -92,7 +92,7 @@ package struct Planner: Sendable {
         return Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
-            unseen: stops && scope.all ? fleet.unseen(without: Set(scope.excludedHosts)) : [], isOfEverything: scope.all, excluded: excluded,
+            unseen: stops && scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : [], isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
     }
 

@@ -53,10 +53,13 @@ package struct RunEvidence: Equatable, Sendable {
         package var treeEmpty: Bool
         /// Why it is not shown empty; empty: it is.
         package var problem: String
+        /// What its last launch has left.
+        package var checks: [Verification.Check]
 
-        package init(treeEmpty: Bool, problem: String = "") {
+        package init(treeEmpty: Bool, problem: String = "", checks: [Verification.Check] = []) {
             self.treeEmpty = treeEmpty
             self.problem = problem
+            self.checks = checks
         }
     }
 
@@ -142,7 +145,8 @@ package struct RunEvidence: Equatable, Sendable {
     mutating func verified(_ worker: WorkerName, _ done: RunReply.Done, _ now: Moment) {
         verifiedAt[worker] = now
         guard stops[worker] != nil else {
-            looks[worker] = Look(treeEmpty: done.treeEmpty, problem: done.treeEmpty ? "" : done.text.isEmpty ? "its tree is not shown empty" : done.text)
+            looks[worker] = Look(
+                treeEmpty: done.treeEmpty, problem: done.treeEmpty ? "" : done.text.isEmpty ? "its tree is not shown empty" : done.text, checks: done.checks)
             return
         }
         stops[worker]?.treeEmpty = done.treeEmpty

@@ -427,7 +427,7 @@ package struct RunMachine: Equatable, Sendable {
     private mutating func looked(_ worker: WorkerName, _ reply: RunReply, _ now: Moment) {
         switch reply {
         case .done(let done): evidence.verified(worker, done, now)
-        case .leftBehind(let done): evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: done.text)
+        case .leftBehind(let done): evidence.looks[worker] = RunEvidence.Look(treeEmpty: done.treeEmpty, problem: done.text, checks: done.checks)
         case .refused(_, let text), .failed(_, let text): evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: text)
         case .progress: break
         }

@@ -26,6 +26,8 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case coordinatorSucceeded = "COORDINATOR_SUCCEEDED"
     case hostContested = "HOST_CONTESTED"
     case hostSettled = "HOST_SETTLED"
+    /// A host's agent has said hello with another boot, machine or journal than before.
+    case hostInstance = "HOST_INSTANCE"
     /// A host that the inventory doesn't have has dialled in.
     case hostOutside = "HOST_OUTSIDE"
 

@@ -466,6 +466,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
     set {_uniqueStorage()._machineID = newValue}
   }
 
+  /// random, of the agent's journal (LaunchHistory); empty: the agent is older
+  package var journal: String {
+    get {_storage._journal}
+    set {_uniqueStorage()._journal = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -4212,7 +4218,7 @@ nonisolated extension WireEnvelope: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0\u{3}store_nonce\0\u{3}machine_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_min\0\u{3}protocol_max\0\u{1}fleet\0\u{1}host\0\u{3}agent_version\0\u{3}boot_id\0\u{3}agent_instance\0\u{3}boottime_ns\0\u{3}journal_head\0\u{3}part_digest\0\u{3}coordinator_epochs\0\u{1}latches\0\u{1}pin\0\u{3}store_nonce\0\u{3}machine_id\0\u{1}journal\0")
 
   fileprivate class _StorageClass {
     var _protocolMin: UInt32 = 0
@@ -4230,6 +4236,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _pin: WireCoordinatorPin? = nil
     var _storeNonce: String = String()
     var _machineID: String = String()
+    var _journal: String = String()
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4255,6 +4262,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _pin = source._pin
       _storeNonce = source._storeNonce
       _machineID = source._machineID
+      _journal = source._journal
     }
   }
 
@@ -4288,6 +4296,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 13: try { try decoder.decodeSingularMessageField(value: &_storage._pin) }()
         case 14: try { try decoder.decodeSingularStringField(value: &_storage._storeNonce) }()
         case 15: try { try decoder.decodeSingularStringField(value: &_storage._machineID) }()
+        case 16: try { try decoder.decodeSingularStringField(value: &_storage._journal) }()
         default: break
         }
       }
@@ -4345,6 +4354,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if !_storage._machineID.isEmpty {
         try visitor.visitSingularStringField(value: _storage._machineID, fieldNumber: 15)
       }
+      if !_storage._journal.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._journal, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4369,6 +4381,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._pin != rhs_storage._pin {return false}
         if _storage._storeNonce != rhs_storage._storeNonce {return false}
         if _storage._machineID != rhs_storage._machineID {return false}
+        if _storage._journal != rhs_storage._journal {return false}
         return true
       }
       if !storagesAreEqual {return false}
