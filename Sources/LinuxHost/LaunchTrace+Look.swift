@@ -46,7 +46,7 @@ extension LaunchTrace {
     }
 
     private func holders(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
-        if let slot { return try Processes.holding(slot, of: path) }
+        if let slot { return try Processes.holding(lost: slot, of: path) }
         return try Processes.holding(removedSlot: path)
     }
 }

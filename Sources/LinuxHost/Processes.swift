@@ -70,18 +70,25 @@ package enum Processes {
     /// found this way; while its shim lives that one knows it, and its cgroup if it has one.
     package static func holding(slot path: String) throws(LinuxError) -> [ProcessIdentity] {
         guard let slot = try LaunchTrace.Slot.read(path) else { return [] }
-        return try holding(slot, of: path)
+        return try holding(slot, of: path) { _ in true }
     }
 
-    /// The same of a slot file that may have lost its path, `RUN/w/SERVICE/slot`: removed, or unmounted lazily. Its numbers may be
-    /// another service's by now, so that the link must end in `/SERVICE/slot` as well.
-    package static func holding(_ slot: LaunchTrace.Slot, of path: String) throws(LinuxError) -> [ProcessIdentity] {
-        let end = path.split(separator: "/").suffix(2).map { "/\($0)" }.joined()
+    /// The same of a slot file that may have lost its path, `RUN/w/SERVICE/slot`: removed, or unmounted lazily.
+    ///
+    /// Its numbers may be another agent's slot by now, on a filesystem that gives inodes again: the link must be that path too, or, once
+    /// it is unmounted, its end.
+    package static func holding(lost slot: LaunchTrace.Slot, of path: String) throws(LinuxError) -> [ProcessIdentity] {
+        try holding(slot, of: path) { link in path.hasSuffix(link) }
+    }
+
+    private static func holding(_ slot: LaunchTrace.Slot, of path: String, where isItsPath: (Substring) -> Bool) throws(LinuxError) -> [ProcessIdentity] {
+        let own = path.split(separator: "/").suffix(2).map { "/\($0)" }.joined()
         // Workers inherit the slot without close-on-exec; those who only look at its lock, an agent with a hundred descriptors
         // too, open it close-on-exec.
         return try holding { pid, number, target in
             // By its link first: to look behind it may wait for a server, if it is a file on a network.
-            guard target.hasSuffix(end) || target.hasSuffix("\(end) (deleted)") else { return false }
+            let link = target.hasSuffix(" (deleted)") ? target.dropLast(" (deleted)".count) : target[...]
+            guard link.hasSuffix(own), isItsPath(link) else { return false }
             var file = stat()
             guard stat("/proc/\(pid)/fd/\(number)", &file) == 0, UInt64(file.st_ino) == slot.inode, UInt64(file.st_dev) == slot.device else { return false }
             return !closesOnExec(pid: pid, number)

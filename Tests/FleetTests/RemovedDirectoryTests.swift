@@ -183,7 +183,8 @@ struct RemovedDirectoryTests {
         #expect(eventually(within: 5) { kill(pid, 0) != 0 })
         try fleet.startAgent("ex-1")
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 })
-        let records = try fleet.audit("ex-1").compactMap { $0["event"] as? String }
-        #expect(!records.contains("WORKER_LAUNCH_FAILED") && records.contains("WORKER_EXIT"), "\(records)")
+        func records() throws -> [String] { try fleet.audit("ex-1").compactMap { $0["event"] as? String } }
+        #expect(try eventually(within: 10) { try records().contains("WORKER_EXIT") }, "\(try? records())")
+        #expect(try !records().contains("WORKER_LAUNCH_FAILED"))
     }
 }
