@@ -22,10 +22,11 @@ import Testing
         }
     }
 
-    /// A shell that ends at SIGTERM, or when told by a file, and leaves a program that takes SIGTERM its own way.
+    /// A shell that ends at SIGTERM, or when told by a file, and leaves a program that takes SIGTERM its own way. All of the program runs
+    /// when `up` is there: what it forked later would be killed beside what was left.
     private static func wrapper(onTerm: String) -> String {
         """
-        sh -c '\(onTerm); touch $OUT/up; while :; do sleep 1000 & wait $!; done' &
+        sh -c '\(onTerm); sleep 1000 & touch $OUT/up; while :; do wait $!; sleep 1000 & done' &
         trap 'exit 0' TERM
         until read line < $OUT/leave; do :; done
         exit 3
