@@ -81,10 +81,7 @@ final class EmergencyEntry: @unchecked Sendable {
         do {
             if let lost { return try lost.trace.living(slot: lost.slot) }
             guard let shimProcess, try shimProcess.isAlive() else { return [] }
-            return try Processes.descendants(of: shimProcess.pid).compactMap { pid in
-                guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { return nil }
-                return ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: shimProcess.bootID)
-            }
+            return try Processes.livingDescendants(of: shimProcess)
         } catch {
             return nil
         }

@@ -65,12 +65,9 @@ struct LogReceipts: Equatable, Sendable {
     /// Takes in the live file as it is found, which may be ahead of the last mark. `earliest`: when it had not grown yet; nil: as far as
     /// the last mark tells.
     mutating func extend(to about: SparseFile.About, notBefore earliest: Int64? = nil) {
-        if about.device != device || about.inode != inode || about.size < marks.last?.offset ?? 0 {
-            (device, inode, marks) = (about.device, about.inode, [])
-        }
+        if !about.isStill(device, inode, after: marks.last) { (device, inode, marks) = (about.device, about.inode, []) }
         guard about.size > marks.last?.offset ?? 0 else { return }
-        let latest = about.modifiedUnixMicroseconds
-        marks.append(Mark(offset: about.size, earliest: min(earliest ?? marks.last?.latest ?? 0, latest), latest: latest))
+        marks.append(Mark(of: about, after: marks.last, notBefore: earliest))
     }
 
     /// Every second one of the older half goes: what is older is told less exactly.
@@ -90,6 +87,21 @@ struct LogReceipts: Equatable, Sendable {
 
     private static func bytes(_ first: UInt64, _ second: UInt64, _ third: UInt64) -> [UInt8] {
         withUnsafeBytes(of: (first.littleEndian, second.littleEndian, third.littleEndian)) { Array($0) }
+    }
+}
+
+extension LogReceipts.Mark {
+    /// `earliest`: when the log had not grown yet; nil: as far as `last`, the mark before, tells.
+    fileprivate init(of about: SparseFile.About, after last: Self?, notBefore earliest: Int64?) {
+        let latest = about.modifiedUnixMicroseconds
+        self.init(offset: about.size, earliest: min(earliest ?? last?.latest ?? 0, latest), latest: latest)
+    }
+}
+
+extension SparseFile.About {
+    /// Whether it is of the live log that `last`, its last mark, was made of: not replaced since, and not cut.
+    fileprivate func isStill(_ device: UInt64, _ inode: UInt64, after last: LogReceipts.Mark?) -> Bool {
+        self.device == device && self.inode == inode && size >= last?.offset ?? 0
     }
 }
 
@@ -122,13 +134,12 @@ struct LogReceiptMarker: Sendable {
         guard let found = try FileStatus.read(live), found.kind == .file else { return }
         let about = SparseFile.About(
             device: found.device, inode: found.inode, size: found.size, allocated: found.allocated, modifiedUnixMicroseconds: found.modified / 1_000)
-        let isOther = about.device != device || about.inode != inode || about.size < last?.offset ?? 0
+        let isOther = !about.isStill(device, inode, after: last)
         guard about.size > last?.offset ?? 0 || isOther || !isKept else { return }
-        let latest = about.modifiedUnixMicroseconds
-        let mark = LogReceipts.Mark(offset: about.size, earliest: min(before ?? last?.latest ?? 0, latest), latest: latest)
         let append = isKept && !isOther && count < LogReceipts.marksMax
         isKept = false
         if append, let file = try SparseFile(existing: path, writable: true) {
+            let mark = LogReceipts.Mark(of: about, after: last, notBefore: before)
             try file.write(LogReceipts.bytes(mark), at: Int64((count + 1) * LogReceipts.markBytes))
             (count, last) = (count + 1, mark)
         } else {

@@ -65,6 +65,7 @@ extension Coordinator {
     private func needs(_ worker: WireWorkerReport, on host: HostRecord, _ time: Moment) -> [String] {
         let name = "\(worker.service)@\(host.spec.name)"
         let since = "\(Duration.nanoseconds(Int64(clamping: age(of: worker.sinceBoottimeNs, on: host, time.boot))).words)"
+        let exit = worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : ""
         var lines: [String] = []
         switch worker.state {
         case .held:
@@ -79,13 +80,12 @@ extension Coordinator {
             let written = worker.dumpedBytes > 0 ? ", \(WorkerMachine.byteWords(worker.dumpedBytes)) written" : ""
             lines.append("! \(name) has been dumping core for \(since)\(written), and still holds its sockets")
         case .backoff:
-            let exit = worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : ""
             lines.append("! \(name) ended by itself \(since) ago\(exit) and waits to be restarted. trading logs \(worker.service)")
         case .workerUnknown, .stopped, .starting, .running, .stopping, .UNRECOGNIZED: break
         }
         if worker.endedUnwanted {
             lines.append(
-                "! \(name) ended by itself \(since) ago\(worker.hasLastExit ? " (\(WorkerExit(worker.lastExit, status: "").words))" : "") and nobody wanted that: last started by \(worker.wanted.by). trading logs \(worker.service), trading start \(name) --reason …\(paged(.failed, name))"
+                "! \(name) ended by itself \(since) ago\(exit) and nobody wanted that: last started by \(worker.wanted.by). trading logs \(worker.service), trading start \(name) --reason …\(paged(.failed, name))"
             )
         }
         if worker.state != .failed, !["", "ok"].contains(worker.health) { lines.append("! \(name): \(worker.health)") }

@@ -26,11 +26,8 @@ extension LaunchTrace {
         let boot = try BootID.read()
         var found: Set<ProcessIdentity> = []
         if let worker, try ProcessIdentity(worker, boot).isAlive() { found.insert(ProcessIdentity(worker, boot)) }
-        for parent in [shim, worker].compactMap(\.self) where try ProcessIdentity(parent, boot).isAlive() {
-            for pid in try Processes.descendants(of: parent.pid) {
-                guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { continue }
-                found.insert(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: boot))
-            }
+        for parent in [shim, worker].compactMap(\.self).map({ ProcessIdentity($0, boot) }) where try parent.isAlive() {
+            found.formUnion(try Processes.livingDescendants(of: parent))
         }
         found.formUnion(try holders(path).filter { $0.pid != shim?.pid })
         if !cgroup.isEmpty { found.formUnion(try Cgroup.processes(cgroup).filter { $0.pid != shim?.pid }) }

@@ -54,6 +54,16 @@ package enum Processes {
         return found
     }
 
+    /// The same without zombies.
+    package static func livingDescendants(of parent: ProcessIdentity) throws(LinuxError) -> [ProcessIdentity] {
+        var found: [ProcessIdentity] = []
+        for pid in try descendants(of: parent.pid) {
+            guard let stat = try ProcessStat.read(pid: pid), !stat.isZombie else { continue }
+            found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: parent.bootID))
+        }
+        return found
+    }
+
     /// How long it has run; nil when it has ended, or its number is another's now.
     package static func uptime(of identity: ProcessIdentity, now: BootTime) throws(LinuxError) -> Duration? {
         guard try BootID.read() == identity.bootID, let stat = try ProcessStat.read(pid: identity.pid),
