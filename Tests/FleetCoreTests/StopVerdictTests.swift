@@ -5,10 +5,10 @@ import Testing
 /// What a verdict makes of what a main process left of its tree.
 struct StopVerdictTests {
     /// Of a stop in which everything else is in order.
-    private func verdict(_ tree: TreeEnd?, signalledNow: Bool = true) throws -> StopVerdict {
-        var run = try RunFixture()
+    private func verdict(_ tree: TreeEnd?, inventory: Inventory = RunFixture.inventory) throws -> StopVerdict {
+        var run = try RunFixture(inventory: inventory)
         run.ends["gateway"] = WorkerExit(how: .exited(0), tree: tree, at: .zero)
-        run.signalled = signalledNow ? 1 : 0
+        run.signalled = 1
         run.tell(.begin)
         run.goOn()
         return StopVerdict.judge(run.machine)
@@ -34,9 +34,50 @@ struct StopVerdictTests {
         }
     }
 
-    @Test("a worker that an earlier stop has ended is that stop's to judge")
+    /// Of a stop that finds the gateway stopped already, with the rest in order.
+    private func verdictOfSecondStop(
+        _ exit: WorkerExit = WorkerExit(how: .exited(0), tree: TreeEnd(), at: .zero), inventory: Inventory = RunFixture.inventory,
+        checks: [Verification.Check] = Verification.Check.allClear, isTold: Bool = true
+    ) throws -> StopVerdict {
+        var run = try RunFixture(inventory: inventory, stopped: ["gateway@ex-1"])
+        run.ends["gateway"] = exit
+        run.checks["gateway"] = checks
+        if !isTold { run.untold = ["gateway"] }
+        run.tell(.begin)
+        run.goOn()
+        #expect(run.machine.plan.stoppedBefore == ["gateway@ex-1"])
+        return StopVerdict.judge(run.machine)
+    }
+
+    @Test("what an earlier stop was less than proven for, a later one does not make good")
     func stoppedBefore() throws {
-        for tree in [nil, TreeEnd(killed: 1, untold: 1)] { #expect(try verdict(tree, signalledNow: false).verdict == .proven) }
+        #expect(try verdictOfSecondStop().verdict == .proven)
+        func isUnproven(_ verdict: StopVerdict, _ words: String) {
+            #expect(verdict.verdict == .unproven && verdict.because.count == 1, "\(verdict)")
+            #expect(verdict.because.first?.contains("gateway@ex-1") == true && verdict.because.first?.contains(words) == true, "\(verdict)")
+        }
+        func end(_ how: WorkerExit.How = .exited(0), _ tree: TreeEnd? = TreeEnd()) -> WorkerExit { WorkerExit(how: how, tree: tree, at: .zero) }
+        isUnproven(try verdictOfSecondStop(end(.exited(3))), "exit 3")
+        isUnproven(try verdictOfSecondStop(end(.signalled(9, core: false))), "signal 9")
+        isUnproven(try verdictOfSecondStop(end(.unknown)), "unknown")
+        isUnproven(try verdictOfSecondStop(end(.exited(0), TreeEnd(killed: 1, untold: 1))), "1 more of its processes killed")
+        isUnproven(try verdictOfSecondStop(end(.exited(0), nil)), "its shim is older")
+        isUnproven(try verdictOfSecondStop(isTold: false), "how gateway@ex-1 ended is not known")
+        for state in [Verification.State.left, .unknown] {
+            let checks = Verification.Check.allClear.map { $0.what == .sockets ? Verification.Check(.sockets, state, "2 of them") : $0 }
+            isUnproven(try verdictOfSecondStop(checks: checks), "2 of them")
+        }
+        isUnproven(try verdictOfSecondStop(checks: Verification.Check.allClear.filter { $0.what != .locks }), "locks was not looked at")
+    }
+
+    @Test("what the inventory declares to look at, and its agent calls undeclared, was not looked at, in this stop's end or an earlier one's")
+    func unchecked() throws {
+        var inventory = RunFixture.inventory
+        for index in inventory.services.indices where inventory.services[index].name == "gateway" { inventory.services[index].release.markerFile = "/m" }
+        for verdict in [try verdictOfSecondStop(inventory: inventory), try verdict(TreeEnd(), inventory: inventory)] {
+            #expect(verdict.verdict == .unproven && verdict.because.count == 1, "\(verdict)")
+            #expect(verdict.because.first?.contains("gateway@ex-1") == true && verdict.because.first?.contains("declares it") == true, "\(verdict)")
+        }
     }
 
     @Test("what a record says of a tree's end comes back as it was, at any extreme bounded")

@@ -35,6 +35,9 @@ package struct Inventory: Equatable, Sendable {
 
     package func service(_ name: ServiceName) -> ServiceSpec? { services.first { $0.name == name } }
 
+    /// The worker's service as its host runs it, with what `on.HOST` overrides; nil: the inventory has no such service.
+    package func declared(_ worker: WorkerName) -> ServiceSpec? { service(worker.service).map { $0.onHost[worker.host] ?? $0 } }
+
     package func host(_ name: HostName) -> HostSpec? { hosts.first { $0.name == name } }
 
     /// Every worker, in the order of tiers, then of services as declared, then of their hosts.

@@ -122,10 +122,57 @@ package struct StopCoverage: Equatable, Sendable {
             lack(.worker, name, .measured, "\(worker)'s process tree was not shown empty")
         }
         if evidence.verifiedAt[worker] == nil { lack(.worker, name, .none, "\(worker) was not looked at again after the last tier") }
-        coverChecks(of: stop, worker)
         if stop.killed { lack(.exit, name, .measured, "\(worker) was killed: it could not finish") }
-        coverExit(of: stop, worker)
+        coverEnd(of: worker, exit: stop.exit, checks: stop.checks, killed: stop.killed, saying: stop.status)
         coverState(worker)
+    }
+
+    /// A worker of the scope that was stopped when the run began: what its own stop was less than proven for, this one does not make good.
+    private mutating func coverStoppedBefore(_ worker: WorkerName) {
+        guard let look = evidence.looks[worker] else {
+            return lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see")
+        }
+        if look.treeEmpty {
+            add(.worker, worker.description, .measured, at: evidence.verifiedAt[worker], "stopped before; its process tree is empty")
+        } else {
+            lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see: \(look.problem)")
+        }
+        var exit: WorkerExit?
+        if case .ended(let last)? = evidence.launches[worker]?.launches.last(where: { $0.end != .never })?.end { exit = last }
+        coverEnd(of: worker, exit: exit, checks: look.checks)
+    }
+
+    // MARK: Ends
+
+    /// How a worker's last launch ended, and what it left; one rule, whichever run or latch ended it.
+    private mutating func coverEnd(
+        of worker: WorkerName, exit: WorkerExit?, checks: [Verification.Check], killed: Bool = false, saying status: String = ""
+    ) {
+        coverChecks(checks, of: worker, killed: killed)
+        let name = worker.description
+        guard let exit else {
+            if !neverRan(worker) { lack(.exit, name, .none, "how \(worker) ended is not known") }
+            return
+        }
+        let isClean = (inventory.declared(worker)?.stop ?? StopSpec()).isClean(exit)
+        if isClean {
+            add(.exit, name, .measured, exit.words)
+        } else if !killed {
+            lack(.exit, name, .measured, "\(worker) ended with \(exit.words)\(status.isEmpty ? "" : ", saying \"\(status)\"")")
+        }
+        guard !killed, exit.how != .unknown else { return }
+        coverTree(exit.tree, of: worker)
+    }
+
+    /// A grace belongs to the whole tree: what was killed of it could not finish.
+    private mutating func coverTree(_ tree: TreeEnd?, of worker: WorkerName) {
+        let name = worker.description
+        guard let tree else {
+            return lack(
+                .tree, name, .none, "whether others of \(worker)'s processes were killed is not known: its shim is older. Its next start brings a newer one")
+        }
+        guard !tree.isDeclared, !tree.words.isEmpty else { return add(.tree, name, .measured, tree.words.isEmpty ? "none of it was killed" : tree.words) }
+        lack(.tree, name, .measured, "\(worker) ended and left processes that did not: \(tree.words)")
     }
 
     /// Whether its agent says that no process of it has ever run there, so that none can have left anything.
@@ -134,10 +181,10 @@ package struct StopCoverage: Equatable, Sendable {
         return launches.allSatisfy { $0.end == .never } && launches.first.map { $0.number == 1 } ?? true
     }
 
-    private mutating func coverChecks(of stop: RunEvidence.Stopped, _ worker: WorkerName) {
+    private mutating func coverChecks(_ checks: [Verification.Check], of worker: WorkerName, killed: Bool) {
         for what in Verification.What.allCases where what != .tree {
             let subject = "\(worker) \(what.rawValue)"
-            guard let check = stop.checks.first(where: { $0.what == what }) else {
+            guard let check = checks.first(where: { $0.what == what }) else {
                 if !neverRan(worker) { lack(.check, subject, .none, "\(worker), \(what.rawValue) was not looked at") }
                 continue
             }
@@ -145,7 +192,7 @@ package struct StopCoverage: Equatable, Sendable {
             switch check.state {
             case .left: lack(.check, subject, .measured, "\(worker) left behind: \(text)")
             // That a killed worker left no marker is no news beside that it was killed.
-            case .unknown where !(what == .marker && stop.killed): lack(.check, subject, .none, "\(worker), \(what.rawValue) unknown: \(text)")
+            case .unknown where !(what == .marker && killed): lack(.check, subject, .none, "\(worker), \(what.rawValue) unknown: \(text)")
             case .clear: add(.check, subject, what == .marker ? .reported : .measured, at: evidence.verifiedAt[worker], text)
             case .unchecked where isDeclared(what, worker):
                 lack(.check, subject, .none, "\(worker), \(what.rawValue) was not looked at, though the inventory declares it")
@@ -156,7 +203,7 @@ package struct StopCoverage: Equatable, Sendable {
 
     /// Whether the inventory has something to look at: what its agent calls undeclared then was left out.
     private func isDeclared(_ what: Verification.What, _ worker: WorkerName) -> Bool {
-        guard let release = inventory.service(worker.service).map({ ($0.onHost[worker.host] ?? $0).release }) else { return false }
+        guard let release = inventory.declared(worker)?.release else { return false }
         return switch what {
         case .tree, .sockets: false
         case .hugepages: !release.hugepages.isEmpty || release.hugepageMount != nil
@@ -166,30 +213,8 @@ package struct StopCoverage: Equatable, Sendable {
         }
     }
 
-    /// A grace belongs to the whole tree. A worker that this run has not signalled was stopped before: its tree was an earlier stop's.
-    private mutating func coverExit(of stop: RunEvidence.Stopped, _ worker: WorkerName) {
-        let name = worker.description
-        guard let exit = stop.exit else {
-            if !neverRan(worker) { lack(.exit, name, .none, "how \(worker) ended is not known") }
-            return
-        }
-        let isClean = (inventory.service(worker.service)?.stop ?? StopSpec()).isClean(exit)
-        if !isClean, !stop.killed {
-            lack(.exit, name, .measured, "\(worker) ended with \(exit.words)\(stop.status.isEmpty ? "" : ", saying \"\(stop.status)\"")")
-        } else if isClean {
-            add(.exit, name, .measured, exit.words)
-        }
-        guard !stop.killed, stop.signalledUnixMicroseconds > 0, exit.how != .unknown else { return }
-        guard let tree = exit.tree else {
-            return lack(
-                .tree, name, .none, "whether others of \(worker)'s processes were killed is not known: its shim is older. Its next start brings a newer one")
-        }
-        guard !tree.isDeclared, !tree.words.isEmpty else { return add(.tree, name, .measured, tree.words.isEmpty ? "none of it was killed" : tree.words) }
-        lack(.tree, name, .measured, "\(worker) ended and left processes that did not: \(tree.words)")
-    }
-
     private mutating func coverState(_ worker: WorkerName) {
-        let declared = inventory.service(worker.service)?.stateFiles.count ?? 0
+        let declared = inventory.declared(worker)?.stateFiles.count ?? 0
         guard declared > 0 else { return }
         let digests = evidence.stateFiles[worker] ?? [:]
         if let (path, why) = digests.filter({ $0.value.hasPrefix("unreadable") }).min(by: { $0.key < $1.key }) {
@@ -198,32 +223,6 @@ package struct StopCoverage: Equatable, Sendable {
             lack(.state, worker.description, .none, "\(digests.count) of \(declared) state files of \(worker) were recorded")
         } else {
             add(.state, worker.description, .measured, "\(declared) state file\(declared == 1 ? "" : "s") recorded")
-        }
-    }
-
-    private mutating func coverStoppedBefore(_ worker: WorkerName) {
-        let look = evidence.looks[worker]
-        if look?.treeEmpty == true {
-            add(.worker, worker.description, .measured, at: evidence.verifiedAt[worker], "stopped before; its process tree is empty")
-        } else {
-            let why = look.map { ": \($0.problem)" } ?? ""
-            lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see\(why)")
-        }
-        // What an earlier stop was less than proven for a later one does not make good.
-        for check in look?.checks ?? [] where check.what != .tree {
-            let subject = "\(worker) \(check.what.rawValue)"
-            switch check.state {
-            case .left: lack(.check, subject, .measured, "\(worker) was stopped before and left behind: \(check.text)")
-            case .unknown: lack(.check, subject, .none, "\(worker) was stopped before, \(check.what.rawValue) unknown: \(check.text)")
-            case .clear: add(.check, subject, check.what == .marker ? .reported : .measured, check.text)
-            case .unchecked: break
-            }
-        }
-        guard case .ended(let exit)? = evidence.launches[worker]?.launches.last(where: { $0.end != .never })?.end else { return }
-        if (inventory.service(worker.service)?.stop ?? StopSpec()).isClean(exit) {
-            add(.exit, worker.description, .measured, exit.words)
-        } else {
-            lack(.exit, worker.description, .measured, "\(worker) was stopped before and had ended with \(exit.words)")
         }
     }
 

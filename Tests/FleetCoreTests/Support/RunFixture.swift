@@ -30,8 +30,14 @@ struct RunFixture {
     private(set) var sends: [(id: CommandID, host: HostName, ask: RunMachine.Ask)] = []
     private(set) var last: [RunMachine.Effect] = []
 
-    init(_ kind: RunKind = .stop, _ scope: OperationScope = OperationScope(all: true), inventory: Inventory = RunFixture.inventory) throws {
-        let workers = Dictionary(uniqueKeysWithValues: inventory.workers.map { ($0, ObservedWorker(state: kind == .start ? .stopped : .running)) })
+    init(
+        _ kind: RunKind = .stop, _ scope: OperationScope = OperationScope(all: true), inventory: Inventory = RunFixture.inventory,
+        stopped: Set<WorkerName> = []
+    ) throws {
+        let workers = Dictionary(
+            uniqueKeysWithValues: inventory.workers.map {
+                ($0, ObservedWorker(state: kind == .start || stopped.contains($0) ? .stopped : .running))
+            })
         let fleet = ObservedFleet(workers: workers, reporting: Set(inventory.hosts.map(\.name)))
         machine = RunMachine(
             id: 9, plan: try Planner(inventory: inventory, fleet: fleet).plan(kind, scope), inventory: inventory, book: Self.book(inventory), by: "ops-1",
@@ -79,10 +85,16 @@ struct RunFixture {
     var ends: [ServiceName: WorkerExit] = [:]
     var signalled: UInt64 = 0
 
-    private func end(of service: ServiceName) -> RunReply {
+    /// What looks after ends find, where not everything is in order.
+    var checks: [ServiceName: [Verification.Check]] = [:]
+    /// Agents of these tell nothing of launches.
+    var untold: Set<ServiceName> = []
+
+    private func end(of service: ServiceName) -> RunReply.Done {
         var done = RunReply.Done.gone(ends[service] ?? WorkerExit(how: .exited(0), notified: ["X_PRODUCED": "0"], tree: TreeEnd(), at: .zero))
-        done.signalledUnixMicroseconds = signalled
-        return .done(done)
+        done.checks = checks[service] ?? done.checks
+        if untold.contains(service) { done.launches = nil }
+        return done
     }
 
     /// Answers well whatever is asked, until nothing is asked or a step with this label begins.
@@ -97,8 +109,13 @@ struct RunFixture {
             for (id, _, ask) in owed where machine.wants(id) {
                 if let label, machine.current?.label == label { return }
                 switch ask {
-                case .stop(let service): tell(.answered(id, end(of: service)))
-                case .verify: tell(.answered(id, .done(RunReply.Done(treeEmpty: true))))
+                case .stop(let service):
+                    var done = end(of: service)
+                    done.signalledUnixMicroseconds = signalled
+                    tell(.answered(id, .done(done)))
+                case .verify(let service):
+                    let isLooked = machine.plan.looked.contains { $0.service == service }
+                    tell(.answered(id, .done(isLooked ? end(of: service) : RunReply.Done(treeEmpty: true))))
                 case .gate: tell(.answered(id, .done(RunReply.Done(gateHolds: true, gateValue: "0"))))
                 case .readStreams: tell(.answered(id, .done(RunReply.Done(streams: Self.readings(machine.inventory)))))
                 case .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
