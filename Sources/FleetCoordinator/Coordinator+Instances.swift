@@ -55,6 +55,26 @@ extension Coordinator {
         }
     }
 
+    /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
+    func recordOpenLaunches(of host: HostName, _ report: WireHostReport) {
+        let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
+        guard hosts[host]?.watch.contested == nil, let change = openLaunches.change(by: host, running: running),
+            hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
+        else { return }
+        openLaunches.apply(change)
+        record([Self.record(of: change)])
+    }
+
+    private static func record(of change: OpenLaunches.Change, how: String = "") -> AuditRecord {
+        let names = [("begun", change.begun), ("ended", change.ended)].map { ($0.0, $0.1.map(\.raw).joined(separator: " ")) }
+        return AuditRecord(.hostWorkers, fields: ([("host", change.host.raw)] + names + [("how", how)]).filter { !$0.1.isEmpty })
+    }
+
+    /// Workers that ran by the last word of a host that is silent now, and that the inventory no longer has there.
+    func unheard(_ time: BootTime) -> [WorkerName] {
+        table.unplaced.filter { !(hosts[$0.host]?.isKnown(now: time, bound: settings.reportBound) ?? false) }
+    }
+
     private func challenge(_ host: HostName, _ id: String) {
         guard let session = table.session(host, id: id) else { return }
         var envelope = WireEnvelope()
@@ -71,13 +91,20 @@ extension Coordinator {
     package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
         let host = HostName(request.host)
         return try await onHome { [self] in
-            if table.forget(outsider: host) {
-                let how = "settled by \(caller.name): \(request.reason)"
-                log.notice("a host outside the inventory is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
-                record([AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])])
+            let how = "settled by \(caller.name): \(request.reason)"
+            let isKnown = hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false
+            let gone = isKnown || hosts[host]?.watch.contested != nil ? nil : openLaunches.settling(host, in: inventory)
+            let isOutsider = table.forget(outsider: host)
+            if isOutsider || gone != nil {
+                log.notice("what the inventory no longer has on a host is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
+                if let gone { openLaunches.apply(gone) }
+                record(
+                    (isOutsider ? [AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])] : [])
+                        + (gone.map { [Self.record(of: $0, how: how)] } ?? []))
                 var done = APIDone()
+                let what = gone.map { $0.ended.map(\.raw).joined(separator: ", ") } ?? "What"
                 done.text =
-                    "What ran on \(host), which the inventory doesn't have, is attested gone by \(caller.name). If its agent dials in again, it is said again"
+                    "\(what) ran on \(host), where the inventory doesn't have it, and is attested gone by \(caller.name). If its agent says otherwise, it is said again"
                 return done
             }
             guard var watch = hosts[host]?.watch else {

@@ -56,7 +56,8 @@ extension Coordinator {
             answer.notKept = LatchBook.notKept("here (\(word.inForceMax))")
         }
         let answered = Set(results.map(\.host))
-        answer.silentHosts = Set(silent + covered.map(\.raw).filter { !answered.contains($0) }).sorted()
+        let unplaced = table.unplaced.filter { covers(scope, $0) }.map(\.host.raw)
+        answer.silentHosts = Set(silent + (covered.map(\.raw) + unplaced).filter { !answered.contains($0) }).sorted()
         return answer
     }
 
@@ -353,7 +354,9 @@ extension Coordinator {
         }
     }
 
+    /// What nobody declares any more an emergency stop that names nothing kills, for it may have.
     private func covers(_ scope: LatchScope, _ worker: WorkerName) -> Bool {
-        inventory.service(worker.service).map { covers(scope, $0, on: worker.host) } ?? false
+        inventory.service(worker.service).map { covers(scope, $0, on: worker.host) }
+            ?? scope.covers(service: worker.service, tier: .undeclared, host: worker.host, emergencyKilled: true)
     }
 }

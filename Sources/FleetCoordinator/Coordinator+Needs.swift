@@ -31,6 +31,7 @@ extension Coordinator {
             lines += drift(host.report?.drift ?? [], on: spec.name)
             for warning in host.report?.warnings ?? [] { lines.append("  \(spec.name): \(warning)") }
         }
+        lines += unheard(time.boot).map { "! \(ObservedFleet.words(unheard: $0))" }
         lines += table.outsiders.map { "! \(ObservedFleet.words(outsider: $0))" }
         lines += own() + expiryLines(time)
         if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }

@@ -42,6 +42,7 @@ extension Coordinator {
                 fleet.silence[name] = "\(age) (\(host.whyUnknown))"
             }
         }
+        fleet.unheard = unheard(time)
         return fleet
     }
 

@@ -227,6 +227,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.reportAt = time
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: time) }
+        recordOpenLaunches(of: host, report)
         alerts?.reported(host, report)
         alertExpiry(of: host, report.facts)
         showFlight(host, report)

@@ -67,6 +67,9 @@ package final class Coordinator: @unchecked Sendable {
     var runs: [UInt64: RunRecord] = [:]
     var lastRun: UInt64
     var book: LedgerBook
+    var openLaunches: OpenLaunches {
+        didSet { table.unplaced = openLaunches.unplaced(in: inventory) }
+    }
     var awaiting: [String: Awaited] = [:]
     /// Runs that have ended and whose certificate waits until it is known how many instances of a host live.
     var undecided: Set<UInt64> = []
@@ -136,6 +139,8 @@ package final class Coordinator: @unchecked Sendable {
         zone = FleetZone(named: inventory.timezone)
         lastRun = settings.relay ? fold.lastRun : max(fold.lastRun, try CertificateFiles.lastRun(in: settings.stateDirectory))
         book = fold.book
+        openLaunches = fold.openLaunches
+        table.unplaced = fold.openLaunches.unplaced(in: inventory)
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }

@@ -41,6 +41,9 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// Hosts outside the inventory that have dialled in, until a person settled them.
     package var outsiders: Set<HostName> = []
 
+    /// What may run on each host by its last word.
+    package var openLaunches = OpenLaunches()
+
     package struct Past: Equatable, Sendable {
         package var id: UInt64
         package var kind: String
@@ -139,6 +142,11 @@ package struct CoordinatorFold: Equatable, Sendable {
                 bootID: record["boot"] ?? "", machineID: record["machine"] ?? "", journal: record["journal"] ?? "",
                 unixMicroseconds: record.unixMicroseconds)
         case .hostOutside: outsiders.insert(HostName(record["host"] ?? ""))
+        case .hostWorkers:
+            openLaunches.apply(
+                OpenLaunches.Change(
+                    host: HostName(record["host"] ?? ""), begun: Self.names(record["begun"]).map(ServiceName.init),
+                    ended: Self.names(record["ended"]).map(ServiceName.init)))
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }

@@ -24,6 +24,8 @@ final class SessionTable: Sendable {
         var succession: WireSignedStatement?
         /// Hosts of the fleet's certificates that the inventory doesn't have and that have dialled in.
         var outsiders: Set<HostName> = []
+        /// What may run by its host's last word where the inventory no longer has it.
+        var unplaced: [WorkerName] = []
     }
 
     /// Outsiders that are kept; each is a certificate of this fleet's authority.
@@ -101,6 +103,11 @@ final class SessionTable: Sendable {
     func forget(outsider host: HostName) -> Bool { state.withLockedValue { $0.outsiders.remove(host) != nil } }
 
     var outsiders: [HostName] { state.withLockedValue { $0.outsiders.sorted() } }
+
+    var unplaced: [WorkerName] {
+        get { state.withLockedValue { $0.unplaced } }
+        set { state.withLockedValue { $0.unplaced = newValue } }
+    }
 
     var book: LatchBook { state.withLockedValue { $0.book } }
 

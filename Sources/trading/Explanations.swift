@@ -214,6 +214,10 @@ enum Explanations {
             "kill-late",
             "SIGKILL went out and the process is still there: it sleeps uninterruptibly in the kernel or writes a core dump. Nothing more can be done from outside; it goes by itself or with the host."
         ),
+        (
+            "moved",
+            "The service was moved to another host in the inventory, or taken off one, while a worker of it ran there, and by the last word of that host it may run still. Starting it elsewhere would run it twice. Stop it where it was, by its own name, service@host. If that host doesn't answer and nothing of it runs there: trading hosts settle HOST --reason."
+        ),
         ("not-declared", "The inventory no longer has this worker on this host. What runs can be stopped, and is not started again."),
         // Requests.
         ("bad-request", "The request is not what this path or command takes; nothing was done. The line says what is wrong with it."),

@@ -24,6 +24,18 @@ struct CoordinatorFoldTests {
         #expect(CoordinatorFold([record(.latchSet, by: "agent/h-1", word: "host/h-1", host: "h-1")]).latches.inForce.isEmpty)
     }
 
+    @Test("what may run on a host comes back as its last word had it, and what a person settled does not")
+    func openLaunches() {
+        func word(_ host: String, begun: String = "", ended: String = "") -> AuditRecord {
+            AuditRecord(.hostWorkers, fields: [("host", host), ("begun", begun), ("ended", ended)].filter { !$0.1.isEmpty })
+        }
+        let fold = CoordinatorFold([
+            word("ex-1", begun: "gateway mirror"), word("st-1", begun: "strategy"), word("ex-1", begun: "drop-copy", ended: "mirror"),
+            word("st-1", ended: "strategy"),
+        ])
+        #expect(fold.openLaunches.workers == [WorkerName("gateway", on: "ex-1"), WorkerName("drop-copy", on: "ex-1")])
+    }
+
     @Test("openings, settled cuts and contested hosts come back as they were recorded, and an older program's baseline has readings alone")
     func ledgers() {
         let reading = StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, runID: "r", entriesAdded: 5, lag: 2)

@@ -34,7 +34,8 @@ struct LedgerTests {
     {
         evidence(
             feed: [WorkerExit(how: exit, notified: produced.map { ["X_PRODUCED": "\($0)"] } ?? [:], tree: TreeEnd(), at: .zero)],
-            recorder: [WorkerExit(how: .exited(0), notified: applied.map { ["X_APPLIED": "\($0)"] } ?? [:], tree: TreeEnd(), at: .zero)], after: after, settled: settled)
+            recorder: [WorkerExit(how: .exited(0), notified: applied.map { ["X_APPLIED": "\($0)"] } ?? [:], tree: TreeEnd(), at: .zero)], after: after,
+            settled: settled)
     }
 
     private func evidence(feed: [WorkerExit], recorder: [WorkerExit], ready: Bool = true, after: [StreamReading], settled: Bool = true) -> RunEvidence {

@@ -128,6 +128,57 @@ struct UnseenTests {
         #expect(proven.status == 0 && proven.text.contains("verdict: proven"), "\(proven.text)")
     }
 
+    @Test(
+        "a worker that ran when its host was last heard counts as running after a move and a restart: no second copy, nothing proven, nothing called gone",
+        arguments: [false, true])
+    func movedWhileSilent(hostToo: Bool) throws {
+        let place = { (host: String) in "  one: {tier: t, hosts: [\(host)], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
+        let fleet = try TestFleet(hosts: ["md-1", "st-1"], tiers: ["t"]) { _ in place("st-1") }.started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        let pid = try fleet.pid("one")
+        try fleet.killAgent("st-1")
+        var text = try String(contentsOfFile: fleet.inventory, encoding: .utf8).replacingOccurrences(of: place("st-1"), with: place("md-1"))
+        if hostToo { text = text.split(separator: "\n").filter { !$0.hasPrefix("  st-1:") }.joined(separator: "\n") }
+        try text.write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
+        let says = "one@st-1 ran when st-1 was last heard, and the inventory no longer has it there"
+        let status = try fleet.trading("status")
+        #expect(flat(status.text).contains(says) && status.status == (hostToo ? 3 : 4), "\(status.status) \(status.text)")
+        let start = try fleet.trading("start", "--all", "--reason", "moved")
+        #expect(start.status != 0 && start.text.contains("[moved]"), "\(start.text)")
+        #expect(start.text.contains("may still run on st-1, where the inventory no longer has it"), "\(start.text)")
+        #expect(try fleet.state("one") == "STOPPED" && kill(pid, 0) == 0)
+        let stop = try fleet.trading("stop", "one", "--reason", "by name")
+        #expect(stop.status == 3 && flat(stop.text).contains("because \(says)"), "\(stop.text)")
+        let emergency = try fleet.trading("emergency-stop", "--everything", "--yes", "--reason", "test")
+        #expect(emergency.status != 0 && emergency.text.contains("st-1"), "\(emergency.text)")
+        #expect(try fleet.trading("emergency-stop", "release", "--reason", "test").status == 0)
+        guard !hostToo else {
+            // Nobody can ask it: a person who has looked says so, once.
+            #expect(kill(pid, SIGKILL) == 0)
+            let settled = try fleet.trading("hosts", "settle", "st-1", "--reason", "looked: nothing runs")
+            #expect(settled.status == 0 && settled.text.contains("one ran on st-1"), "\(settled.text)")
+            #expect(try fleet.trading("hosts", "settle", "st-1", "--reason", "again").status != 0)
+            fleet.coordinator?.end()
+            try fleet.startCoordinator()
+            #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
+            #expect(try fleet.trading("start", "--all", "--reason", "settled").status == 0)
+            return
+        }
+        // Its host is back: it runs there, and is stopped there before its service is started elsewhere.
+        try fleet.startAgent("st-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 2 }, "\(fleet.logs)")
+        let heard = try fleet.trading("start", "--all", "--reason", "moved")
+        #expect(heard.status != 0 && heard.text.contains("one runs on st-1, where the inventory no longer has it"), "\(heard.text)")
+        #expect(try fleet.trading("hosts", "settle", "st-1", "--reason", "it says itself").status != 0)
+        #expect(try fleet.trading("stop", "one@st-1", "--reason", "moved").status == 0 && kill(pid, 0) != 0)
+        #expect(try fleet.trading("start", "--all", "--reason", "moved").status == 0)
+        let proven = try fleet.trading("stop", "--all", "--reason", "end of day")
+        #expect(proven.status == 0 && proven.text.contains("verdict: proven"), "\(proven.text)")
+    }
+
     @Test("more undeclared workers of a host than are kept make a stop of everything unproven, by their number")
     func manyUndeclared() throws {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in

@@ -153,6 +153,8 @@ package struct ObservedFleet: Equatable, Sendable {
     package var refusing: [HostName: String] = [:]
     /// Hosts that the inventory doesn't have and whose agents dial in, with the fleet's certificates.
     package var outsiders: [HostName] = []
+    /// Workers that ran by the last word of hosts that are silent now, and that the inventory no longer places there, in order.
+    package var unheard: [WorkerName] = []
     /// Hosts that report more workers beside the inventory than are kept, and how many are not.
     package var undeclaredCut: [HostName: Int] = [:]
     /// Hosts of which two instances live, and how they were told apart, for people.
@@ -170,6 +172,11 @@ package struct ObservedFleet: Equatable, Sendable {
     /// For people.
     package static func words(outsider host: HostName) -> String {
         "\(host) is not in the inventory and its agent has dialled in: what runs there is not covered. Declare it; or end its agent, revoke its certificate, then: trading hosts settle \(host) --reason …"
+    }
+
+    /// For people.
+    package static func words(unheard worker: WorkerName) -> String {
+        "\(worker) ran when \(worker.host) was last heard, and the inventory no longer has it there: whether it runs is not known. If it doesn't: trading hosts settle \(worker.host) --reason …"
     }
 
     /// For people.

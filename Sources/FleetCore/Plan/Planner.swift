@@ -10,10 +10,18 @@ package struct Planner: Sendable {
 
     package func plan(_ kind: RunKind, _ scope: OperationScope) throws(PlanRefusal) -> Plan {
         let beside = fleet.undeclared(in: inventory)
-        let named = try scope.workers(in: inventory, beside: beside)
-        let excluded = try scope.excluded(in: inventory, beside: beside)
+        let all = try scope.workers(in: inventory, beside: beside + fleet.unheard)
+        let excluded = try scope.excluded(in: inventory, beside: beside + fleet.unheard)
+        let unheard = all.filter(fleet.unheard.contains)
+        let named = all.filter { !unheard.contains($0) }
         // What nobody declares can be stopped, and nothing else.
         let covered = kind == .stop ? named : named.filter { !beside.contains($0) }
+        if named.isEmpty, let worker = unheard.first {
+            throw PlanRefusal(
+                slug: "host-unknown", what: "REFUSED  \(kind.rawValue): \(worker.host) does not report",
+                why: "\(ObservedFleet.words(unheard: worker)) Nothing was done.",
+                then: "When \(worker.host) is back: trading stop \(worker) --reason …")
+        }
         if covered.isEmpty, let worker = named.first {
             throw PlanRefusal(
                 slug: "not-declared", what: "REFUSED  \(kind.rawValue): \(worker) is no longer in the inventory",
@@ -49,6 +57,7 @@ package struct Planner: Sendable {
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
+        try moved(kind, workers, beside)
         var steps = StepList()
         var notes = covered.compactMap { worker in
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
@@ -92,7 +101,9 @@ package struct Planner: Sendable {
         return Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
-            unseen: stops && scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : [], isOfEverything: scope.all, excluded: excluded,
+            unseen: stops
+                ? (scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : []) + unheard.map(ObservedFleet.words(unheard:)) : [],
+            isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
     }
 
@@ -120,6 +131,31 @@ package struct Planner: Sendable {
             why: (unheard.isEmpty ? "" : "Its agent says nothing of \(unheard.joined(separator: ", ")). ") + "Nothing was done."
                 + (others.isEmpty ? "" : " The same: \(others.map(\.raw).joined(separator: ", "))"),
             then: "An agent takes its part within a second or says in its log why not: order again, or add --exclude-host \(host)")
+    }
+
+    // MARK: Second copies
+
+    /// Refuses to start a service while a worker of it may run where the inventory no longer has it.
+    ///
+    /// Whoever moves a service means one of it: the other would trade on beside it.
+    private func moved(_ kind: RunKind, _ workers: [WorkerName], _ beside: [WorkerName]) throws(PlanRefusal) {
+        let starting: [WorkerName] =
+            switch kind {
+            case .start: workers.filter { [.stopped, .failed, .backoff].contains(fleet.state($0).state) }
+            case .restart: workers
+            case .stop, .quiesce, .resume: []
+            }
+        let services = Set(starting.map(\.service))
+        guard let other = (beside + fleet.unheard).first(where: { services.contains($0.service) }) else { return }
+        let isHeard = beside.contains(other)
+        throw PlanRefusal(
+            slug: "moved",
+            what: "REFUSED  \(kind.rawValue): \(other.service) \(isHeard ? "runs" : "may still run") on \(other.host), where the inventory no longer has it",
+            why: "It would run twice. Nothing was done."
+                + (isHeard ? "" : " \(other.host) \(fleet.silence[other.host] ?? "is not in the inventory and does not report")."),
+            then: isHeard
+                ? "trading stop \(other) --reason …, then the same again"
+                : "When \(other.host) is back: trading stop \(other) --reason …    If nothing of it runs: trading hosts settle \(other.host) --reason …")
     }
 
     // MARK: Locks

@@ -1,0 +1,46 @@
+/// The workers of which something may run by their hosts' last words: what a coordinator keeps beyond sessions, its own end, and a change
+/// of the inventory. What was once seen to run is not gone because nobody declares it any more (law 6).
+///
+/// Holds no more than what inventories have declared, and what is kept of each host's undeclared workers beside.
+package struct OpenLaunches: Equatable, Sendable {
+    package private(set) var workers: Set<WorkerName> = []
+
+    /// How a host's word differs from what is on record.
+    package struct Change: Equatable, Sendable {
+        package let host: HostName
+        package let begun: [ServiceName]
+        package let ended: [ServiceName]
+
+        package init(host: HostName, begun: [ServiceName], ended: [ServiceName]) {
+            self.host = host
+            self.begun = begun
+            self.ended = ended
+        }
+    }
+
+    package init() {}
+
+    /// `running`: the services of which something may run on `host`, by its own word; nil: it says what is on record.
+    package func change(by host: HostName, running: Set<ServiceName>) -> Change? {
+        let known = Set(workers.filter { $0.host == host }.map(\.service))
+        guard known != running else { return nil }
+        return Change(host: host, begun: running.subtracting(known).sorted(), ended: known.subtracting(running).sorted())
+    }
+
+    package mutating func apply(_ change: Change) {
+        workers.formUnion(change.begun.map { WorkerName($0, on: change.host) })
+        workers.subtract(change.ended.map { WorkerName($0, on: change.host) })
+    }
+
+    /// A person says that nothing runs on `host` that `inventory` doesn't place there; nil: nothing of the kind is on record.
+    package func settling(_ host: HostName, in inventory: Inventory) -> Change? {
+        let gone = unplaced(in: inventory).filter { $0.host == host }.map(\.service)
+        return gone.isEmpty ? nil : Change(host: host, begun: [], ended: gone)
+    }
+
+    /// Those that the inventory doesn't place where they were seen, in order.
+    package func unplaced(in inventory: Inventory) -> [WorkerName] {
+        let declared = Set(inventory.workers)
+        return workers.filter { !declared.contains($0) }.sorted()
+    }
+}

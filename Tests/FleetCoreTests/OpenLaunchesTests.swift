@@ -1,0 +1,72 @@
+import TestSupport
+import Testing
+
+@testable import FleetCore
+
+/// What was once seen to run counts until its host, or a person, says otherwise.
+struct OpenLaunchesTests {
+    private let inventory = RunFixture.inventory
+
+    @Test("a host's word changes what is on record of that host alone, and the same word changes nothing")
+    func changes() throws {
+        var open = OpenLaunches()
+        open.apply(try #require(open.change(by: "ex-1", running: ["gateway", "old"])))
+        open.apply(try #require(open.change(by: "md-1", running: ["gateway"])))
+        #expect(open.change(by: "ex-1", running: ["old", "gateway"]) == nil)
+        let change = try #require(open.change(by: "ex-1", running: ["old", "new"]))
+        #expect(change == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: ["gateway"]))
+        open.apply(change)
+        #expect(open.workers == ["old@ex-1", "new@ex-1", "gateway@md-1"])
+    }
+
+    @Test("a person settles what the inventory doesn't have on a host, never what it has there")
+    func settling() throws {
+        var open = OpenLaunches()
+        for (host, services) in [("ex-1", ["gateway", "feed"]), ("gone-1", ["feed"])] as [(HostName, Set<ServiceName>)] {
+            open.apply(try #require(open.change(by: host, running: services)))
+        }
+        #expect(open.unplaced(in: inventory) == ["feed@ex-1", "feed@gone-1"])
+        open.apply(try #require(open.settling("ex-1", in: inventory)))
+        #expect(open.workers == ["gateway@ex-1", "feed@gone-1"])
+        #expect(open.settling("ex-1", in: inventory) == nil)
+    }
+
+    // MARK: Plans
+
+    private func planner(
+        _ state: ObservedWorker.State = .stopped, unheard: [WorkerName] = [], beside: [WorkerName] = []
+    ) -> Planner {
+        let workers = (inventory.workers.map { ($0, state) } + beside.map { ($0, .running) }).map { ($0.0, ObservedWorker(state: $0.1)) }
+        var fleet = ObservedFleet(
+            workers: Dictionary(uniqueKeysWithValues: workers), reporting: Set(inventory.hosts.map(\.name)).union(beside.map(\.host)))
+        fleet.unheard = unheard
+        return Planner(inventory: inventory, fleet: fleet)
+    }
+
+    @Test("a service of which a worker may run where the inventory no longer has it is started nowhere", arguments: [RunKind.start, .restart])
+    func moved(_ kind: RunKind) throws {
+        for (planner, words) in [
+            (planner(unheard: ["gateway@ex-9"]), "may still run on ex-9"), (planner(beside: ["gateway@md-1"]), "runs on md-1"),
+        ] {
+            for scope in [OperationScope(all: true), OperationScope(services: ["gateway"]), OperationScope(tiers: ["execution"])] {
+                let refusal = #expect(throws: PlanRefusal.self) { try planner.plan(kind, scope) }
+                #expect(refusal?.slug == "moved" && refusal?.what.contains(words) == true, "\(refusal.map(String.init(describing:)) ?? "")")
+            }
+            #expect(throws: Never.self) { try planner.plan(kind, OperationScope(services: ["feed"])) }
+        }
+    }
+
+    @Test("a stop whose scope covers one that can't be reached says so and is at most unproven; by its own name it is refused")
+    func stops() throws {
+        let planner = planner(.running, unheard: ["gateway@ex-9"])
+        for scope in [OperationScope(all: true), OperationScope(services: ["gateway"]), OperationScope(tiers: ["execution"])] {
+            let plan = try planner.plan(.stop, scope)
+            #expect(plan.unseen == [ObservedFleet.words(unheard: "gateway@ex-9")] && !plan.covered.contains("gateway@ex-9"))
+            #expect(PlanChecker(inventory: inventory, plan: plan).violations().isEmpty)
+        }
+        #expect(try planner.plan(.stop, OperationScope(services: ["feed"])).unseen.isEmpty)
+        let without = try planner.plan(.stop, OperationScope(all: true, excludedWorkers: ["gateway@ex-9"]))
+        #expect(without.unseen.isEmpty && without.notCovered == ["gateway@ex-9 (unknown) is excluded by name"])
+        #expect(throws: PlanRefusal.self) { try planner.plan(.stop, OperationScope(services: ["gateway@ex-9"])) }
+    }
+}
