@@ -196,7 +196,7 @@ extension Coordinator: CoordinatorService {
 
     /// A decision about nothing would stand in the audit and be taken for one about something.
     private func known(_ request: APIOverride, in run: UInt64) throws {
-        let gates = Set(inventory.services.flatMap { $0.gates.map(\.name) }).union([RunMachine.quiesceGate, RunMachine.leftBehindGate])
+        let gates = Set(inventory.services.flatMap { $0.gates.map(\.name) }).union(RunMachine.ownGates)
         if !request.gate.isEmpty, !gates.contains(request.gate) {
             throw APIProblem(
                 slug: "unknown-gate", what: "REFUSED  no gate is called \(request.gate)", why: "The inventory has: \(gates.sorted().joined(separator: ", "))",

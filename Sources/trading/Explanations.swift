@@ -132,6 +132,10 @@ enum Explanations {
             "A health check failed as often in a row as its threshold says, or the worker's own watchdog fell silent. It was stopped by its own stop sequence and is restarted by its restart policy, as after a failure. Its status page has the check and the reason."
         ),
         (
+            "no-answer",
+            "A host talks and has not answered one command of the run within its bound: 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run goes on when the answer comes. Readings of streams, and snapshots, can be gone on without: trading runs override ID --gate no-answer --reason, and the verdict is then at most unproven. Else: trading runs abort ID."
+        ),
+        (
             "left-behind",
             "The worker has ended and something of it is still there: a process, a socket, hugepages, a lock or PID file, or its shutdown marker is missing. The line names it. Remove it and retry; a repeated stop looks again. Going on as it is: trading runs override ID --gate left-behind --reason, and the verdict is then at most unproven."
         ),

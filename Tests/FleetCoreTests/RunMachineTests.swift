@@ -193,7 +193,7 @@ struct RunMachineTests {
         run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: false, gateValue: "3")))
         run.tell(.abortOrdered(by: "ops-1", reason: "orders left"))
         #expect(run.last.contains(.send(run.id(of: .resume("strategy")), to: "st-1", .resume("strategy"))))
-        #expect(run.machine.deadline == nil)
+        #expect(run.machine.deadline == run.now.boot + .seconds(5) + RunMachine.answerBound)
         guard case .record(.runOverride, _, _)? = run.last.first else { return #expect(Bool(false), "the abort goes out before its record") }
         run.answer(run.gateQuestion, .done(RunReply.Done(gateHolds: true, gateValue: "0")))
         #expect(run.last.isEmpty)
@@ -421,5 +421,77 @@ extension RunFixture {
             case .readStreams, .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
             }
         }
+    }
+
+    // MARK: Answers that don't come
+
+    @Test("a reading, or a snapshot, that never comes is said within its bound; without it, by name, the run goes on and is not proven")
+    func withoutAnswer() throws {
+        for (label, ask) in [("capture", RunMachine.Ask.readStreams), ("ledger", .readStreams), ("snapshot", .snapshot("gateway"))] {
+            var run = try RunFixture()
+            run.tell(.begin)
+            run.goOn(until: label)
+            for (id, _, asked) in run.sends where run.machine.wants(id) && asked != ask { run.tell(.answered(id, .done(RunReply.Done()))) }
+            #expect(run.machine.blocked == nil)
+            run.tell(.overridden(RunOverride(what: .gate("no-answer"), by: "eng-1", reason: "too early")))
+            #expect(run.machine.current?.label == label, "nothing is overdue yet")
+            run.tell(.timeReached, after: RunMachine.answerBound)
+            #expect(run.machine.blocked?.slug == "no-answer" && run.machine.deadline == nil, "\(label)")
+            let host = ask == .readStreams ? "md-1" : "gateway@ex-1"
+            #expect(run.machine.blocked?.text.contains(host) == true && run.machine.blocked?.text.contains("--gate no-answer") == true)
+            run.tell(.overridden(RunOverride(what: .gate("no-answer"), by: "eng-1", reason: "its mount hangs")))
+            #expect(run.machine.blocked == nil && (run.machine.current?.label != label || label == "ledger"), "\(label)")
+            run.goOn()
+            #expect(run.machine.state == .completed && StopVerdict.judge(run.machine).verdict == .unproven, "\(label)")
+        }
+    }
+
+    @Test("an answer that comes after its bound counts, and takes the block away")
+    func lateAnswer() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "execution")
+        run.tell(.timeReached, after: RunMachine.answerBound)
+        #expect(run.machine.blocked == nil, "a stop has its grace beside")
+        let bound = try #require(run.machine.deadline) - run.now.boot
+        run.tell(.timeReached, after: bound)
+        #expect(run.machine.blocked?.slug == "no-answer" && run.machine.blocked?.text.contains("the stop of gateway@ex-1") == true)
+        run.tell(.overridden(RunOverride(what: .gate("no-answer"), by: "eng-1", reason: "no stop is given up like that")))
+        #expect(run.machine.blocked?.slug == "no-answer")
+        run.answer(.stop("gateway"), RunFixture.gone)
+        #expect(run.machine.blocked == nil)
+        run.goOn()
+        #expect(run.machine.state == .completed)
+    }
+
+    @Test("a host that returns has its whole bound again, and what waits for a person is not also called late")
+    func boundsBeginAgain() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "execution")
+        let bound = try #require(run.machine.deadline) - run.now.boot
+        run.tell(.hostLost("ex-1", why: "cut"), after: bound - .seconds(1))
+        #expect(run.machine.deadline == nil)
+        run.tell(.hostReturned("ex-1"), after: .seconds(60))
+        #expect(run.machine.blocked == nil && run.machine.deadline == run.now.boot + bound)
+        run.answer(.stop("gateway"), .progress(slug: "hold", text: "it waits for a person"))
+        #expect(run.machine.blocked?.slug == "hold" && run.machine.deadline == nil)
+    }
+
+    @Test("a worker that is launched after it was shown stopped makes the stop unproven by its name, running or ended again")
+    func launchedAgain() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "snapshot")
+        let again = WorkerExit(how: .exited(0), tree: TreeEnd(), at: .zero)
+        let launches = [1, 2].map { LaunchAccount(number: $0, launch: LaunchID("l\($0)"), wasReady: true, end: .ended(again)) }
+        for service in ["feed", "recorder", "strategy", "gateway"] as [ServiceName] { run.answer(.snapshot(service), .done(RunReply.Done())) }
+        #expect(run.machine.current?.label == "verify")
+        var done = RunReply.Done.gone(again)
+        done.launches = LaunchHistory(launches)
+        run.answer(.verify("gateway"), .done(done))
+        run.goOn()
+        #expect(run.machine.state == .completed)
+        #expect(StopVerdict.judge(run.machine).because == ["gateway@ex-1 was launched again while the stop was under way"])
     }
 }

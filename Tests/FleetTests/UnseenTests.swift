@@ -179,6 +179,31 @@ struct UnseenTests {
         #expect(proven.status == 0 && proven.text.contains("verdict: proven"), "\(proven.text)")
     }
 
+    @Test(
+        "a state file that takes for ever to read holds a stop in words within its bound, keeps no other worker from being looked at, and can be gone on without"
+    )
+    func endlessStateFile() throws {
+        let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in
+            """
+              one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], state_files: [$state/book.db], ready: {delay: 0s}}
+              two: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}
+            """
+        }.started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        let file = "\(fleet.directory)/state/md-1/workers/one/book.db"
+        #expect(FileManager.default.createFile(atPath: file, contents: nil) && truncate(file, 1 << 42) == 0)
+        let stop = try fleet.background("stop", "--all", "--reason", "test")
+        #expect(try eventually(within: 60) { try fleet.blockedText()?.contains("has not answered the snapshot of one@md-1") == true }, "\(stop.log)")
+        #expect(try fleet.state("one") == "STOPPED" && fleet.state("two") == "STOPPED")
+        let override = try fleet.trading("runs", "override", "2", "--gate", "no-answer", "--reason", "it is no state file")
+        #expect(override.status == 0, "\(override.text)")
+        #expect(eventually(within: 20) { !stop.process.isRunning }, "\(stop.log)")
+        #expect(stop.log.contains("verdict: unproven") && flat(stop.log).contains("0 of 1 state files of one@md-1 were recorded"), "\(stop.log)")
+        #expect(try fleet.trading("start", "two", "--reason", "it goes on").status == 0)
+        let two = try fleet.trading("stop", "two", "--reason", "it goes on")
+        #expect(two.status == 0 && two.text.contains("verdict: proven"), "\(two.text)")
+    }
+
     @Test("more undeclared workers of a host than are kept make a stop of everything unproven, by their number")
     func manyUndeclared() throws {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in

@@ -9,6 +9,7 @@ import LinuxHost
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import TestSupport
 import Testing
 
@@ -24,6 +25,8 @@ final class FuzzFleet {
     let log = Logger(label: "fuzz", factory: { _ in SwiftLogNoOpLogHandler() })
     private var journals: [Journal] = []
     private var agents: [Agent] = []
+    /// In a process of its own an agent lives to the end of it: what it has put off may look at it after its stop.
+    private static let all = Mutex<[Agent]>([])
 
     init() throws {
         directory = try makeTestDirectory("fuzz")
@@ -82,6 +85,7 @@ final class FuzzFleet {
         settings.cgroupRoot = "none"
         let agent = try Agent(settings: settings, group: group, log: log)
         agents.append(agent)
+        Self.all.withLock { $0.append(agent) }
         try agent.start()
         return agent
     }

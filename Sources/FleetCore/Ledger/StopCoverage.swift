@@ -55,6 +55,9 @@ package struct StopCoverage: Equatable, Sendable {
         for (host, how) in evidence.contested.sorted(by: { $0.key < $1.key }) where !hosts.contains(host) { lackContested(host, how) }
         for worker in plan.workers { cover(worker) }
         for worker in plan.stoppedBefore { coverStoppedBefore(worker) }
+        for worker in plan.covered where evidence.launchedAgain.contains(worker) {
+            lack(.unseen, worker.description, .measured, "\(worker) was launched again while the stop was under way")
+        }
         for step in plan.steps {
             switch step.what {
             case .quiesce(let workers): for worker in workers { coverQuiesce(worker) }

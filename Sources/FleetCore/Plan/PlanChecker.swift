@@ -205,12 +205,15 @@ package struct PlanChecker: Sendable {
     private func after() -> [String] {
         guard let last = plan.steps.last(where: isStop) else { return [] }
         let looked = Set(plan.workers + plan.looked)
-        let verify = plan.steps.first { if case .verify(let workers) = $0.what { Set(workers) == looked } else { false } }?.number
+        let looks = plan.steps.filter { if case .verify(let workers) = $0.what { Set(workers) == looked } else { false } }.map(\.number)
         let ledger = plan.steps.first { $0.what == .ledger }?.number
         let snapshot = plan.steps.first { if case .snapshot(let workers) = $0.what { Set(workers) == Set(plan.workers) } else { false } }?.number
         let start = plan.steps.first(where: isStart)?.number ?? .max
-        guard let verify, let ledger, let snapshot else { return ["verify, ledger or snapshot of every stopped worker is missing"] }
-        return last.number < verify && verify < ledger && max(ledger, snapshot) < start
-            ? [] : ["verify, ledger and snapshot don't stand in this order between the last stop and the first start"]
+        guard let verify = looks.first, let ledger, let snapshot else { return ["verify, ledger or snapshot of every stopped worker is missing"] }
+        guard last.number < verify && verify < ledger && max(ledger, snapshot) < start else {
+            return ["verify, ledger and snapshot don't stand in this order between the last stop and the first start"]
+        }
+        // What starts while the counts are read was not looked at.
+        return looks.contains { $0 > max(ledger, snapshot) && $0 < start } ? [] : ["nothing is looked at again after the ledger and the snapshot"]
     }
 }

@@ -223,6 +223,7 @@ package struct Planner: Sendable {
             steps.add("verify", "every process tree empty", .verify(acting + looked))
             steps.add("ledger", "two equal readings of every stream, then the balance", .ledger)
             steps.add("snapshot", "state files, counters, exits", .snapshot(acting))
+            steps.add("verify", "nothing has come up since", .verify(acting + looked))
         }
     }
 

@@ -82,6 +82,8 @@ package struct RunEvidence: Equatable, Sendable {
     package var snapshots: [WorkerName: [String: Int64]] = [:]
     /// The launches of each worker, as its agent told them last.
     package var launches: [WorkerName: LaunchHistory] = [:]
+    /// Workers that were launched after they had been shown stopped.
+    package var launchedAgain: Set<WorkerName> = []
     /// Path to digest of each worker's declared state files.
     package var stateFiles: [WorkerName: [String: String]] = [:]
     package var quiesced: [WorkerName: Moment] = [:]
@@ -155,7 +157,13 @@ package struct RunEvidence: Equatable, Sendable {
 
     /// What every answer about a worker may bring.
     mutating func told(_ worker: WorkerName, _ done: RunReply.Done) {
-        if let told = done.launches { launches[worker] = told }
+        if let told = done.launches {
+            let isStopped = stops[worker] != nil || looks[worker]?.treeEmpty == true
+            if isStopped, let before = launches[worker], before.journal == told.journal, told.mark.number > before.mark.number {
+                launchedAgain.insert(worker)
+            }
+            launches[worker] = told
+        }
         if !done.stateFiles.isEmpty { stateFiles[worker] = done.stateFiles }
     }
 }

@@ -26,6 +26,9 @@ extension RunMachine {
                 about: host.raw)
         }
         if let (command, wait) = waits.min(by: { $0.key < $1.key }) { return block(wait.slug, wait.text, about: command.raw) }
+        if let (command, asked) = outstanding.filter({ $0.value.isOverdue }).min(by: { $0.key < $1.key }) {
+            return block(Self.noAnswerGate, "step \(current.number): \(overdueWords(asked, current))", about: command.raw)
+        }
         if aborting != nil { return unblock() }
         if !failures.isEmpty { return outstanding.isEmpty ? [] : unblock() }
         if let since = gateSince, case .gate = current.what {
@@ -111,6 +114,11 @@ extension RunMachine {
             waiveOutstanding { if case .quiesce = $0.ask { true } else { false } }
             failures = [:]
             steps[step].state = .overridden
+        case .capture, .baseline, .ledger, .snapshot:
+            guard name == Self.noAnswerGate, aborting == nil, outstanding.contains(where: { $0.value.isOverdue }) else { return }
+            for asked in outstanding.values where asked.isOverdue && asked.ask == .readStreams { givenUp.insert(asked.host) }
+            waiveOutstanding(\.isOverdue)
+            steps[step].state = .overridden
         case .stop, .verify:
             guard name == Self.leftBehindGate, aborting == nil, failures.contains(where: { $0.value.slug == name }) else { return }
             for (command, failure) in failures where failure.slug == name {
@@ -164,7 +172,6 @@ extension RunMachine {
         openGates = [:]
         gateSince = nil
         pollAt = nil
-        deadline = nil
         attempt += 1
         aborting = why
         notResumed = toResume.filter { lost[$0.host] != nil }.map { "\($0): its host does not answer" }

@@ -5,21 +5,20 @@ extension RunMachine {
     mutating func pollLater(_ now: Moment) -> [Effect] {
         if pollAt == nil {
             pollAt = now.boot + Self.pollEvery
-            deadline = pollAt
         }
         return reblock(now)
     }
 
     mutating func timeReached(_ now: Moment) -> [Effect] {
-        guard let due = pollAt, now.boot >= due else { return reblock(now) }
+        let isGivenUp = noteOverdue(now)
+        guard let due = pollAt, now.boot >= due else { return isGivenUp ? settle(now) : reblock(now) }
         pollAt = nil
-        deadline = nil
         attempt += 1
         let effects: [Effect]
         switch current?.what {
         case .gate(let questions): effects = askGates(questions.filter { openGates[$0] != nil }, now)
         case .drained: effects = askDrained(now)
-        case .ledger: effects = askReadings(of: readsStreams)
+        case .ledger: effects = askReadings(of: readsStreams, now)
         default: return []
         }
         return effects + settle(now)
@@ -69,9 +68,9 @@ extension RunMachine {
     }
 
     /// Asks those that answer; what a silent one would have said stays unknown.
-    mutating func askReadings(of hosts: [HostName]) -> [Effect] {
+    mutating func askReadings(of hosts: [HostName], _ now: Moment) -> [Effect] {
         stepReadings = [:]
-        return hosts.filter { lost[$0] == nil }.compactMap { send(to: $0, .readStreams, suffix: $0.raw, nil) }
+        return hosts.filter { lost[$0] == nil && !givenUp.contains($0) }.compactMap { send(to: $0, .readStreams, suffix: $0.raw, now) }
     }
 
     /// The hosts that can measure a stream with an end in the plan.
@@ -86,7 +85,7 @@ extension RunMachine {
         guard let first = previousReadings else {
             previousReadings = readings
             attempt += 1
-            let again = askReadings(of: readsStreams)
+            let again = askReadings(of: readsStreams, now)
             return again + settle(now)
         }
         previousReadings = nil
@@ -112,7 +111,6 @@ extension RunMachine {
         }
         previousReadings = readings
         pollAt = now.boot + Self.secondReadingAfter
-        deadline = pollAt
         return reblock(now)
     }
 }

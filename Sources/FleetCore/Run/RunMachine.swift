@@ -21,7 +21,6 @@ package struct RunMachine: Equatable, Sendable {
     package internal(set) var evidence = RunEvidence()
     /// One sentence: what it waits for and what to type; nil when it is not blocked.
     package internal(set) var blocked: Block?
-    package internal(set) var deadline: BootTime?
     package internal(set) var began: Moment?
     package internal(set) var ended: Moment?
 
@@ -111,9 +110,19 @@ package struct RunMachine: Equatable, Sendable {
     /// The name by which an operator goes on although a worker left something: `--gate left-behind`.
     package static let leftBehindGate = "left-behind"
 
+    /// The name by which an operator goes on without an answer that does not come: `--gate no-answer`.
+    package static let noAnswerGate = "no-answer"
+
+    /// What `--gate` names beside the gates of the inventory.
+    package static let ownGates: Set<String> = [quiesceGate, leftBehindGate, noAnswerGate]
+
     struct Outstanding: Equatable, Sendable {
         var host: HostName
         var ask: Ask
+        /// When the run says that its answer does not come.
+        var due: BootTime
+        /// That was reached: the run goes on waiting, and says so.
+        var isOverdue = false
     }
 
     struct Failure: Equatable, Sendable {
@@ -141,6 +150,8 @@ package struct RunMachine: Equatable, Sendable {
     var gateSince: BootTime?
     var pollAt: BootTime?
     var openGates: [GateQuestion: String] = [:]
+    /// Whose readings of the streams an operator goes on without.
+    var givenUp: Set<HostName> = []
     var overrides: Set<String> = []
     /// What these left behind an operator has accepted: it is not asked about again.
     var accepted: Set<WorkerName> = []
@@ -179,6 +190,7 @@ package struct RunMachine: Equatable, Sendable {
             lost[host] = nil
             off.remove(host)
             let again = outstanding.filter { $0.value.host == host }.sorted { $0.key < $1.key }
+            for (command, asked) in again { outstanding[command] = Outstanding(host: host, ask: asked.ask, due: now.boot + answerBound(of: asked.ask, host)) }
             return again.map { .send($0.key, to: host, $0.value.ask) } + reblock(now)
         case .overridden(let override): return overridden(override, now)
         case .retryOrdered(let by): return retry(by, now)
@@ -247,7 +259,6 @@ package struct RunMachine: Equatable, Sendable {
     }
 
     private mutating func forgetStep() {
-        deadline = nil
         gateSince = nil
         pollAt = nil
         openGates = [:]
@@ -261,14 +272,14 @@ package struct RunMachine: Equatable, Sendable {
     private mutating func beginStep(_ now: Moment) -> [Effect] {
         switch plan.steps[step].what {
         case .check: return []
-        case .capture: return askReadings(of: readsStreams)
+        case .capture: return askReadings(of: readsStreams, now)
         case .baseline:
             previousReadings = nil
-            return [.beginBaseline] + askReadings(of: readsStreams)
+            return [.beginBaseline] + askReadings(of: readsStreams, now)
         case .ledger:
             previousReadings = nil
             readingCount = 0
-            return askReadings(of: readsStreams)
+            return askReadings(of: readsStreams, now)
         case .quiesce(let workers): return ask(workers, now) { .quiesce($0.service) }
         case .resume(let workers): return ask(workers, now) { .resume($0.service) }
         case .stop(let tier, let workers):
@@ -313,9 +324,9 @@ package struct RunMachine: Equatable, Sendable {
     }
 
     /// nil for a host that is attested powered off: it is not waited for.
-    mutating func send(to host: HostName, _ ask: Ask, suffix: String, _ now: Moment?) -> Effect? {
+    mutating func send(to host: HostName, _ ask: Ask, suffix: String, _ now: Moment) -> Effect? {
         let command = CommandID("run-\(id)/\(step + 1)/\(attempt)/\(suffix)")
-        let asked = Outstanding(host: host, ask: ask)
+        let asked = Outstanding(host: host, ask: ask, due: now.boot + answerBound(of: ask, host))
         if off.contains(host) {
             attest(command, asked)
             return nil
@@ -418,7 +429,7 @@ package struct RunMachine: Equatable, Sendable {
 
     /// Something that the run does not act on: what can't be told of it is in the verdict, and nobody waits for it. At the cut the host
     /// of a buffer is waited for.
-    private func isOnlyLookedAt(_ asked: Outstanding) -> Bool {
+    func isOnlyLookedAt(_ asked: Outstanding) -> Bool {
         if let worker = worker(of: asked) { return plan.looked.contains(worker) }
         guard case .readStreams = asked.ask, current?.what == .capture || current?.what == .baseline else { return false }
         return !plan.workers.contains { $0.host == asked.host }

@@ -1,0 +1,74 @@
+/// How long an answer may take: a command that was taken and never answered must not hold a run in silence (law 6).
+extension RunMachine {
+    /// How long what an agent only has to look up or read may take. QuestDB's probes are bounded by 10 s.
+    package static let answerBound: Duration = .seconds(30)
+
+    /// When the run wants to be told `timeReached`; nil: it waits for answers and orders alone.
+    package var deadline: BootTime? {
+        // A silent host, and a command that says what it waits for, are said already.
+        let due = outstanding.filter { !$0.value.isOverdue && lost[$0.value.host] == nil && waits[$0.key] == nil }.map(\.value.due)
+        return (due + [pollAt].compactMap(\.self)).min()
+    }
+
+    /// What the inventory allows the worker, and `answerBound` for the rest.
+    func answerBound(of ask: Ask, _ host: HostName) -> Duration {
+        func declared(_ service: ServiceName) -> ServiceSpec? { inventory.declared(WorkerName(service, on: host)) }
+        let own: Duration =
+            switch ask {
+            case .readStreams, .gate, .verify, .snapshot: .zero
+            case .quiesce(let service): declared(service)?.quiesce?.within ?? .zero
+            case .resume(let service): declared(service)?.resume?.within ?? .zero
+            case .stop(let service): max((declared(service)?.stop ?? StopSpec()).grace, (declared(service)?.stop ?? StopSpec()).extendTo)
+            case .start(let service):
+                switch declared(service)?.ready {
+                case .notify(let within)?: within
+                case .delay(let time)?: time
+                case nil: .zero
+                }
+            }
+        return own + Self.answerBound
+    }
+
+    /// Marks what is due; true if something is no longer waited for: what lies outside the scope is only looked at.
+    mutating func noteOverdue(_ now: Moment) -> Bool {
+        var isGivenUp = false
+        for (command, asked) in outstanding where !asked.isOverdue && now.boot >= asked.due {
+            if isOnlyLookedAt(asked) {
+                outstanding[command] = nil
+                isGivenUp = true
+            } else {
+                outstanding[command]?.isOverdue = true
+            }
+        }
+        return isGivenUp
+    }
+
+    /// `md-2 answers, but not to the readings of its streams, for 30.0 s. It goes on when …`
+    func overdueWords(_ asked: Outstanding, _ step: PlanStep) -> String {
+        let of = worker(of: asked).map { " of \($0)" } ?? ""
+        let what =
+            switch asked.ask {
+            case .readStreams: "the readings of its streams"
+            case .gate(let question): "the gate \(question.gate)"
+            case .quiesce: "the quiesce\(of)"
+            case .resume: "the resume\(of)"
+            case .stop: "the stop\(of)"
+            case .start: "the start\(of)"
+            case .verify: "the look at what is left\(of)"
+            case .snapshot: "the snapshot\(of)"
+            }
+        let without: String =
+            switch step.what {
+            case .capture, .baseline, .ledger, .snapshot:
+                "  Without it: trading runs override \(id) --gate \(Self.noAnswerGate) --reason … (verdict: unproven)"
+            case .gate(let questions):
+                questions.first.map { "  Without the gate: trading runs override \(id) --gate \($0.gate) --reason … (verdict: unproven)" } ?? ""
+            case .quiesce: "  Without it: trading runs override \(id) --gate \(Self.quiesceGate) --reason … (verdict: unproven)"
+            case .drained(let stream, _): "  Without it: trading runs override \(id) --stream \(stream) --reason … (verdict: unproven)"
+            case .check, .stop, .verify, .start, .resume: ""
+            }
+        return
+            "\(asked.host) talks, and has not answered \(what) for \(answerBound(of: asked.ask, asked.host).words). It goes on when it does; its agent's log says more. "
+            + "To end here: trading runs abort \(id) --reason …\(aborting == nil ? without : "")"
+    }
+}
