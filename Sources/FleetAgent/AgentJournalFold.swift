@@ -48,7 +48,7 @@ struct AgentJournalFold: Equatable, Sendable {
         var wanted: Wish?
         /// That launch was once seen running.
         var wasSeen = false
-        /// Nil: not seen, or an agent from before kept none.
+        /// Before its process was seen, what its intent tells; nil: an agent from before kept none.
         var trace: LaunchTrace?
 
         mutating func begin(_ launch: String) {
@@ -124,12 +124,14 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerStart:
             beforeOrder[service]?.isStart = record["op"] != nil
             worker.begin(record["launch"] ?? "")
+            worker.trace = LaunchTrace { record[$0] }
             worker.want(true, record)
             worker.restarts = 0
             worker.backoffStep = 0
             worker.starts = [record.unixMicroseconds]
         case .workerRestart:
             worker.begin(record["launch"] ?? "")
+            worker.trace = LaunchTrace { record[$0] }
             worker.restartIntended = true
             worker.restarts += 1
             worker.backoffStep = Self.number(record["step"]) ?? worker.backoffStep + 1

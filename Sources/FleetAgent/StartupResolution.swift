@@ -32,7 +32,7 @@ final class StartupResolution: @unchecked Sendable {
     private struct Missing: Sendable {
         let service: String
         let launch: LaunchID
-        /// Where no agent kept one, of the oldest process that holds the slot.
+        /// Where no agent has seen its process, with the oldest one that holds the slot.
         let trace: LaunchTrace
         /// What lives of it; nil: nothing.
         let left: Result<String?, LinuxError>
@@ -77,10 +77,7 @@ final class StartupResolution: @unchecked Sendable {
             let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
             var trace = folded.trace ?? LaunchTrace(worker: nil)
             let left = Result { () throws(LinuxError) in
-                if folded.trace == nil {
-                    let oldest = try Processes.holding(removedSlot: slot).min { $0.startTime < $1.startTime }
-                    trace.worker = oldest.map { LaunchTrace.Process(pid: $0.pid, startTicks: $0.startTime) }
-                }
+                if trace.worker == nil { trace.worker = try trace.oldestHolder(slot: slot) }
                 return try trace.left(slot: slot)
             }
             return Missing(service: service, launch: LaunchID(folded.launch), trace: trace, left: left)

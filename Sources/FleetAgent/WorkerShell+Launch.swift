@@ -27,6 +27,23 @@ extension WorkerShell {
         submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
     }
 
+    /// By what the coming launch is found if this agent ends before it has seen its process, and its run directory is gone by then.
+    ///
+    /// Touches the tmpfs alone: no storage is waited for.
+    func intend() -> LaunchTrace {
+        var intent = LaunchTrace(worker: nil)
+        if declaration.execution.cgroup == .killOnly, let launch = machine.launch {
+            intent.cgroup = agent.cgroups?.directory(service: service, launch: launch.raw) ?? ""
+        }
+        do throws(LinuxError) {
+            intent.slot = try LaunchDirectory.makeSlot(runDirectory: agent.paths.run, service: service)
+        } catch {
+            log.warning("a launch is recorded without its slot", metadata: ["why": "\(error)"])
+        }
+        trace = intent
+        return intent
+    }
+
     private func check(_ id: LaunchID, _ order: LaunchOrder) {
         guard machine.launch == id else { return }
         let accepted = agent.checking.submit(lane: service) { [self] in

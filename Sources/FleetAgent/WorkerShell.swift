@@ -292,6 +292,7 @@ final class WorkerShell: @unchecked Sendable {
                 fields.append(WorkerMachine.Field("op", order.operation))
                 if !fields.contains(where: { $0.key == "generation" }) { fields.append(WorkerMachine.Field("generation", machine.generation)) }
             }
+            if event == .workerStart || event == .workerRestart { fields += intend().fields }
             if event == .workerStop || event == .workerExit, let exit = machine.lastExit, fields.contains(where: { $0.key == "exit" }) {
                 // What a later agent must know of it for a certificate.
                 fields.append(WorkerMachine.Field("said_stopping", exit.saidStopping))

@@ -1,3 +1,4 @@
+package import FleetCore
 internal import Glibc
 
 /// The record of one launch, `RUN/w/SERVICE/LAUNCH`: made by the agent, then written by the shim and the worker's own
@@ -53,6 +54,18 @@ package struct LaunchDirectory: Hashable, Sendable {
 
     package static func slot(runDirectory: String, service: String) -> String {
         "\(services(runDirectory))/\(service)/slot"
+    }
+
+    /// Makes the service's slot file if there is none, and tells it by its numbers, which outlive its path. Whose launch it is takes its lock.
+    package static func makeSlot(runDirectory: String, service: String) throws(LinuxError) -> LaunchTrace.Slot {
+        let path = slot(runDirectory: runDirectory, service: service)
+        try Files.makeDirectory(Files.split(path).directory, mode: 0o750)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o640)
+        guard descriptor >= 0 else { throw .last("make the slot", path) }
+        defer { close(descriptor) }
+        var about = stat()
+        guard fstat(descriptor, &about) == 0 else { throw .last("look at", path) }
+        return LaunchTrace.Slot(device: UInt64(about.st_dev), inode: UInt64(about.st_ino))
     }
 
     /// The shim; nil: it never listened.

@@ -42,6 +42,11 @@ extension LaunchTrace {
         }
     }
 
+    /// The oldest process that holds the slot: where the launch was never seen to run, its main one. Nil: none does.
+    package func oldestHolder(slot path: String) throws(LinuxError) -> Process? {
+        try holders(path).min { $0.startTime < $1.startTime }.map { Process(pid: $0.pid, startTicks: $0.startTime) }
+    }
+
     private func holders(_ path: String) throws(LinuxError) -> [ProcessIdentity] {
         if let slot { return try Processes.holding(lost: slot, of: path) }
         return try Processes.holding(removedSlot: path)

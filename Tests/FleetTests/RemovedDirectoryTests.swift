@@ -95,8 +95,10 @@ struct RemovedDirectoryTests {
         #expect(copies.count == 1, "\(copies)")
     }
 
-    @Test("a run directory that was unmounted under its workers is a removed one", .enabled(if: Tmpfs.isPossible))
-    func unmounted() throws {
+    @Test(
+        "a run directory that was unmounted under its workers is a removed one, also where the agent ended between the launch and its record",
+        .enabled(if: Tmpfs.isPossible), arguments: [true, false])
+    func unmounted(recorded: Bool) throws {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
             "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}, stop: {grace: 10s, extend_to: 10s}}"
         }
@@ -107,6 +109,14 @@ struct RemovedDirectoryTests {
         _ = try fleet.started(allowing: "/usr/bin")
         let pid = try fleet.pid("gateway")
         try fleet.killAgent("ex-1")
+        if !recorded {
+            // What the journal would be: the intent is its last record.
+            let path = "\(fleet.directory)/state/ex-1/journal"
+            let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: true)
+            let intent = try #require(lines.lastIndex { $0.contains("WORKER_START") })
+            #expect(lines[(intent + 1)...].contains { $0.contains("WORKER_LAUNCHED") })
+            try (lines[...intent].joined(separator: "\n") + "\n").write(toFile: path, atomically: true, encoding: .utf8)
+        }
         #expect(try fleet.run("/bin/umount", ["-l", run]).status == 0)
         try fleet.startAgent("ex-1")
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("gateway") == "RUNNING" }, "\(fleet.logs)")

@@ -56,15 +56,17 @@ package struct LaunchTrace: Equatable, Sendable {
         self.slot = slot
     }
 
-    var fields: [WorkerMachine.Field] {
+    /// For the audit; `init(field:)` reads them back.
+    package var fields: [WorkerMachine.Field] {
         [("process", worker?.text), ("shim", shim?.text), ("cgroup", cgroup.isEmpty ? nil : cgroup), ("slot", slot?.text)].compactMap { key, text in
             text.map { WorkerMachine.Field(key, $0) }
         }
     }
 
-    /// From a record's fields; nil: an agent from before wrote it.
+    /// From a record's fields, of a launch's intent or of its process; nil: an agent from before wrote it.
     package init?(field: (String) -> String?) {
-        guard let worker = Process(text: field("process")) else { return nil }
-        self.init(worker: worker, shim: Process(text: field("shim")), cgroup: field("cgroup") ?? "", slot: Slot(text: field("slot")))
+        let (worker, slot) = (Process(text: field("process")), Slot(text: field("slot")))
+        guard worker != nil || slot != nil else { return nil }
+        self.init(worker: worker, shim: Process(text: field("shim")), cgroup: field("cgroup") ?? "", slot: slot)
     }
 }
