@@ -114,6 +114,8 @@ package final class Agent: @unchecked Sendable {
         try Files.makeDirectory(paths.workers, mode: 0o711)
         try Files.makeDirectory(paths.run, mode: 0o750)
         if let fault = Self.distrust(run: paths.run) { throw StartFault(description: fault) }
+        // An emergency stop without an agent takes its absence for a removal.
+        try Files.makeDirectory(LaunchDirectory.services(paths.run), mode: 0o750)
         try Files.makeDirectory(paths.logs, mode: 0o750)
         locks = try [paths.stateLock, paths.runLock].map { path in
             guard let lock = try Files.lock(path) else {

@@ -85,7 +85,7 @@ extension WorkerShell {
     }
 
     /// Shown as long as the launch lasts, and recorded: all, or the last of them.
-    private func warn(_ new: [String], recording count: Int? = nil) {
+    func warn(_ new: [String], recording count: Int? = nil) {
         warnings = new
         for warning in new.suffix(count ?? new.count) {
             log.warning("a doubt about the launch", metadata: ["warning": "\(warning)"])

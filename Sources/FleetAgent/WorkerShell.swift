@@ -1,6 +1,7 @@
 internal import FleetCore
 internal import FleetProbes
 internal import FleetWire
+internal import Glibc
 internal import LinuxHost
 internal import Logging
 internal import NIOCore
@@ -371,6 +372,25 @@ final class WorkerShell: @unchecked Sendable {
         let id = link.requestID()
         awaited[id] = then
         link.send(request(link, id, number))
+        agent.loop.scheduleTask(in: .nanoseconds(Self.shimBound.nanoseconds)) { [weak self] in
+            if let self, self.link === link, awaited[id] != nil { continueShim(link.launch) }
+        }
+    }
+
+    /// A shim that somebody has stopped (SIGSTOP) does nothing it is told, and keeps its worker a zombie: it is told to go on, on record.
+    private func continueShim(_ launch: LaunchID) {
+        guard let entry = agent.emergency.entry(declaration.service), entry.launch == launch, let shim = entry.shimProcess else { return }
+        agent.files.submit { [self] in
+            do {
+                guard try ProcessStat.read(pid: shim.pid)?.state == "T" else { return }
+                try PIDFD(opening: shim).signal(SIGCONT)
+            } catch {
+                return log.warning("a shim doesn't answer", metadata: ["why": "\(error)"])
+            }
+            agent.loop.execute {
+                self.warn(self.warnings + ["its shim was stopped by a signal (T), and was told to go on (SIGCONT)"], recording: 1)
+            }
+        }
     }
 
     /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.
@@ -396,7 +416,9 @@ final class WorkerShell: @unchecked Sendable {
         let launch = link.launch
         link.send(.kill(id: link.requestID(), latch: latch.map(LatchFiles.word)))
         agent.loop.scheduleTask(in: .nanoseconds(Self.shimBound.nanoseconds)) { [weak self] in
-            guard let self, let entry = agent.emergency.entry(declaration.service), entry.launch == launch, !entry.isProcessGone else { return }
+            guard let self, let entry = agent.emergency.entry(declaration.service), entry.launch == launch else { return }
+            continueShim(launch)
+            guard !entry.isProcessGone else { return }
             log.warning("the shim has not killed in time; killing by pidfd", metadata: ["launch": "\(launch)"])
             killProcess()
         }

@@ -50,7 +50,8 @@ package struct LaunchDirectory: Hashable, Sendable {
             .filter { Files.isDirectory($0.path) }
     }
 
-    static func services(_ runDirectory: String) -> String { "\(runDirectory)/w" }
+    /// Where every service has its launches.
+    package static func services(_ runDirectory: String) -> String { "\(runDirectory)/w" }
 
     package static func slot(runDirectory: String, service: String) -> String {
         "\(services(runDirectory))/\(service)/slot"

@@ -73,6 +73,14 @@ package enum LocalEmergencyStop {
                 LinuxError(
                     "look into the run directory", runDirectory, errno: ENOENT, detail: "is run_dir right? What runs here was not seen, nothing was killed"))
         }
+        // An agent makes it as it starts.
+        let services = LaunchDirectory.services(runDirectory)
+        if !absent.contains(runDirectory), !Files.exists(services) {
+            report.problems.append(
+                LinuxError(
+                    "look at the launches", services, errno: ENOENT,
+                    detail: "it was removed, or no agent has started here since boot. What was launched is looked for by its slot alone"))
+        }
         let writer = LatchWriter.start(latch, directories: present.map { "\($0)/latch" })
         var stop = Sweep(latch: latch, started: started, settled: settled)
         func sweep() {
@@ -85,6 +93,9 @@ package enum LocalEmergencyStop {
                 return false
             }
             stop.kill(found, until: deadline)
+            stop.killStrays(below: LaunchDirectory.services(runDirectory), until: deadline) { service in
+                isIncluded(service) && latch.scope.covers(service: service, note: nil, host: host)
+            }
             report.spared = spared.sorted()
             report.problems += problems.filter { !report.problems.contains($0) }
         }
@@ -166,6 +177,37 @@ package enum LocalEmergencyStop {
                 pause = min(pause * 2, .milliseconds(20))
             }
             for target in targets { settle(target, gone: false) }
+        }
+
+        /// Kills what holds a slot that was removed: of a launch whose directory is gone, and which no shim can be asked about.
+        ///
+        /// Looks through the descriptors of all processes, a few milliseconds.
+        mutating func killStrays(below services: String, until deadline: BootTime, _ isCovered: (String) -> Bool) {
+            var strays: [String: Set<ProcessIdentity>] = [:]
+            var left: [String: [ProcessIdentity]] = [:]
+            while true {
+                do {
+                    left = try Processes.holding(removedSlotsBelow: services).filter { isCovered($0.key) }
+                    for (service, processes) in left {
+                        strays[service, default: []].formUnion(processes)
+                        for process in try processes.flatMap({ try [$0] + Processes.livingDescendants(of: $0) }) {
+                            do { try PIDFD(opening: process).signal(SIGKILL) } catch { continue }  // it has ended: the next look shows it
+                        }
+                    }
+                } catch {
+                    problems.append((error as? LinuxError) ?? LinuxError("look for removed launches", services, errno: EIO, detail: "\(error)"))
+                    break
+                }
+                if left.isEmpty || Clock.boottime() >= deadline { break }
+                poll(nil, 0, 1)
+            }
+            for (service, processes) in strays.sorted(by: { $0.key < $1.key }) {
+                let outcome = Outcome(
+                    service: service, launch: "", pid: processes.map(\.pid).min(), gone: left[service] == nil, after: Clock.boottime() - started,
+                    text: left[service] == nil ? "killed by its slot: its launch directory was removed" : "not confirmed: its launch directory was removed")
+                outcomes.append(outcome)
+                settled(outcome)
+            }
         }
 
         /// Waits for the shims' own word.

@@ -105,6 +105,26 @@ package enum Processes {
         }
     }
 
+    /// The processes that hold slot files which were removed from below `directory`, `RUN/w`, by service.
+    package static func holding(removedSlotsBelow directory: String) throws(LinuxError) -> [String: [ProcessIdentity]] {
+        var found: [String: [ProcessIdentity]] = [:]
+        func service(_ target: String) -> String? {
+            guard target.hasPrefix(directory + "/"), target.hasSuffix("/slot (deleted)") else { return nil }
+            let name = target.dropFirst(directory.count + 1).dropLast("/slot (deleted)".count)
+            return name.isEmpty || name.contains("/") ? nil : String(name)
+        }
+        for identity in try holding({ _, _, target in service(target) != nil }) {
+            // Which one it was is asked anew: it holds that of its launch as long as it lives.
+            var name: String?
+            _ = holds(pid: identity.pid) { _, _, target in
+                name = name ?? service(target)
+                return name != nil
+            }
+            if let name { found[name, default: []].append(identity) }
+        }
+        return found
+    }
+
     /// The same of a slot file that was removed and whose numbers are not known: by its path alone.
     package static func holding(removedSlot path: String) throws(LinuxError) -> [ProcessIdentity] {
         try holding { _, _, target in target == "\(path) (deleted)" }

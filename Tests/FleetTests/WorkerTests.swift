@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import LinuxHost
 import TestSupport
 import Testing
 
@@ -37,6 +38,27 @@ import Testing
         #expect(stop.text.contains("verdict: unproven") && stop.text.contains("killed"), "\(stop.text)")
         let kill = try #require(try fleet.audit("md-1").first { $0["event"] as? String == "WORKER_KILL" })
         #expect((kill["fields"] as? [String: Any])?["level"] as? String == "warning")
+    }
+
+    @Test("a shim that somebody has stopped is told to go on by a stop, which is then whole, and after an emergency stop; both are on record")
+    func stoppedShim() throws {
+        let fleet = try fleet("  quiet: {tier: market-data, hosts: [md-1], run: [trading-demo, test-worker], stop: {grace: 10s, extend_to: 10s}}")
+        defer { fleet.end() }
+        func stopShim() throws -> Int32 {
+            let pid = try fleet.pid("quiet")
+            #expect(kill(try #require(try ProcessStat.read(pid: pid)).parent, SIGSTOP) == 0)
+            return pid
+        }
+        let pid = try stopShim()
+        let stop = try fleet.trading("stop", "--all", "--reason", "test")
+        #expect(stop.status == 0 && stop.text.contains("verdict: proven") && !isAlive(pid), "\(stop.text)\n\(fleet.logs)")
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
+        let again = try stopShim()
+        let emergency = try fleet.trading("emergency-stop", "--everything", "--yes", "--reason", "test")
+        #expect(emergency.text.contains("GONE 1 of 1") && !isAlive(again), "\(emergency.text)")
+        #expect(try eventually(within: 10) { try fleet.state("quiet") == "STOPPED" }, "\(fleet.logs)")
+        let warnings = try fleet.audit("md-1").filter { $0["event"] as? String == "WORKER_WARNING" }
+        #expect(warnings.count { ($0["reason"] as? String ?? "").contains("its shim was stopped by a signal (T)") } == 2, "\(warnings)")
     }
 
     @Test("in the execution tier it is held, shown, and resolved by a person")

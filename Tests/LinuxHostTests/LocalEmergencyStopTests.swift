@@ -50,9 +50,33 @@ import Testing
         let report = LocalEmergencyStop.run(runDirectory: run, stateDirectory: state, latch: latch)
         #expect(!report.everythingGone && report.workers.isEmpty && report.latchWrites.allSatisfy { $0.error != nil }, "\(report)")
         #expect(!Files.exists(run) && !Files.exists(state))
+        // An agent that has started made the place of its launches: without it something was removed.
+        let removed = stop()
+        #expect(!removed.everythingGone && removed.problems.first?.description.contains("it was removed") == true, "\(removed)")
+        try Files.makeDirectory(LaunchDirectory.services(fixture.runDirectory), mode: 0o750)
         let known = stop(state: state)
         #expect(known.everythingGone && known.latchWrites.map { $0.error == nil } == [true, false], "\(known)")
         #expect(!Files.exists(state))
+    }
+
+    @Test(
+        "what was launched is found by its slot when its directory was removed, children and all; nothing of that place is then called seen",
+        arguments: [false, true])
+    func removedLaunches(whole: Bool) throws {
+        try note("strategy")
+        let strategy = try fixture.launch("strategy", "trap '' TERM; sleep 1000 & touch $OUT/up; wait")
+        try fixture.expectFile("up")
+        try Files.removeTree(LaunchDirectory.services(fixture.runDirectory) + (whole ? "" : "/strategy"))
+        let other = LatchFile(
+            id: "a1b2", by: "alice", reason: "another", unixMicroseconds: 1, scope: LatchFile.Scope(everything: false, services: ["recorder"]))
+        #expect(stop(other).workers.isEmpty)
+        #expect(try strategy.worker.isAlive())
+        let report = stop()
+        #expect(report.workers.map(\.service) == ["strategy"] && report.workers.first?.gone == true, "\(report)")
+        #expect(report.workers.first?.pid == strategy.worker.pid)
+        #expect(report.everythingGone == !whole, "\(report)")
+        #expect(try !strategy.worker.isAlive())
+        try fixture.expectGone(strategy.connection)
     }
 
     @Test("a shim that is stopped is passed by, and records the latch when it goes on")
