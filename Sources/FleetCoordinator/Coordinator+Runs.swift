@@ -187,8 +187,7 @@ extension Coordinator {
         switch effect {
         case .record: break
         case .send(let command, let host, let ask): send(run: id, command, to: host, ask)
-        case .beginBaseline: runs[id]?.fleetBefore = observed()
-        case .keepBaseline(let readings, let moving): keepBaseline(readings, moving: moving, run: id)
+        case .keepBaseline(let baseline): keep(baseline, run: id)
         case .stepChanged(let index):
             guard let machine = runs[id]?.machine else { return }
             let status = Self.status(of: index, in: machine)
@@ -341,13 +340,11 @@ extension Coordinator {
     }
 
     /// Opens the ledgers of the streams that rest: what is produced and launched from here on is counted.
-    private func keepBaseline(_ readings: [StreamReading], moving: [StreamName], run id: UInt64) {
-        guard let run = runs[id], let plan = run.machine?.plan else { return }
-        let after = observed()
+    private func keep(_ baseline: RunMachine.Baseline, run id: UInt64) {
+        guard let plan = runs[id]?.machine?.plan else { return }
         let opened = book.open(
-            readings, moving: moving, of: plan.ending, inventory, before: run.fleetBefore ?? after, after: after
+            baseline.readings, moving: baseline.moving, of: plan.ending, inventory, before: baseline.before, after: baseline.after
         ).sorted { $0.key < $1.key }
-        runs[id]?.fleetBefore = nil
         record([
             AuditRecord(
                 .baseline, by: runs[id]?.api.origin ?? "", reason: runs[id]?.api.reason ?? "", run: id,

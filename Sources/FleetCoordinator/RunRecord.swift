@@ -20,8 +20,6 @@ struct RunRecord {
     var flight: [WorkerName: String] = [:]
     /// What each host's operation ids of this run hold that no other host is told.
     var secrets: [HostName: String] = [:]
-    /// The fleet as it was seen before the readings of a baseline.
-    var fleetBefore: ObservedFleet?
     /// Rises with each armed timer, so that an old one is ignored.
     var timer: UInt64 = 0
 

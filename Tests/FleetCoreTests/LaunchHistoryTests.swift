@@ -61,7 +61,9 @@ struct LaunchHistoryTests {
         let effects = machine.handle(.processStarted(pid: 7, trace: trace), now: .zero)
         guard case .record(_, _, let fields)? = effects.first else { return #expect(Bool(false), "\(effects)") }
         #expect(LaunchTrace(field: { key in fields.first { $0.key == key }?.value }) == trace)
-        #expect(LaunchTrace(field: { _ in nil }) == nil && LaunchTrace(field: { _ in "0:5" }) == nil)
+        #expect(LaunchTrace(field: { _ in nil }) == nil && LaunchTrace(field: { $0 == "process" ? "0:5" : nil }) == nil)
+        let intent = LaunchTrace(worker: nil, cgroup: "/sys/fs/cgroup/x", slot: .init(device: 25, inode: 4_711))
+        #expect(LaunchTrace(field: { key in intent.fields.first { $0.key == key }?.value }) == intent)
         #expect(machine.wanted == Wanted(isUp: true, by: "alice", reason: "r", since: .zero))
     }
 }

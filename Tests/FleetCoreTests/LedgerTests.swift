@@ -62,22 +62,23 @@ struct LedgerTests {
     @Test("a stream opens only where it rests before and after its readings, with the same launches, and both readings say alike")
     func openings() {
         let read = readings(added: 100, read: 100, lag: 0, applied: 100)
-        func fleet(feed: ObservedWorker.State = .stopped, launch: UInt64 = 1) -> ObservedFleet {
-            ObservedFleet(
-                workers: [
-                    "feed@md-1": ObservedWorker(state: feed, lastLaunch: LaunchMark(number: launch, launch: "l\(launch)")),
-                    "recorder@st-1": ObservedWorker(state: .running, lastLaunch: LaunchMark(number: 4, launch: "r")),
-                ], reporting: Set(Self.hosts))
+        typealias Looks = [WorkerName: LedgerBook.RestLook]
+        func looks(feed isDown: Bool = true, launch: UInt64 = 1) -> Looks {
+            [
+                "feed@md-1": LedgerBook.RestLook(isDown: isDown, lastLaunch: LaunchMark(number: launch, launch: "l\(launch)")),
+                "recorder@st-1": LedgerBook.RestLook(isDown: false, lastLaunch: LaunchMark(number: 4, launch: "r")),
+            ]
         }
-        func opened(moving: [StreamName] = [], of services: Set<ServiceName> = ["feed"], before: ObservedFleet, after: ObservedFleet) -> Int {
+        func opened(moving: [StreamName] = [], of services: Set<ServiceName> = ["feed"], before: Looks, after: Looks) -> Int {
             var book = LedgerBook()
             return book.open(read, moving: moving, of: services, inventory, before: before, after: after).count
         }
-        #expect(opened(before: fleet(), after: fleet()) == 1)
-        #expect(opened(before: fleet(feed: .running), after: fleet()) == 0 && opened(before: fleet(), after: fleet(feed: .starting)) == 0)
-        #expect(opened(before: fleet(), after: fleet(launch: 2)) == 0, "it was launched and ended in between")
-        #expect(opened(moving: ["ticks"], before: fleet(), after: fleet()) == 0, "its consumer was reading a backlog")
-        #expect(opened(of: ["other"], before: fleet(), after: fleet()) == 0)
+        #expect(opened(before: looks(), after: looks()) == 1)
+        #expect(opened(before: looks(feed: false), after: looks()) == 0 && opened(before: looks(), after: looks(feed: false)) == 0)
+        #expect(opened(before: looks(), after: looks(launch: 2)) == 0, "it was launched and ended in between")
+        #expect(opened(moving: ["ticks"], before: looks(), after: looks()) == 0, "its consumer was reading a backlog")
+        #expect(opened(of: ["other"], before: looks(), after: looks()) == 0)
+        #expect(opened(before: looks(), after: [:]) == 0 && opened(before: [:], after: looks()) == 0, "nobody answered for it")
     }
 
     private let plan = Plan(kind: .stop, steps: [], workers: ["feed@md-1", "recorder@st-1"], notes: [], inventoryDigest: "")

@@ -142,20 +142,32 @@ struct RunMachineTests {
         #expect(run.machine.current?.label == "snapshot")
     }
 
-    @Test("a baseline is two readings that say alike; a stream that moved in between is named")
+    @Test("a baseline is two readings that say alike between two looks at whatever is at either end; a stream that moved in between is named")
     func baseline() throws {
         for moved in [false, true] {
             var run = try RunFixture(.start)
             run.tell(.begin)
             run.goOn(until: "baseline")
-            #expect(run.last.contains(.beginBaseline))
+            let ends: [ServiceName] = ["feed", "recorder", "strategy"]
+            func look(_ number: UInt64) -> RunReply {
+                .done(RunReply.Done(treeEmpty: true, launches: LaunchHistory([LaunchAccount(number: number, launch: "l")])))
+            }
+            for service in ends {
+                #expect(run.machine.wants(run.id(of: .verify(service))) && !run.sends.contains { $0.ask == .readStreams }, "looked at before any reading")
+                run.answer(.verify(service), look(1))
+            }
             func reading(_ added: Int64) -> StreamReading {
                 StreamReading(stream: "ticks", consumer: "recorder", host: "md-1", known: true, entriesAdded: added, lag: 0)
             }
             run.answer(.readStreams, .done(RunReply.Done(streams: [reading(5)])))
             #expect(run.machine.current?.label == "baseline", "one reading is no cut")
             run.answer(.readStreams, .done(RunReply.Done(streams: [reading(moved ? 6 : 5)])))
-            #expect(run.last.contains(.keepBaseline([reading(moved ? 6 : 5)], moving: moved ? ["ticks"] : [])))
+            for service in ends.dropLast() { run.answer(.verify(service), look(1)) }
+            #expect(run.machine.current?.label == "baseline", "what was launched meanwhile is in the reports of the next second")
+            run.answer(.verify("strategy"), look(2))
+            let kept = run.last.compactMap { if case .keepBaseline(let baseline) = $0 { baseline } else { nil } }
+            #expect(kept.map(\.readings) == [[reading(moved ? 6 : 5)]] && kept.map(\.moving) == [moved ? ["ticks"] : []])
+            #expect(kept.first?.before["strategy@st-1"]?.lastLaunch?.number == 1 && kept.first?.after["strategy@st-1"]?.lastLaunch?.number == 2)
             #expect(run.machine.current?.label == "market-data" || run.machine.current?.label == "execution")
         }
     }
@@ -168,6 +180,7 @@ struct RunMachineTests {
         run.goOn(until: kind == .stop ? "capture" : "baseline")
         let before = run.machine.current?.label
         run.tell(.hostLost("md-1", why: "silent"))
+        if kind == .start { for _ in 0..<2 { run.answer(.verify("strategy"), RunFixture.gone) } }
         #expect(run.machine.current?.label != before && run.machine.blocked == nil, "\(String(describing: run.machine.blocked))")
     }
 

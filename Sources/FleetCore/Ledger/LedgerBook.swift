@@ -12,6 +12,19 @@ package struct LedgerBook: Equatable, Sendable {
         }
     }
 
+    /// An agent's answer about one worker, asked for beside the readings: a report may be a second old.
+    package struct RestLook: Equatable, Sendable {
+        /// No process of it is there.
+        package var isDown: Bool
+        /// Nil: its agent did not tell it.
+        package var lastLaunch: LaunchMark?
+
+        package init(isDown: Bool, lastLaunch: LaunchMark?) {
+            self.isDown = isDown
+            self.lastLaunch = lastLaunch
+        }
+    }
+
     package struct Settled: Equatable, Sendable {
         package var run: UInt64
         /// What `Ledger` saw at that cut; the same again means that nothing has changed since.
@@ -34,11 +47,11 @@ package struct LedgerBook: Equatable, Sendable {
     /// Opens the ledger of every stream with an end among `services` that rests, and returns what is new. A stream with an end that
     /// runs, may start by itself, or is unknown keeps its opening: its ledger spans the coming launches too.
     ///
-    /// `before` and `after` are the fleet as seen before and after the readings: a launch in between is neither in the marks nor in
+    /// `before` and `after` are looks at its workers before and after the readings: a launch in between is neither in the marks nor in
     /// the readings for certain, and such a stream does not rest. Nor does one of `moving`, whose readings differed.
     package mutating func open(
-        _ readings: [StreamReading], moving: [StreamName] = [], of services: Set<ServiceName>, _ inventory: Inventory, before: ObservedFleet,
-        after: ObservedFleet
+        _ readings: [StreamReading], moving: [StreamName] = [], of services: Set<ServiceName>, _ inventory: Inventory, before: [WorkerName: RestLook],
+        after: [WorkerName: RestLook]
     ) -> [StreamName: Opening] {
         var opened: [StreamName: Opening] = [:]
         for stream in inventory.streams where stream.services.contains(where: services.contains) && !moving.contains(stream.name) {
@@ -48,17 +61,17 @@ package struct LedgerBook: Equatable, Sendable {
             guard stream.via == .direct || stream.to.allSatisfy({ consumer in opening.readings.contains { $0.consumer == consumer.service && $0.known } })
             else { continue }
             let workers = stream.services.flatMap(inventory.workers(of:))
-            guard workers.allSatisfy({ before.state($0).lastLaunch == after.state($0).lastLaunch }) else { continue }
-            for worker in workers { opening.marks[worker] = after.state(worker).lastLaunch }
+            guard workers.allSatisfy({ before[$0]?.lastLaunch == after[$0]?.lastLaunch }) else { continue }
+            for worker in workers { opening.marks[worker] = after[worker]?.lastLaunch }
             opened[stream.name] = opening
         }
         for (stream, opening) in opened { keep(opening, of: stream) }
         return opened
     }
 
-    private func rests(_ stream: StreamSpec, _ inventory: Inventory, _ fleet: ObservedFleet) -> Bool {
+    private func rests(_ stream: StreamSpec, _ inventory: Inventory, _ looks: [WorkerName: RestLook]) -> Bool {
         let counting = stream.to.filter { if case .counter? = $0.applied { true } else { false } }.map(\.service)
-        return (stream.from + counting).flatMap(inventory.workers(of:)).allSatisfy { fleet.state($0).isDown }
+        return (stream.from + counting).flatMap(inventory.workers(of:)).allSatisfy { looks[$0]?.isDown ?? false }
     }
 
     package mutating func keep(_ opening: Opening, of stream: StreamName) { openings[stream] = opening }

@@ -79,23 +79,6 @@ extension RunMachine {
         return inventory.measuringHosts { stream in stream.services.contains(where: ending.contains) }
     }
 
-    /// A baseline is a cut: what two readings in a row say alike was so at one moment between them, buffer and sink together.
-    mutating func settleBaseline(_ now: Moment) -> [Effect] {
-        let readings = allReadings
-        guard let first = previousReadings else {
-            previousReadings = readings
-            attempt += 1
-            let again = askReadings(of: readsStreams, now)
-            return again + settle(now)
-        }
-        previousReadings = nil
-        let isEqual = { (reading: StreamReading) in
-            first.contains { $0.stream == reading.stream && $0.consumer == reading.consumer && $0.host == reading.host && $0.counts == reading.counts }
-        }
-        let moving = Set(readings.filter { !isEqual($0) }.map(\.stream)).sorted()
-        return [.keepBaseline(readings, moving: moving)] + next(now)
-    }
-
     mutating func settleLedger(_ now: Moment) -> [Effect] {
         let readings = allReadings
         readingCount += 1

@@ -85,10 +85,8 @@ package struct RunMachine: Equatable, Sendable {
     package enum Effect: Equatable, Sendable {
         case record(AuditEvent, worker: WorkerName?, fields: [WorkerMachine.Field])
         case send(CommandID, to: HostName, Ask)
-        /// The streams are about to be read for a baseline: the shell remembers the fleet as it is seen now.
-        case beginBaseline
-        /// The streams were read twice before a start: the shell journals and keeps those that rest. `moving` changed in between.
-        case keepBaseline([StreamReading], moving: [StreamName])
+        /// The streams were read before a start: the shell journals and keeps those that rest.
+        case keepBaseline(Baseline)
         case stepChanged(Int)
         case note(worker: WorkerName?, text: String)
         case blockChanged
@@ -146,6 +144,7 @@ package struct RunMachine: Equatable, Sendable {
     var blockRecords: [String: Int] = [:]
     var stepReadings: [HostName: [StreamReading]] = [:]
     var previousReadings: [StreamReading]?
+    var baseline = Baseline()
     var readingCount = 0
     var gateSince: BootTime?
     var pollAt: BootTime?
@@ -274,8 +273,8 @@ package struct RunMachine: Equatable, Sendable {
         case .check: return []
         case .capture: return askReadings(of: readsStreams, now)
         case .baseline:
-            previousReadings = nil
-            return [.beginBaseline] + askReadings(of: readsStreams, now)
+            baseline = Baseline()
+            return askRest(now)
         case .ledger:
             previousReadings = nil
             readingCount = 0
@@ -364,6 +363,10 @@ package struct RunMachine: Equatable, Sendable {
         evidence.heard[asked.host] = now
         let worker = worker(of: asked)
         var effects: [Effect] = []
+        if case .baseline = current?.what, let worker {
+            baseline.looked(worker, reply)
+            return settle(now)
+        }
         if let worker {
             switch (asked.ask, reply) {
             // What a restart starts again is no part of what it stopped.
@@ -430,9 +433,11 @@ package struct RunMachine: Equatable, Sendable {
     /// Something that the run does not act on: what can't be told of it is in the verdict, and nobody waits for it. At the cut the host
     /// of a buffer is waited for.
     func isOnlyLookedAt(_ asked: Outstanding) -> Bool {
-        if let worker = worker(of: asked) { return plan.looked.contains(worker) }
-        guard case .readStreams = asked.ask, current?.what == .capture || current?.what == .baseline else { return false }
-        return !plan.workers.contains { $0.host == asked.host }
+        switch (current?.what, worker(of: asked)) {
+        case (.baseline, _), (.capture, nil): !plan.workers.contains { $0.host == asked.host }
+        case (_, let worker?): plan.looked.contains(worker)
+        case (_, nil): false
+        }
     }
 
     private mutating func looked(_ worker: WorkerName, _ reply: RunReply, _ now: Moment) {

@@ -126,7 +126,7 @@ struct RunJudge {
                 owed[command] = (host, ask)
                 if case .stop(let service) = ask { stopGoesOut(WorkerName(service, on: host)) }
             case .ended: hasEnded = true
-            case .beginBaseline, .keepBaseline, .stepChanged, .note, .blockChanged: break
+            case .keepBaseline, .stepChanged, .note, .blockChanged: break
             }
         }
         owed = owed.filter { machine.wants($0.key) }
