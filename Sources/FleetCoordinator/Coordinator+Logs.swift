@@ -19,45 +19,29 @@ extension Coordinator {
         services: [String], host: String?, lines: UInt32, follow: Bool, since: UInt64, grep: String
     ) async throws -> AsyncStream<APILogEntry> {
         try await onHome { [self] in
-            let wanted = Set(services)
-            let matching = inventory.services.filter { service in
-                wanted.contains("all") || wanted.contains(service.name.raw) || !wanted.isDisjoint(with: service.aliases)
-            }
-            guard !matching.isEmpty else {
-                throw APIProblem(
-                    slug: "unknown-service", what: "REFUSED  no service or alias is called \(services.joined(separator: ", "))",
-                    why: "The inventory has: \(inventory.services.map(\.name.raw).joined(separator: ", "))", then: "trading logs all")
-            }
             if let host, hosts[HostName(host)] == nil {
                 throw APIProblem(slug: "unknown-host", what: "REFUSED  no host is called \(host)", why: "", then: "trading status shows them")
             }
-            let targets = Set(matching.flatMap(\.hosts)).filter { host == nil || $0.raw == host }
+            let workers = try logged(services).filter { host == nil || $0.host.raw == host }
             let operation = operationID()
             let (stream, continuation) = AsyncStream.makeStream(of: APILogEntry.self, bufferingPolicy: .bufferingOldest(Self.logBuffer))
-            logStreams[operation] = LogStream(hosts: targets, awaited: targets, isFollowed: follow, continuation: continuation)
+            let asked = Dictionary(grouping: workers, by: \.host).mapValues { workers in
+                var request = WireLogRequest()
+                request.operation = operation
+                request.services = workers.map(\.service.raw)
+                request.lines = lines
+                request.follow = follow
+                request.sinceUnixUs = since
+                request.grep = grep
+                return request
+            }
+            logStreams[operation] = LogStream(asked: asked, isFollowed: follow, continuation: continuation)
             continuation.onTermination = { [weak self] _ in
                 guard let self else { return }
                 home.execute { self.cancelLogs(operation) }
             }
-            for target in targets.sorted() {
-                var envelope = WireEnvelope()
-                envelope.logRequest.operation = operation
-                envelope.logRequest.services = matching.filter { $0.hosts.contains(target) }.map(\.name.raw)
-                envelope.logRequest.lines = lines
-                envelope.logRequest.follow = follow
-                envelope.logRequest.sinceUnixUs = since
-                envelope.logRequest.grep = grep
-                guard let session = table.session(target) else {
-                    logEnded(operation, target, because: "UNKNOWN: \(target) is not answering; its logs are not shown")
-                    continue
-                }
-                if let (_, text) = session.refusal(of: envelope) {
-                    logEnded(operation, target, because: "NOTE: \(target): \(text)")
-                    continue
-                }
-                session.send(envelope)
-            }
-            if targets.isEmpty {
+            for (target, request) in asked.sorted(by: { $0.key < $1.key }) { askLogs(request, of: target) }
+            if asked.isEmpty {
                 logStreams[operation] = nil
                 continuation.finish()
             }
@@ -66,8 +50,54 @@ extension Coordinator {
         }
     }
 
+    /// The workers whose logs these name, declared or not: services, aliases, SERVICE@HOST, or all.
+    private func logged(_ names: [String]) throws -> [WorkerName] {
+        let wanted = Set(names)
+        let declared = Set(inventory.workers)
+        let others = hosts.flatMap { name, host in (host.report?.workers ?? []).map { WorkerName(ServiceName($0.service), on: name) } }
+            .filter { !declared.contains($0) }.sorted()
+        let found = (inventory.workers + others).filter { worker in
+            let aliases = inventory.service(worker.service)?.aliases ?? []
+            return wanted.contains("all") || wanted.contains(worker.service.raw) || wanted.contains(worker.description) || !wanted.isDisjoint(with: aliases)
+        }
+        guard !found.isEmpty else {
+            throw APIProblem(
+                slug: "unknown-service", what: "REFUSED  no service, alias or worker is called \(names.joined(separator: ", "))",
+                why: "The inventory has: \(inventory.services.map(\.name.raw).joined(separator: ", "))", then: "trading logs all")
+        }
+        return found
+    }
+
+    private func askLogs(_ request: WireLogRequest, of host: HostName) {
+        var envelope = WireEnvelope()
+        envelope.logRequest = request
+        guard let session = table.session(host) else { return logsSilent(request.operation, host, "UNKNOWN: \(host) is not answering; its logs are not shown") }
+        if let (_, text) = session.refusal(of: envelope) { return logEnded(request.operation, host, because: "NOTE: \(host): \(text)") }
+        session.send(envelope)
+    }
+
+    /// A host has no session: a follower goes on with it when it is back.
+    func logsSilent(_ operation: String, _ host: HostName, _ text: String) {
+        guard var stream = logStreams[operation], stream.asked[host] != nil else { return }
+        guard stream.isFollowed else { return logEnded(operation, host, because: text) }
+        guard stream.silent.insert(host).inserted else { return }
+        stream.merger.take([Self.note(host, "\(text) until it is back")], floor: Clock.unixMicroseconds(), at: Clock.boottime())
+        logStreams[operation] = stream
+        linesCame(operation, host)
+        tellLater(operation)
+    }
+
+    /// A host has a session again: followers are told what it wrote meanwhile.
+    func logsReturn(_ host: HostName) {
+        for operation in logStreams.keys.sorted() {
+            guard let request = logStreams[operation]?.again(host) else { continue }
+            logStreams[operation]?.merger.take([Self.note(host, "NOTE: \(host) answers again")], floor: Clock.unixMicroseconds(), at: Clock.boottime())
+            askLogs(request, of: host)
+        }
+    }
+
     func logged(_ host: HostName, _ chunk: WireLogChunk) {
-        guard var stream = logStreams[chunk.operation], stream.hosts.contains(host) else { return }
+        guard var stream = logStreams[chunk.operation], stream.asked[host] != nil else { return }
         var entries = chunk.lines.map { line in
             var entry = APILogEntry()
             entry.host = host.raw
@@ -79,7 +109,7 @@ extension Coordinator {
             return entry
         }
         if !chunk.text.isEmpty { entries.append(Self.note(host, "NOTE: \(chunk.text)")) }
-        stream.merger.take(entries, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0, at: Clock.boottime())
+        stream.take(entries, of: host, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0, at: Clock.boottime())
         logStreams[chunk.operation] = stream
         // A chunk without a word says that the last lines have all come.
         if entries.isEmpty || chunk.end { linesCame(chunk.operation, host) }
@@ -98,10 +128,10 @@ extension Coordinator {
 
     /// A host has no more to say; `because`: what its reader is told.
     func logEnded(_ operation: String, _ host: HostName, because: String?) {
-        guard logStreams[operation]?.hosts.remove(host) != nil else { return }
+        guard logStreams[operation]?.asked.removeValue(forKey: host) != nil else { return }
         if let because { logStreams[operation]?.merger.take([Self.note(host, because)], floor: Clock.unixMicroseconds(), at: Clock.boottime()) }
         linesCame(operation, host)
-        guard let stream = logStreams[operation], stream.hosts.isEmpty else { return tellLater(operation) }
+        guard let stream = logStreams[operation], stream.asked.isEmpty else { return tellLater(operation) }
         logStreams[operation]?.isFollowed = false
         tell(operation)
         logStreams[operation] = nil
@@ -153,7 +183,7 @@ extension Coordinator {
         var envelope = WireEnvelope()
         envelope.logRequest.operation = operation
         envelope.logRequest.cancel = true
-        for host in stream.hosts { table.session(host)?.send(envelope) }
+        for host in stream.asked.keys.sorted() { table.session(host)?.send(envelope) }
     }
 
     // MARK: Audit

@@ -96,6 +96,7 @@ extension Coordinator: WireSessionDelegate {
             hosts[host]?.lastWordAt = now().boot
             hosts[host]?.refuses = refusal(by: session.hello.hasPin ? session.hello.pin : nil)
             brought(session.hello.latches.latches, by: host, isWhole: true)
+            logsReturn(host)
             eachActiveRun { _ in .hostReturned(host) }
         }
     }
@@ -208,8 +209,8 @@ extension Coordinator: WireSessionDelegate {
                 default: break
                 }
             }
-            for (operation, stream) in logStreams where stream.hosts.contains(host) {
-                logEnded(operation, host, because: "UNKNOWN: \(host) has stopped answering; what it logs now is not shown")
+            for operation in logStreams.keys.sorted() {
+                logsSilent(operation, host, "UNKNOWN: \(host) has stopped answering; what it logs now is not shown")
             }
             eachActiveRun { _ in .hostLost(host, why: why) }
         }

@@ -101,18 +101,6 @@ package final class Coordinator: @unchecked Sendable {
         case refused(slug: String, text: String)
     }
 
-    struct LogStream {
-        var hosts: Set<HostName>
-        /// Whose last lines have not all come yet; nothing is told before they have, or `logWait` is past.
-        var awaited: Set<HostName>
-        /// What is added goes on being told.
-        var isFollowed: Bool
-        var continuation: AsyncStream<APILogEntry>.Continuation
-        var merger = LogMerger()
-        /// What is held is told then.
-        var telling: Scheduled<Void>?
-    }
-
     /// `home` must be an event loop that nothing else uses.
     package init(
         settings: Settings, inventory: Inventory, journal: Journal?, fold: CoordinatorFold, storeKey: StoreKey? = nil, trust: TLSTrust? = nil,

@@ -10,7 +10,7 @@ struct LogsCommand: AsyncParsableCommand {
             "Times are the fleet's. A line without a time of its own has that of its receipt, to the second; in files that workers write themselves, the time of the line before it."
     )
 
-    @Argument(help: ArgumentHelp("Services or their aliases; or all.", valueName: "service"))
+    @Argument(help: ArgumentHelp("Services, their aliases, or SERVICE@HOST, also of what is no longer declared; or all.", valueName: "service"))
     var services: [String]
 
     @Flag(name: .customShort("f"), help: "Go on as more is written.")
@@ -49,8 +49,12 @@ struct LogsCommand: AsyncParsableCommand {
         var day = zone.date(status.unixUs)
         // Without the lines of a host these are not all.
         var isMissing = false
+        var isWhole = false
         for try await event in try await client.events("\(Route.logs)?\(query.joined(separator: "&"))") {
-            if event.name == "end" { break }
+            if event.name == "end" {
+                isWhole = true
+                break
+            }
             // An agent's own word of what it could not read.
             if event.name == "problem" {
                 Terminal.err([String(decoding: event.data, as: UTF8.self)])
@@ -63,6 +67,10 @@ struct LogsCommand: AsyncParsableCommand {
                 Terminal.out(["--- \(day) \(zone.city)"])
             }
             Terminal.out([LogText.line(entry, zone: zone)])
+        }
+        // A follower ends it himself; nobody else has said all.
+        guard isWhole, !follow else {
+            throw Failure("logs: the stream has ended: what is written from now on is not shown. Ask again: trading logs …", .unknown)
         }
         if isMissing { throw Failure.quietly(.unknown) }
     }

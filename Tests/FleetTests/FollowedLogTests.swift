@@ -96,4 +96,34 @@ import Testing
         #expect(!one.isEmpty && one.allSatisfy { $0.name == "right" && "\($0.number)".hasPrefix("12") })
         try fleet.verifyAudits()
     }
+
+    @Test("a follower goes on when its host's agent was killed or restarted, each line once; a coordinator that ends is no success")
+    func restarts() throws {
+        let fleet = try TestFleet(hosts: ["md-1"], tiers: ["market-data"]) { _ in
+            "  left: {tier: market-data, hosts: [md-1], run: [torture-worker, lines, \"20\", left, \"60\"]}"
+        }
+        defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        let follower = try fleet.background("logs", "left@md-1", "-f", "-n", "1")
+        defer { follower.end() }
+        for signal in [SIGKILL, SIGTERM] {
+            let seen = lines(follower.log).count
+            #expect(eventually(within: 10) { lines(follower.log).count > seen + 20 }, "\(follower.log)")
+            fleet.agents["md-1"]?.signal(signal)
+            #expect(eventually(within: 10) { fleet.agents["md-1"]?.process.isRunning == false })
+            #expect(eventually(within: 10) { flat(follower.log).contains("UNKNOWN: md-1 has stopped answering") }, "\(follower.log)")
+            try fleet.startAgent("md-1")
+            let before = follower.log.components(separatedBy: "NOTE: md-1 answers again").count
+            #expect(eventually(within: 20) { follower.log.components(separatedBy: "NOTE: md-1 answers again").count > before }, "\(follower.log)")
+        }
+        let seen = lines(follower.log).count
+        #expect(eventually(within: 10) { lines(follower.log).count > seen + 20 }, "\(follower.log)")
+        expectWhole(lines(String(follower.log.prefix(through: follower.log.lastIndex(of: "\n") ?? follower.log.startIndex))), "left", "over restarts")
+        fleet.coordinator?.end()
+        // In order, or broken off: either is said.
+        #expect(eventually(within: 10) { !follower.process.isRunning } && follower.process.terminationStatus != 0, "\(follower.log.suffix(500))")
+        let end = flat(String(follower.log.suffix(500)))
+        #expect(end.contains("the stream has ended") || end.contains("the connection broke off"), "\(end)")
+    }
 }

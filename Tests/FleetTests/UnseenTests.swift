@@ -90,6 +90,8 @@ struct UnseenTests {
             #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
             try fleet.startCoordinator()
             #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("two")?["note"] as? String != "" }, "\(fleet.logs)")
+            for name in ["two", "two@md-1"] { #expect(try fleet.trading("logs", name).status == 0) }
+            #expect(try fleet.trading("logs", "two@md-9").status == 2)
             if !all {
                 let restart = try fleet.trading("restart", "two@md-1", "--reason", "no")
                 #expect(restart.status != 0 && restart.text.contains("no longer in the inventory"), "\(restart.text)")
