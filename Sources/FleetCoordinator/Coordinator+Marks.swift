@@ -20,12 +20,15 @@ extension Coordinator {
             return await group.reduce(into: [Outcome]()) { $0.append($1) }.sorted { $0.worker < $1.worker }
         }
         home.execute { [self] in record(outcomes.compactMap { Self.record($0, verb, request.reason, caller) }) }
-        let done = outcomes.filter { $0.problem == nil }.map(\.worker.description)
+        let unchanged = outcomes.filter { $0.problem == nil && $0.isUnchanged }.map(\.worker.description)
+        let done = outcomes.filter { $0.problem == nil && !$0.isUnchanged }.map(\.worker.description)
         let past = verb.past(clearing: request.reason.isEmpty)
         guard let failed = outcomes.first(where: { $0.problem != nil }), let problem = failed.problem else {
             var answer = APIDone()
             let locks = verb == .unlock ? outcomes.compactMap { outcome in outcome.lock.map { (outcome.worker, $0) } } : []
-            answer.text = (["\(done.joined(separator: ", ")) \(past)"] + (locks.isEmpty ? [] : try await tellings(locks, caller))).joined(separator: ". ")
+            let words = done.isEmpty ? [] : ["\(done.joined(separator: ", ")) \(past)"]
+            let others = unchanged.isEmpty ? [] : ["\(unchanged.joined(separator: ", ")) \(unchanged.count == 1 ? "was" : "were") not locked: nothing was changed there"]
+            answer.text = (words + others + (locks.isEmpty ? [] : try await tellings(locks, caller))).joined(separator: ". ")
             return answer
         }
         let others = outcomes.filter { $0.problem != nil && $0.worker != failed.worker }.map { "\($0.worker): \($0.problem?.what ?? "")" }
@@ -40,6 +43,8 @@ extension Coordinator {
         let worker: WorkerName
         var problem: APIProblem?
         var citations: [String] = []
+        /// An unlock of what was not locked: its agent recorded nothing.
+        var isUnchanged = false
         /// What an unlock took off.
         var lock: WireMark?
     }
@@ -82,7 +87,8 @@ extension Coordinator {
                 let problem = APIProblem(slug: result.slug, what: "REFUSED  \(result.text)", why: "Nothing was done.", then: "trading status \(worker)")
                 return Outcome(worker: worker, problem: problem, citations: citations)
             }
-            return Outcome(worker: worker, citations: citations, lock: verb == .unlock ? lock : nil)
+            let isUnlock = verb == .unlock
+            return Outcome(worker: worker, citations: citations, isUnchanged: isUnlock && citations.isEmpty, lock: isUnlock ? lock : nil)
         } catch let problem as APIProblem {
             return Outcome(worker: worker, problem: problem)
         } catch {
@@ -91,7 +97,7 @@ extension Coordinator {
     }
 
     private static func record(_ outcome: Outcome, _ verb: MarkVerb, _ reason: String, _ caller: Caller) -> AuditRecord? {
-        guard outcome.problem == nil else { return nil }
+        guard outcome.problem == nil, !outcome.isUnchanged else { return nil }
         let event: AuditEvent =
             switch verb {
             case .lock: .workerLocked

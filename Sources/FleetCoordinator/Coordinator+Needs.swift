@@ -39,7 +39,7 @@ extension Coordinator {
             var place = ""
             if case .host(let host) = latch.word { place = " on \(host) by that host's own word" }
             lines.append(
-                "! emergency stop \(latch.id) by \(latch.by) is in force\(place): \"\(latch.reason)\". trading emergency-stop release --reason …\(unheld(latch, time))"
+                "! emergency stop \(latch.id) by \(latch.by) \(zone.moment(latch.unixMicroseconds, now: time.unixMicroseconds)) is in force\(place): \"\(latch.reason)\". trading emergency-stop release --reason …\(unheld(latch, time))"
             )
         }
         for run in runs.values where run.api.state == .blocked { lines.append("! run \(run.api.id) is BLOCKED: \(run.api.blocked)") }

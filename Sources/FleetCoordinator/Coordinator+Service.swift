@@ -48,7 +48,7 @@ extension Coordinator: CoordinatorService {
         }
         guard !request.dryRun else { return accepted }
         if let refusal = plan.refusal { throw APIProblem(refusal) }
-        if kind == .start || kind == .restart, let latch = latch(over: plan.workers) {
+        if let latch = latch(over: plan.starting) {
             throw APIProblem(
                 slug: "latched", what: "REFUSED  \(kind.rawValue): emergency stop \(latch.id) is in force",
                 why: "by \(latch.by): \"\(latch.reason)\". Nothing was started.", then: "trading emergency-stop release --reason …")

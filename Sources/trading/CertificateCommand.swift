@@ -44,8 +44,8 @@ struct CertificateShow: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        Terminal.out(
-            CertificateScreen.lines(try CertificateDocument(file).certificate, zone: FleetZone(named: zone), style: Terminal.style, full: full))
+        let lines = CertificateScreen.lines(try CertificateDocument(file).certificate, zone: FleetZone(named: zone), style: Terminal.style, full: full)
+        Terminal.out(lines + ["", "As the file says: whether it is genuine was not looked at. trading certificate verify \(Cleaned.text(file))"])
     }
 }
 

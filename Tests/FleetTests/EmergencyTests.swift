@@ -30,6 +30,9 @@ import Testing
         #expect(try eventually(within: 10) { try (fleet.status()["latches"] as? [Any])?.count == 1 })
         let refused = try fleet.trading("start", "strategy", "--reason", "too early")
         #expect(refused.status != 0 && refused.text.contains("latched"), "\(refused.text)")
+        // A restart starts what was killed, too.
+        let restart = try fleet.trading("restart", "--all", "--reason", "too early")
+        #expect(restart.status != 0 && restart.text.contains("[latched]"), "\(restart.text)")
         let onHost = try fleet.local("st-1", "start", "strategy", "--reason", "too early")
         #expect(onHost.status != 0 && onHost.text.contains("emergency stop"), "\(onHost.text)")
         #expect(try fleet.state("strategy") == "STOPPED")

@@ -32,6 +32,8 @@ import Testing
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 4 && fleet.worker("strategy")?["lock"] != nil }, "\(fleet.logs)")
         let unlocked = try fleet.trading("unlock", "strategy", "--reason", "file corrected")
         #expect(unlocked.status == 0, "\(unlocked.text)")
+        let nothing = try fleet.trading("unlock", "strategy", "--reason", "again")
+        #expect(nothing.status == 0 && nothing.text.contains("was not locked: nothing was changed"), "\(nothing.text)")
         #expect(try eventually(within: 10) { try fleet.worker("strategy")?["lock"] == nil })
         #expect(try fleet.trading("start", "strategy", "--reason", "test").status == 0)
 

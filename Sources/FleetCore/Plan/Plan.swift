@@ -52,6 +52,9 @@ package struct Plan: Equatable, Sendable {
     /// What a stop's verdict speaks of: whatever it acts on, and whatever in scope it leaves as it is.
     package var covered: [WorkerName] { workers + stoppedBefore }
 
+    /// What it starts: a restart also starts what was stopped before.
+    package var starting: [WorkerName] { steps.flatMap { step -> [WorkerName] in if case .start(_, let workers) = step.what { workers } else { [] } } }
+
     /// Their services: a stream with an end among these needs a line in the ledger.
     package var ending: Set<ServiceName> { Set(covered.map(\.service)) }
 
