@@ -109,7 +109,7 @@ final class LogService: @unchecked Sendable {
     private static func removed(_ running: [(service: String, pid: Int32)]) -> [String] {
         running.compactMap { service, pid in
             do throws(LinuxError) {
-                return try WorkerFacts.removedLog(of: pid).map { "LOG REMOVED: what \(service) writes is in no log until its next start (\($0))" }
+                return try WorkerFacts.removedLog(of: pid).map { WorkerFacts.words(removedLog: $0, of: service) }
             } catch { return nil }
         }
     }

@@ -184,7 +184,7 @@ struct LogTail: Sendable {
             guard let live = try open() else {
                 guard inode != 0, file.isEmpty else { return [] }
                 inode = 0
-                return [line(Array("(LOG REMOVED: \(path) is gone; what \(service) writes is in no log until its next start)".utf8))]
+                return [line(Array("(\(WorkerFacts.words(removedLog: path, of: service)))".utf8))]
             }
             let about = try live.about()
             if about.size < offset || (about.inode != inode && inode != 0) {

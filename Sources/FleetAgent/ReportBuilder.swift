@@ -152,7 +152,7 @@ enum ReportBuilder {
 
     private static func note(_ shell: WorkerShell) -> String {
         var notes: [String] = []
-        if let log = facts(of: shell)?.removedLog { notes.append("LOG REMOVED: what it writes is in no log until its next start (\(log))") }
+        if let log = facts(of: shell)?.removedLog { notes.append(WorkerFacts.words(removedLog: log, of: "it")) }
         if shell.machine.reloading { notes.append("reloading") }
         if let text = shell.notified["ERRNO"], let number = Int32(text), number > 0 { notes.append("said ERRNO=\(number) (\(LinuxError.text(number)))") }
         notes += shell.warnings

@@ -18,6 +18,11 @@ struct WorkerFacts: Equatable, Sendable {
     /// The file that its output goes to, where somebody has removed that: what it writes is in no log.
     var removedLog: String?
 
+    /// For people.
+    static func words(removedLog log: String, of service: String) -> String {
+        "LOG REMOVED: what \(service) writes is in no log until its next start (\(log))"
+    }
+
     /// Only a file can be removed: what the kernel calls deleted and is none (an anonymous map, a pipe) is no log.
     static func removedLog(of pid: Int32) throws(LinuxError) -> String? {
         for descriptor in 1...2 {

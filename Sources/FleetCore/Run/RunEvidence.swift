@@ -71,7 +71,6 @@ package struct RunEvidence: Equatable, Sendable {
     package var gates: [GateQuestion: String] = [:]
     package var overrides: [String] = []
     package var attestedOff: Set<HostName> = []
-    package var before: [StreamReading] = []
     package var after: [StreamReading] = []
     /// Two equal readings were had.
     package var settled = false

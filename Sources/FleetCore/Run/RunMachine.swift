@@ -491,9 +491,8 @@ package struct RunMachine: Equatable, Sendable {
         }
         switch current.what {
         case .check: return silentInPlan.isEmpty ? next(now) : reblock(now)
-        case .capture:
-            evidence.before = allReadings
-            return next(now)
+        // What flows is read for the people who follow the run; the ledger counts from the book's openings.
+        case .capture: return next(now)
         case .baseline:
             return settleBaseline(now)
         case .ledger:
