@@ -58,9 +58,10 @@ extension Coordinator {
     /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
     func recordOpenLaunches(of host: HostName, _ report: WireHostReport) {
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
-        guard hosts[host]?.watch.contested == nil, let change = openLaunches.change(by: host, running: running),
-            hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
-        else { return }
+        guard hosts[host]?.watch.contested == nil, let whole = openLaunches.change(by: host, running: running) else { return }
+        // What begins is bounded by what may run there, and what begins anew by what ended.
+        let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
+        guard let change = isWhole ? whole : whole.begunAlone else { return }
         openLaunches.apply(change)
         record([Self.record(of: change)])
     }

@@ -27,7 +27,8 @@ extension Coordinator {
             var answer = APIDone()
             let locks = verb == .unlock ? outcomes.compactMap { outcome in outcome.lock.map { (outcome.worker, $0) } } : []
             let words = done.isEmpty ? [] : ["\(done.joined(separator: ", ")) \(past)"]
-            let others = unchanged.isEmpty ? [] : ["\(unchanged.joined(separator: ", ")) \(unchanged.count == 1 ? "was" : "were") not locked: nothing was changed there"]
+            let others =
+                unchanged.isEmpty ? [] : ["\(unchanged.joined(separator: ", ")) \(unchanged.count == 1 ? "was" : "were") not locked: nothing was changed there"]
             answer.text = (words + others + (locks.isEmpty ? [] : try await tellings(locks, caller))).joined(separator: ". ")
             return answer
         }

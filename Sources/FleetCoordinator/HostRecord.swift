@@ -21,7 +21,7 @@ struct HostRecord {
     private var latchWords = RateBound(64, in: .seconds(60))
     /// Records of its instances: whoever holds its key must not fill the audit with them.
     private var instanceRecords = RateBound(16, in: .seconds(60))
-    /// Records of what may run there; what is held back stands in a later one.
+    /// Records of what has ended there; what is held back stands in a later one.
     private var workerRecords = RateBound(16, in: .seconds(60))
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
@@ -42,7 +42,7 @@ struct HostRecord {
     /// Whether one more of its instances is recorded.
     mutating func mayRecordInstance(at now: BootTime) -> Bool { instanceRecords.admits(at: now) }
 
-    /// Whether one more word of what may run there is recorded.
+    /// Whether one more word of what has ended there is recorded.
     mutating func mayRecordWorkers(at now: BootTime) -> Bool { workerRecords.admits(at: now) }
 
     /// Whether one more line about it is logged.

@@ -15,6 +15,8 @@ struct OpenLaunchesTests {
         #expect(open.change(by: "ex-1", running: ["old", "gateway"]) == nil)
         let change = try #require(open.change(by: "ex-1", running: ["old", "new"]))
         #expect(change == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: ["gateway"]))
+        #expect(change.begunAlone == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: []))
+        #expect(OpenLaunches.Change(host: "ex-1", begun: [], ended: ["gateway"]).begunAlone == nil)
         open.apply(change)
         #expect(open.workers == ["old@ex-1", "new@ex-1", "gateway@md-1"])
     }

@@ -16,6 +16,9 @@ package struct OpenLaunches: Equatable, Sendable {
             self.begun = begun
             self.ended = ended
         }
+
+        /// Without what ended: that may wait for a later word, what began may not. Nil: nothing began.
+        package var begunAlone: Change? { begun.isEmpty ? nil : Change(host: host, begun: begun, ended: []) }
     }
 
     package init() {}
