@@ -52,8 +52,17 @@ enum ReportBuilder {
         report.quiesced = machine.quiesced
         if let exit = machine.lastExit { report.lastExit = WireExit(exit) }
         report.counters = counters(shell)
-        if machine.pid != nil { report.gates = gates(shell, now) }
-        if let facts = facts(of: shell) {
+        let facts = facts(of: shell)
+        let gates = machine.pid == nil ? [] : gates(shell, now)
+        let isRemoved = shell.lost != nil || facts?.isDirectoryRemoved == true
+        shell.conditions.note(
+            Set(gates.filter(\.value.isEmpty).map(Self.condition) + (isRemoved ? ["removed"] : []) + (facts?.isHalted == true ? ["halted"] : [])), at: now)
+        report.gates = gates.map { gate in
+            var gate = gate
+            if gate.value.isEmpty { gate.whyUnknown += shell.conditions.words(Self.condition(gate), at: now) }
+            return gate
+        }
+        if let facts {
             if let count = facts.openFiles { report.openFiles = count }
             if let count = facts.connections { report.connections = count }
         }
@@ -75,17 +84,19 @@ enum ReportBuilder {
         }
         if let lock = machine.lock { report.lock = WireMark(lock) }
         if let remark = machine.remark { report.remark = WireMark(remark) }
-        if shell.lost != nil {
-            report.health = "RUN DIRECTORY REMOVED: its shim can't be reached, how it ends will not be known. Restart it when you can"
-        } else if facts(of: shell)?.isDirectoryRemoved == true {
-            report.health = "RUN DIRECTORY REMOVED: its shim holds it and stops it as ever, but how it ends will not be known. Restart it when you can"
+        if isRemoved {
+            let shim = shell.lost == nil ? "its shim holds it and stops it as ever, but how it ends" : "its shim can't be reached, how it ends"
+            let age = shell.conditions.words("removed", at: now)
+            report.health = "RUN DIRECTORY REMOVED: \(shim) will not be known. Restart it when you can\(age.isEmpty ? "" : " (removed\(age))")"
         } else {
-            report.health = facts(of: shell)?.isHalted == true ? "STOPPED BY A SIGNAL (T)" : machine.health(now: now)
+            report.health = facts?.isHalted == true ? "STOPPED BY A SIGNAL (T)\(shell.conditions.words("halted", at: now))" : machine.health(now: now)
         }
         if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
         if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }
         return report
     }
+
+    private static func condition(_ gate: WireGateReport) -> String { "gate \(gate.owner)/\(gate.name)" }
 
     /// How long a gate's value is good for: it is asked every second.
     private static let gateAgeMax: Duration = .seconds(10)

@@ -39,6 +39,7 @@ final class WorkerShell: @unchecked Sendable {
     var httpFigures: [String: WireFigure] = [:]
     /// The gates that this host asks, as read last; at most one for each that is declared.
     var gateReports: [WireGateReport] = []
+    var conditions = ConditionAges()
     var affinity = ""
     var affinityAt = BootTime.zero
 

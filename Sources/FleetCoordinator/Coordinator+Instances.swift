@@ -16,6 +16,7 @@ extension Coordinator {
             case .close(let id): table.session(host, id: id)?.close(why: "a newer session of \(host) has taken its place")
             case .contested(let contest):
                 let how = contest.how
+                hosts[host]?.contestedAt = now().unixMicroseconds
                 log.error("two instances of a host live: nothing is started or proven there", metadata: ["host": "\(host)", "how": "\(how)"])
                 record([
                     AuditRecord(

@@ -16,7 +16,7 @@ extension Coordinator {
             guard let host = hosts[spec.name] else { continue }
             if let how = host.watch.contested {
                 lines.append(
-                    "! \(spec.name): TWO INSTANCES live: \(how). Nothing is started or proven there; an emergency stop goes to both. End one of them; if that doesn't settle it: trading hosts settle \(spec.name) --reason …\(paged(.unknownHost, spec.name.raw))"
+                    "! \(spec.name): TWO INSTANCES live since \(zone.moment(host.contestedAt, now: time.unixMicroseconds)): \(how). Nothing is started or proven there; an emergency stop goes to both. End one of them; if that doesn't settle it: trading hosts settle \(spec.name) --reason …\(paged(.unknownHost, spec.name.raw))"
                 )
                 continue
             }

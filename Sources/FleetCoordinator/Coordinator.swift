@@ -136,7 +136,7 @@ package final class Coordinator: @unchecked Sendable {
         hosts = Dictionary(
             uniqueKeysWithValues: inventory.hosts.map { spec in
                 let before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow) }
-                return (spec.name, HostRecord(spec: spec, contest: fold.contested[spec.name], before: before))
+                return (spec.name, HostRecord(spec: spec, contest: fold.contested[spec.name], contestedAt: fold.contestedAt[spec.name] ?? 0, before: before))
             })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)

@@ -41,6 +41,9 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// Hosts outside the inventory that have dialled in, until a person settled them.
     package var outsiders: Set<HostName> = []
 
+    /// When that was recorded, in microseconds of Unix time.
+    package var contestedAt: [HostName: UInt64] = [:]
+
     /// What may run on each host by its last word.
     package var openLaunches = OpenLaunches()
 
@@ -132,6 +135,7 @@ package struct CoordinatorFold: Equatable, Sendable {
             statement.signature = signature
             succession = statement
         case .hostContested:
+            contestedAt[HostName(record["host"] ?? "")] = record.unixMicroseconds
             contested[HostName(record["host"] ?? "")] = InstanceWatch.Contest(how: record["how"] ?? "", instances: Self.names(record["instances"]))
         case .hostSettled:
             contested[HostName(record["host"] ?? "")] = nil

@@ -15,6 +15,8 @@ struct HostRecord {
     /// On the coordinator's clock.
     var lastWordAt: BootTime?
     var reportAt: BootTime?
+    /// When two instances of it were seen to live, in microseconds of Unix time; 0: never.
+    var contestedAt: UInt64 = 0
     private var silentBecause = "it has not reported since this coordinator started"
     /// Its words about its own latches that are recorded and logged: a person sets few, and whoever holds its key must fill neither
     /// audit nor log. The words count all the same.
@@ -26,8 +28,9 @@ struct HostRecord {
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 
-    init(spec: HostSpec, contest: InstanceWatch.Contest? = nil, before: InstanceWatch.Instance? = nil) {
+    init(spec: HostSpec, contest: InstanceWatch.Contest? = nil, contestedAt: UInt64 = 0, before: InstanceWatch.Instance? = nil) {
         self.spec = spec
+        self.contestedAt = contestedAt
         watch = InstanceWatch(contest: contest, before: before)
     }
 

@@ -21,7 +21,8 @@ struct TwinTests {
         defer { clone.end() }
         #expect(eventually(within: 20) { fleet.coordinator?.log.contains("session opened") == true && clone.log.contains("session opened") })
         let met = Date()
-        #expect(try eventually(within: 5) { flat(try fleet.trading("status").text).contains("TWO INSTANCES live") }, "\(fleet.logs)")
+        #expect(
+            try eventually(within: 5) { flat(try fleet.trading("status").text).contains(/TWO INSTANCES live since \d\d:\d\d: boot/) }, "\(fleet.logs)")
         #expect(Date().timeIntervalSince(met) < 3)
         let status = try fleet.trading("status")
         #expect(status.status == 4 && status.text.contains("UNKNOWN"), "\(status.text)")
