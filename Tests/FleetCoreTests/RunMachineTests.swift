@@ -507,4 +507,52 @@ extension RunFixture {
         #expect(run.machine.state == .completed)
         #expect(StopVerdict.judge(run.machine).because == ["gateway@ex-1 was launched again while the stop was under way"])
     }
+
+    @Test("what was stopped before and is not looked at again at the end, for its host is cut off or does not answer, is not proven")
+    func lastLookMissing() throws {
+        for isCut in [true, false] {
+            var run = try RunFixture(stopped: ["gateway@ex-1"])
+            run.tell(.begin)
+            run.goOn(until: "snapshot")
+            for (id, _, _) in run.sends where run.machine.wants(id) { run.tell(.answered(id, .done(RunReply.Done()))) }
+            #expect(run.machine.current?.label == "verify")
+            let looks = run.sends.suffix(4)
+            #expect(looks.allSatisfy { run.machine.wants($0.id) })
+            for (id, _, ask) in looks where ask != .verify("gateway") { run.tell(.answered(id, .done(RunReply.Done(treeEmpty: true)))) }
+            if isCut { run.tell(.hostLost("ex-1", why: "cut")) } else { run.tell(.timeReached, after: RunMachine.answerBound) }
+            #expect(run.machine.state == .completed, "nobody waits for what is only looked at")
+            let verdict = StopVerdict.judge(run.machine)
+            #expect(verdict.verdict == .unproven)
+            #expect(verdict.because == ["gateway@ex-1 was stopped before, and was not looked at again at the end"], "\(verdict)")
+        }
+    }
+
+    @Test("a look that never comes is gone on without by name, and then names its worker")
+    func verifyWithoutAnswer() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "verify")
+        for (id, _, ask) in run.sends where run.machine.wants(id) && ask != .verify("gateway") { run.tell(.answered(id, .done(RunReply.Done(treeEmpty: true)))) }
+        run.tell(.timeReached, after: RunMachine.answerBound)
+        #expect(run.machine.blocked?.slug == "no-answer")
+        run.tell(.overridden(RunOverride(what: .gate("no-answer"), by: "eng-1", reason: "its disk hangs")))
+        run.goOn()
+        #expect(run.machine.state == .completed && StopVerdict.judge(run.machine).verdict == .unproven)
+    }
+
+    @Test("a launch that no process of came about is no launch after the stop")
+    func neverLaunched() throws {
+        var run = try RunFixture()
+        run.tell(.begin)
+        run.goOn(until: "snapshot")
+        for service in ["feed", "recorder", "strategy", "gateway"] as [ServiceName] { run.answer(.snapshot(service), .done(RunReply.Done())) }
+        let exit = WorkerExit(how: .exited(0), tree: TreeEnd(), at: .zero)
+        var done = RunReply.Done.gone(exit)
+        done.launches = LaunchHistory([
+            LaunchAccount(number: 1, launch: "l1", wasReady: true, end: .ended(exit)), LaunchAccount(number: 2, launch: "l2", end: .never),
+        ])
+        run.answer(.verify("gateway"), .done(done))
+        run.goOn()
+        #expect(run.machine.state == .completed && StopVerdict.judge(run.machine).verdict == .proven)
+    }
 }

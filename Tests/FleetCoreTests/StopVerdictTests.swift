@@ -70,6 +70,21 @@ struct StopVerdictTests {
         isUnproven(try verdictOfSecondStop(checks: Verification.Check.allClear.filter { $0.what != .locks }), "locks was not looked at")
     }
 
+    @Test("state files of what an earlier stop ended are recorded by this one too, or named")
+    func stateFilesBefore() throws {
+        var inventory = RunFixture.inventory
+        for index in inventory.services.indices where inventory.services[index].name == "gateway" { inventory.services[index].stateFiles = ["/s"] }
+        for digest in ["ab12", "unreadable: it is a pipe", nil] {
+            var run = try RunFixture(inventory: inventory, stopped: ["gateway@ex-1"])
+            run.stateFiles["gateway"] = digest.map { ["/s": $0] } ?? [:]
+            run.tell(.begin)
+            run.goOn()
+            let verdict = StopVerdict.judge(run.machine)
+            #expect(verdict.verdict == (digest == "ab12" ? .proven : .unproven), "\(verdict)")
+            #expect(verdict.because.allSatisfy { $0.contains("gateway@ex-1") })
+        }
+    }
+
     @Test("what the inventory declares to look at, and its agent calls undeclared, was not looked at, in this stop's end or an earlier one's")
     func unchecked() throws {
         var inventory = RunFixture.inventory

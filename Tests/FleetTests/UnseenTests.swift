@@ -201,6 +201,10 @@ struct UnseenTests {
         #expect(override.status == 0, "\(override.text)")
         #expect(eventually(within: 20) { !stop.process.isRunning }, "\(stop.log)")
         #expect(stop.log.contains("verdict: unproven") && flat(stop.log).contains("0 of 1 state files of one@md-1 were recorded"), "\(stop.log)")
+        // A second stop makes nothing good.
+        #expect(truncate(file, 1 << 10) == 0 && chmod(file, 0) == 0 && rename(file, file + ".away") == 0)
+        let again = try fleet.trading("stop", "--all", "--reason", "again")
+        #expect(again.status == 3 && flat(again.text).contains("state file \(file) of one@md-1 is unreadable"), "\(again.text)")
         #expect(try fleet.trading("start", "two", "--reason", "it goes on").status == 0)
         let two = try fleet.trading("stop", "two", "--reason", "it goes on")
         #expect(two.status == 0 && two.text.contains("verdict: proven"), "\(two.text)")

@@ -124,7 +124,7 @@ package struct StopCoverage: Equatable, Sendable {
         } else {
             lack(.worker, name, .measured, "\(worker)'s process tree was not shown empty")
         }
-        if evidence.verifiedAt[worker] == nil { lack(.worker, name, .none, "\(worker) was not looked at again after the last tier") }
+        if !isLookedAtLast(worker) { lack(.worker, name, .none, "\(worker) was not looked at again at the end") }
         if stop.killed { lack(.exit, name, .measured, "\(worker) was killed: it could not finish") }
         coverEnd(of: worker, exit: stop.exit, checks: stop.checks, killed: stop.killed, saying: stop.status)
         coverState(worker)
@@ -135,7 +135,9 @@ package struct StopCoverage: Equatable, Sendable {
         guard let look = evidence.looks[worker] else {
             return lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see")
         }
-        if look.treeEmpty {
+        if look.treeEmpty, !isLookedAtLast(worker) {
+            lack(.worker, worker.description, .none, "\(worker) was stopped before, and was not looked at again at the end")
+        } else if look.treeEmpty {
             add(.worker, worker.description, .measured, at: evidence.verifiedAt[worker], "stopped before; its process tree is empty")
         } else {
             lack(.worker, worker.description, .none, "\(worker) was stopped before, which this run did not see: \(look.problem)")
@@ -143,6 +145,13 @@ package struct StopCoverage: Equatable, Sendable {
         var exit: WorkerExit?
         if case .ended(let last)? = evidence.launches[worker]?.launches.last(where: { $0.end != .never })?.end { exit = last }
         coverEnd(of: worker, exit: exit, checks: look.checks)
+        coverState(worker)
+    }
+
+    /// Whether it was looked at once everything else was over: what starts while the counts are read was not seen before.
+    private func isLookedAtLast(_ worker: WorkerName) -> Bool {
+        guard let at = evidence.verifiedAt[worker] else { return false }
+        return evidence.lastLookBegan.map { at.boot >= $0.boot } ?? true
     }
 
     // MARK: Ends
@@ -218,7 +227,7 @@ package struct StopCoverage: Equatable, Sendable {
 
     private mutating func coverState(_ worker: WorkerName) {
         let declared = inventory.declared(worker)?.stateFiles.count ?? 0
-        guard declared > 0 else { return }
+        guard declared > 0, !neverRan(worker) else { return }
         let digests = evidence.stateFiles[worker] ?? [:]
         if let (path, why) = digests.filter({ $0.value.hasPrefix("unreadable") }).min(by: { $0.key < $1.key }) {
             lack(.state, worker.description, .none, "state file \(path) of \(worker) is \(why)")

@@ -207,7 +207,7 @@ package struct PlanChecker: Sendable {
         let looked = Set(plan.workers + plan.looked)
         let looks = plan.steps.filter { if case .verify(let workers) = $0.what { Set(workers) == looked } else { false } }.map(\.number)
         let ledger = plan.steps.first { $0.what == .ledger }?.number
-        let snapshot = plan.steps.first { if case .snapshot(let workers) = $0.what { Set(workers) == Set(plan.workers) } else { false } }?.number
+        let snapshot = plan.steps.first { if case .snapshot(let workers) = $0.what { Set(workers) == Set(plan.covered) } else { false } }?.number
         let start = plan.steps.first(where: isStart)?.number ?? .max
         guard let verify = looks.first, let ledger, let snapshot else { return ["verify, ledger or snapshot of every stopped worker is missing"] }
         guard last.number < verify && verify < ledger && max(ledger, snapshot) < start else {

@@ -75,11 +75,11 @@ package struct Planner: Sendable {
         switch kind {
         case .stop:
             acting = toStop
-            addStop(toStop, of: workers, looking: before + ends, to: &steps, &notes)
+            addStop(toStop, of: workers, before: before, ends: ends, to: &steps, &notes)
         case .start: acting = addStart(workers, running: [], to: &steps, &notes)
         case .restart:
             acting = toStop
-            addStop(toStop, of: workers, looking: before + ends, to: &steps, &notes)
+            addStop(toStop, of: workers, before: before, ends: ends, to: &steps, &notes)
             _ = addStart(workers, running: acting, to: &steps, &notes)
         case .quiesce:
             acting = addQuiesce(workers, gates: false, to: &steps)
@@ -199,8 +199,9 @@ package struct Planner: Sendable {
     private func isStopped(_ worker: WorkerName) -> Bool { fleet.state(worker).state == .stopped && !fleet.state(worker).endedUnwanted }
 
     private func addStop(
-        _ acting: [WorkerName], of workers: [WorkerName], looking looked: [WorkerName], to steps: inout StepList, _ notes: inout [String]
+        _ acting: [WorkerName], of workers: [WorkerName], before: [WorkerName], ends: [WorkerName], to steps: inout StepList, _ notes: inout [String]
     ) {
+        let looked = before + ends
         for worker in workers where isStopped(worker) { notes.append("\(worker) was stopped before") }
         noteDependents(of: acting, &notes)
         steps.add("capture", "counts, processes", .capture)
@@ -222,7 +223,7 @@ package struct Planner: Sendable {
         if !acting.isEmpty || !looked.isEmpty {
             steps.add("verify", "every process tree empty", .verify(acting + looked))
             steps.add("ledger", "two equal readings of every stream, then the balance", .ledger)
-            steps.add("snapshot", "state files, counters, exits", .snapshot(acting))
+            steps.add("snapshot", "state files, counters, exits", .snapshot(acting + before))
             steps.add("verify", "nothing has come up since", .verify(acting + looked))
         }
     }

@@ -90,6 +90,8 @@ package struct RunEvidence: Equatable, Sendable {
     package var heard: [HostName: Moment] = [:]
     /// When each worker's absence was looked at last.
     package var verifiedAt: [WorkerName: Moment] = [:]
+    /// When the last step began that looks at every covered worker; nil: none has begun.
+    package var lastLookBegan: Moment?
     /// Workers that the run has not stopped, looked at as what was stopped before.
     package var looks: [WorkerName: Look] = [:]
     /// What was seen at the end that a stop of everything does not cover, one sentence each.
@@ -158,7 +160,9 @@ package struct RunEvidence: Equatable, Sendable {
     mutating func told(_ worker: WorkerName, _ done: RunReply.Done) {
         if let told = done.launches {
             let isStopped = stops[worker] != nil || looks[worker]?.treeEmpty == true
-            if isStopped, let before = launches[worker], before.journal == told.journal, told.mark.number > before.mark.number {
+            if isStopped, let before = launches[worker], before.journal == told.journal,
+                told.launches.contains(where: { $0.number > before.mark.number && $0.end != .never })
+            {
                 launchedAgain.insert(worker)
             }
             launches[worker] = told

@@ -29,46 +29,50 @@ extension RunMachine {
         return own + Self.answerBound
     }
 
-    /// Marks what is due; true if something is no longer waited for: what lies outside the scope is only looked at.
-    mutating func noteOverdue(_ now: Moment) -> Bool {
-        var isGivenUp = false
-        for (command, asked) in outstanding where !asked.isOverdue && now.boot >= asked.due {
-            if isOnlyLookedAt(asked) {
-                outstanding[command] = nil
-                isGivenUp = true
-            } else {
+    /// Marks what is due. What lies outside the scope is only looked at: it is no longer waited for, which the returned notes say.
+    mutating func noteOverdue(_ now: Moment) -> [Effect] {
+        let due = outstanding.filter { !$0.value.isOverdue && now.boot >= $0.value.due }.sorted { $0.key < $1.key }
+        var notes: [Effect] = []
+        for (command, asked) in due {
+            guard isOnlyLookedAt(asked) else {
                 outstanding[command]?.isOverdue = true
+                continue
             }
+            outstanding[command] = nil
+            givenUp.insert(asked.host)
+            notes.append(.note(worker: nil, text: "\(asked.host) has not answered \(words(asked)); the run goes on without it"))
         }
-        return isGivenUp
+        return notes
     }
 
     /// `md-2 answers, but not to the readings of its streams, for 30.0 s. It goes on when …`
     func overdueWords(_ asked: Outstanding, _ step: PlanStep) -> String {
-        let of = worker(of: asked).map { " of \($0)" } ?? ""
-        let what =
-            switch asked.ask {
-            case .readStreams: "the readings of its streams"
-            case .gate(let question): "the gate \(question.gate)"
-            case .quiesce: "the quiesce\(of)"
-            case .resume: "the resume\(of)"
-            case .stop: "the stop\(of)"
-            case .start: "the start\(of)"
-            case .verify: "the look at what is left\(of)"
-            case .snapshot: "the snapshot\(of)"
-            }
         let without: String =
             switch step.what {
-            case .capture, .baseline, .ledger, .snapshot:
+            case .capture, .baseline, .ledger, .snapshot, .verify:
                 "  Without it: trading runs override \(id) --gate \(Self.noAnswerGate) --reason … (verdict: unproven)"
             case .gate(let questions):
                 questions.first.map { "  Without the gate: trading runs override \(id) --gate \($0.gate) --reason … (verdict: unproven)" } ?? ""
             case .quiesce: "  Without it: trading runs override \(id) --gate \(Self.quiesceGate) --reason … (verdict: unproven)"
             case .drained(let stream, _): "  Without it: trading runs override \(id) --stream \(stream) --reason … (verdict: unproven)"
-            case .check, .stop, .verify, .start, .resume: ""
+            case .check, .stop, .start, .resume: ""
             }
         return
-            "\(asked.host) talks, and has not answered \(what) for \(answerBound(of: asked.ask, asked.host).words). It goes on when it does; its agent's log says more. "
+            "\(asked.host) talks, and has not answered \(words(asked)) for \(answerBound(of: asked.ask, asked.host).words). It goes on when it does; its agent's log says more. "
             + "To end here: trading runs abort \(id) --reason …\(aborting == nil ? without : "")"
+    }
+
+    private func words(_ asked: Outstanding) -> String {
+        let of = worker(of: asked).map { " of \($0)" } ?? ""
+        return switch asked.ask {
+        case .readStreams: "the readings of its streams"
+        case .gate(let question): "the gate \(question.gate)"
+        case .quiesce: "the quiesce\(of)"
+        case .resume: "the resume\(of)"
+        case .stop: "the stop\(of)"
+        case .start: "the start\(of)"
+        case .verify: "the look at what is left\(of)"
+        case .snapshot: "the snapshot\(of)"
+        }
     }
 }

@@ -25,7 +25,9 @@ extension RunMachine {
         let ending = plan.ending
         let services = inventory.streams.filter { $0.services.contains(where: ending.contains) }.flatMap(\.services)
         var seen: Set<WorkerName> = []
-        let workers = services.flatMap(inventory.workers(of:)).filter { seen.insert($0).inserted && lost[$0.host] == nil }
+        let workers = services.flatMap(inventory.workers(of:)).filter {
+            seen.insert($0).inserted && lost[$0.host] == nil && !givenUp.contains($0.host)
+        }
         return ask(workers, now) { .verify($0.service) }
     }
 

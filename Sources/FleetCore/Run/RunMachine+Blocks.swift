@@ -114,11 +114,8 @@ extension RunMachine {
             waiveOutstanding { if case .quiesce = $0.ask { true } else { false } }
             failures = [:]
             steps[step].state = .overridden
-        case .capture, .baseline, .ledger, .snapshot:
-            guard name == Self.noAnswerGate, aborting == nil, outstanding.contains(where: { $0.value.isOverdue }) else { return }
-            for asked in outstanding.values where asked.isOverdue && asked.ask == .readStreams { givenUp.insert(asked.host) }
-            waiveOutstanding(\.isOverdue)
-            steps[step].state = .overridden
+        case .capture, .baseline, .ledger, .snapshot: waiveOverdue(name)
+        case .verify where name == Self.noAnswerGate: waiveOverdue(name)
         case .stop, .verify:
             guard name == Self.leftBehindGate, aborting == nil, failures.contains(where: { $0.value.slug == name }) else { return }
             for (command, failure) in failures where failure.slug == name {
@@ -128,6 +125,13 @@ extension RunMachine {
             steps[step].state = .overridden
         default: break
         }
+    }
+
+    private mutating func waiveOverdue(_ name: String) {
+        guard name == Self.noAnswerGate, aborting == nil, outstanding.contains(where: { $0.value.isOverdue }) else { return }
+        givenUp.formUnion(outstanding.values.filter(\.isOverdue).map(\.host))
+        waiveOutstanding(\.isOverdue)
+        steps[step].state = .overridden
     }
 
     /// An answer still out is no longer waited for.

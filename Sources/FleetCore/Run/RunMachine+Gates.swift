@@ -10,8 +10,8 @@ extension RunMachine {
     }
 
     mutating func timeReached(_ now: Moment) -> [Effect] {
-        let isGivenUp = noteOverdue(now)
-        guard let due = pollAt, now.boot >= due else { return isGivenUp ? settle(now) : reblock(now) }
+        let notes = noteOverdue(now)
+        guard let due = pollAt, now.boot >= due else { return notes + (notes.isEmpty ? reblock(now) : settle(now)) }
         pollAt = nil
         attempt += 1
         let effects: [Effect]
@@ -19,9 +19,9 @@ extension RunMachine {
         case .gate(let questions): effects = askGates(questions.filter { openGates[$0] != nil }, now)
         case .drained: effects = askDrained(now)
         case .ledger: effects = askReadings(of: readsStreams, now)
-        default: return []
+        default: return notes
         }
-        return effects + settle(now)
+        return notes + effects + settle(now)
     }
 
     mutating func askGates(_ questions: [GateQuestion], _ now: Moment) -> [Effect] {

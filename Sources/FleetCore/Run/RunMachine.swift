@@ -119,7 +119,7 @@ package struct RunMachine: Equatable, Sendable {
         var ask: Ask
         /// When the run says that its answer does not come.
         var due: BootTime
-        /// That was reached: the run goes on waiting, and says so.
+        /// True once `due` has passed. The run goes on waiting, and says BLOCKED.
         var isOverdue = false
     }
 
@@ -149,7 +149,7 @@ package struct RunMachine: Equatable, Sendable {
     var gateSince: BootTime?
     var pollAt: BootTime?
     var openGates: [GateQuestion: String] = [:]
-    /// Whose readings of the streams an operator goes on without.
+    /// Hosts whose answers the current step goes on without.
     var givenUp: Set<HostName> = []
     var overrides: Set<String> = []
     /// What these left behind an operator has accepted: it is not asked about again.
@@ -188,6 +188,7 @@ package struct RunMachine: Equatable, Sendable {
         case .hostReturned(let host):
             lost[host] = nil
             off.remove(host)
+            givenUp.remove(host)
             let again = outstanding.filter { $0.value.host == host }.sorted { $0.key < $1.key }
             for (command, asked) in again { outstanding[command] = Outstanding(host: host, ask: asked.ask, due: now.boot + answerBound(of: asked.ask, host)) }
             return again.map { .send($0.key, to: host, $0.value.ask) } + reblock(now)
@@ -258,6 +259,7 @@ package struct RunMachine: Equatable, Sendable {
     }
 
     private mutating func forgetStep() {
+        givenUp = []
         gateSince = nil
         pollAt = nil
         openGates = [:]
@@ -286,10 +288,9 @@ package struct RunMachine: Equatable, Sendable {
             return ask(workers, now) { .stop($0.service) }
         case .start(_, let workers): return ask(workers, now) { .start($0.service) }
         case .verify(let workers):
-            // What is only looked at waits for no silent host: the verdict names it.
-            let looked = Set(plan.looked)
-            return ask(workers.filter { !looked.contains($0) || lost[$0.host] == nil }, now) { .verify($0.service) }
-        case .snapshot(let workers): return ask(workers, now) { .snapshot($0.service) }
+            evidence.lastLookBegan = now
+            return ask(workers.filter(isWaitedFor), now) { .verify($0.service) }
+        case .snapshot(let workers): return ask(workers.filter(isWaitedFor), now) { .snapshot($0.service) }
         case .gate(let questions):
             gateSince = now.boot
             return askGates(questions, now)
@@ -298,6 +299,9 @@ package struct RunMachine: Equatable, Sendable {
             return askDrained(now)
         }
     }
+
+    /// What is only looked at waits for no silent host: the verdict names it.
+    private func isWaitedFor(_ worker: WorkerName) -> Bool { lost[worker.host] == nil || !plan.looked.contains(worker) }
 
     /// What a step proved, once it has ended.
     private mutating func closeStep(_ step: PlanStep, _ now: Moment) -> [Effect] {
@@ -373,8 +377,8 @@ package struct RunMachine: Equatable, Sendable {
             case (.start, _), (_, .progress), (_, .refused), (_, .failed): break
             case (_, .done(let done)), (_, .leftBehind(let done)): evidence.told(worker, done)
             }
-            if isOnlyLookedAt(asked), asked.ask == .verify(worker.service) {
-                looked(worker, reply, now)
+            if isOnlyLookedAt(asked) {
+                looked(worker, asked.ask, reply, now)
                 return settle(now)
             }
         }
@@ -440,12 +444,15 @@ package struct RunMachine: Equatable, Sendable {
         }
     }
 
-    private mutating func looked(_ worker: WorkerName, _ reply: RunReply, _ now: Moment) {
-        switch reply {
-        case .done(let done): evidence.verified(worker, done, now)
-        case .leftBehind(let done): evidence.looks[worker] = RunEvidence.Look(treeEmpty: done.treeEmpty, problem: done.text, checks: done.checks)
-        case .refused(_, let text), .failed(_, let text): evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: text)
-        case .progress: break
+    private mutating func looked(_ worker: WorkerName, _ ask: Ask, _ reply: RunReply, _ now: Moment) {
+        switch (ask, reply) {
+        case (.verify, .done(let done)): evidence.verified(worker, done, now)
+        case (.verify, .leftBehind(let done)):
+            evidence.looks[worker] = RunEvidence.Look(treeEmpty: done.treeEmpty, problem: done.text, checks: done.checks)
+        case (.verify, .refused(_, let text)), (.verify, .failed(_, let text)):
+            evidence.looks[worker] = RunEvidence.Look(treeEmpty: false, problem: text)
+        case (.snapshot, .done(let done)): evidence.snapshots[worker] = done.counters
+        default: break
         }
     }
 

@@ -87,6 +87,8 @@ struct RunFixture {
 
     /// What looks after ends find, where not everything is in order.
     var checks: [ServiceName: [Verification.Check]] = [:]
+    /// What snapshots find of state files.
+    var stateFiles: [ServiceName: [String: String]] = [:]
     /// Agents of these tell nothing of launches.
     var untold: Set<ServiceName> = []
 
@@ -118,7 +120,8 @@ struct RunFixture {
                     tell(.answered(id, .done(isLooked ? end(of: service) : RunReply.Done(treeEmpty: true))))
                 case .gate: tell(.answered(id, .done(RunReply.Done(gateHolds: true, gateValue: "0"))))
                 case .readStreams: tell(.answered(id, .done(RunReply.Done(streams: Self.readings(machine.inventory)))))
-                case .quiesce, .resume, .start, .snapshot: tell(.answered(id, .done(RunReply.Done())))
+                case .snapshot(let service): tell(.answered(id, .done(RunReply.Done(stateFiles: stateFiles[service] ?? [:]))))
+                case .quiesce, .resume, .start: tell(.answered(id, .done(RunReply.Done())))
                 }
             }
         }
