@@ -4,7 +4,7 @@ internal import FleetCore
 struct ConditionAges: Equatable, Sendable {
     private var since: [String: BootTime] = [:]
 
-    /// Takes in the conditions that hold now, by name: those that hold no more are forgotten. As many as are declared.
+    /// Takes in the conditions that hold now, by name, and forgets the others. Bounded by what a worker's inventory declares.
     mutating func note(_ holding: Set<String>, at now: BootTime) {
         since = since.filter { holding.contains($0.key) }
         for name in holding where since[name] == nil { since[name] = now }

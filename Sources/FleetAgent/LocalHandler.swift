@@ -140,8 +140,10 @@ final class LocalHandler: ChannelInboundHandler, @unchecked Sendable {
         return true
     }
 
+    /// Says that all has been told, and ends.
     func endEvents() {
         guard streaming, let channel else { return }
+        event(id: nil, kind: "end", Array("{}".utf8))
         streaming = false
         beating?.cancel()
         channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in channel.close(promise: nil) }

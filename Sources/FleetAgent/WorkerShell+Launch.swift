@@ -27,9 +27,10 @@ extension WorkerShell {
         submitted(agent.files.submit { [self] in agent.loop.execute { self.check(id, order) } })
     }
 
-    /// By what the coming launch is found if this agent ends before it has seen its process, and its run directory is gone by then.
+    /// Keeps and returns how the coming launch is found if this agent ends before it has seen the launch's process and the run directory is
+    /// gone by then: by its slot file, which is made here, and its cgroup.
     ///
-    /// Touches the tmpfs alone: no storage is waited for.
+    /// Touches the run directory alone, which is a tmpfs: no storage is waited for.
     func intend() -> LaunchTrace {
         var intent = LaunchTrace(worker: nil)
         if declaration.execution.cgroup == .killOnly, let launch = machine.launch {
@@ -357,7 +358,8 @@ extension WorkerShell {
         notifiedAt = [:]
         awaited = [:]
         lossChecks = 0
-        if let trace { lastTrace = (id, trace) }
+        // Of a launch of which nothing ran there is only the intent.
+        if let trace, trace.worker != nil { lastTrace = (id, trace) }
         trace = nil
         warnings = []
         let pidFile = agent.paths.pidFile(service)

@@ -381,7 +381,8 @@ final class WorkerShell: @unchecked Sendable {
     /// A shim that somebody has stopped (SIGSTOP) does nothing it is told, and keeps its worker a zombie: it is told to go on, on record.
     private func continueShim(_ launch: LaunchID) {
         guard let entry = agent.emergency.entry(declaration.service), entry.launch == launch, let shim = entry.shimProcess else { return }
-        agent.files.submit { [self] in
+        // Not behind what waits for a disk.
+        let accepted = agent.queries.submit(lane: "shim \(service)") { [self] in
             do {
                 guard try ProcessStat.read(pid: shim.pid)?.state == "T" else { return }
                 try PIDFD(opening: shim).signal(SIGCONT)
@@ -389,9 +390,13 @@ final class WorkerShell: @unchecked Sendable {
                 return log.warning("a shim doesn't answer", metadata: ["why": "\(error)"])
             }
             agent.loop.execute {
-                self.warn(self.warnings + ["its shim was stopped by a signal (T), and was told to go on (SIGCONT)"], recording: 1)
+                let text = "its shim was stopped by a signal (T), and was told to go on (SIGCONT)"
+                // Once for each launch: whoever may stop it must not fill the audit.
+                guard self.machine.launch == launch, !self.warnings.contains(text) else { return }
+                self.warn(self.warnings + [text], recording: 1)
             }
         }
+        if !accepted { log.warning("a shim doesn't answer, and too much other work waits to look at it") }
     }
 
     /// Through the shim, which kills the whole tree; where it can't or doesn't, through the pidfd opened at the start.

@@ -59,7 +59,10 @@ extension Coordinator {
     /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
     func recordOpenLaunches(of host: HostName, _ report: WireHostReport) {
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
-        guard hosts[host]?.watch.contested == nil, let whole = openLaunches.change(by: host, running: running) else { return }
+        // What one of two says ends nothing of the other's.
+        guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false, let whole = openLaunches.change(by: host, running: running) else {
+            return
+        }
         // What begins is bounded by what may run there, and what begins anew by what ended.
         let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
         guard let change = isWhole ? whole : whole.begunAlone else { return }
@@ -94,8 +97,18 @@ extension Coordinator {
         let host = HostName(request.host)
         return try await onHome { [self] in
             let how = "settled by \(caller.name): \(request.reason)"
-            let isKnown = hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false
-            let gone = isKnown || hosts[host]?.watch.contested != nil ? nil : openLaunches.settling(host, in: inventory)
+            let isContested = hosts[host]?.watch.contested != nil
+            var gone: OpenLaunches.Change?
+            switch openLaunches.settling(host, in: inventory, isHeard: hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false) {
+            case .change(let change) where !isContested: gone = change
+            case .refused(let workers):
+                throw APIProblem(
+                    slug: "nothing-to-do",
+                    what:
+                        "REFUSED  \(host) answers, and says itself that \(workers.map(\.service.raw).joined(separator: ", ")) runs there, where the inventory no longer has it",
+                    why: "Nothing was changed.", then: "trading stop \(workers[0]) --reason …")
+            case .change, .nothing: break
+            }
             let isOutsider = table.forget(outsider: host)
             if isOutsider || gone != nil {
                 log.notice("what the inventory no longer has on a host is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])

@@ -354,7 +354,8 @@ extension Coordinator {
         }
     }
 
-    /// What nobody declares any more an emergency stop that names nothing kills, for it may have.
+    /// Whether an emergency stop of this scope counts the worker. One that is no longer declared counts where nothing else is named: its last
+    /// declaration is not known here, and may have been one that such a stop kills.
     private func covers(_ scope: LatchScope, _ worker: WorkerName) -> Bool {
         inventory.service(worker.service).map { covers(scope, $0, on: worker.host) }
             ?? scope.covers(service: worker.service, tier: .undeclared, host: worker.host, emergencyKilled: true)

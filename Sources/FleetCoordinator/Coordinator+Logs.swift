@@ -22,7 +22,7 @@ extension Coordinator {
             if let host, hosts[HostName(host)] == nil {
                 throw APIProblem(slug: "unknown-host", what: "REFUSED  no host is called \(host)", why: "", then: "trading status shows them")
             }
-            let workers = try logged(services).filter { host == nil || $0.host.raw == host }
+            let workers = try workers(loggedAs: services).filter { host == nil || $0.host.raw == host }
             let operation = operationID()
             let (stream, continuation) = AsyncStream.makeStream(of: APILogEntry.self, bufferingPolicy: .bufferingOldest(Self.logBuffer))
             let asked = Dictionary(grouping: workers, by: \.host).mapValues { workers in
@@ -35,12 +35,12 @@ extension Coordinator {
                 request.grep = grep
                 return request
             }
-            logStreams[operation] = LogStream(asked: asked, isFollowed: follow, continuation: continuation)
+            logStreams[operation] = LogStream(asked: asked, isFollowed: follow, began: Clock.unixMicroseconds(), continuation: continuation)
             continuation.onTermination = { [weak self] _ in
                 guard let self else { return }
                 home.execute { self.cancelLogs(operation) }
             }
-            for (target, request) in asked.sorted(by: { $0.key < $1.key }) { askLogs(request, of: target) }
+            for target in asked.keys.sorted() { askLogs(operation, of: target) }
             if asked.isEmpty {
                 logStreams[operation] = nil
                 continuation.finish()
@@ -51,7 +51,7 @@ extension Coordinator {
     }
 
     /// The workers whose logs these name, declared or not: services, aliases, SERVICE@HOST, or all.
-    private func logged(_ names: [String]) throws -> [WorkerName] {
+    private func workers(loggedAs names: [String]) throws -> [WorkerName] {
         let wanted = Set(names)
         let declared = Set(inventory.workers)
         let others = hosts.flatMap { name, host in (host.report?.workers ?? []).map { WorkerName(ServiceName($0.service), on: name) } }
@@ -68,11 +68,12 @@ extension Coordinator {
         return found
     }
 
-    private func askLogs(_ request: WireLogRequest, of host: HostName) {
+    private func askLogs(_ operation: String, of host: HostName) {
+        guard let session = table.session(host) else { return logsSilent(operation, host, "UNKNOWN: \(host) is not answering; its logs are not shown") }
+        guard let request = logStreams[operation]?.question(host, in: session.id) else { return }
         var envelope = WireEnvelope()
         envelope.logRequest = request
-        guard let session = table.session(host) else { return logsSilent(request.operation, host, "UNKNOWN: \(host) is not answering; its logs are not shown") }
-        if let (_, text) = session.refusal(of: envelope) { return logEnded(request.operation, host, because: "NOTE: \(host): \(text)") }
+        if let (_, text) = session.refusal(of: envelope) { return logEnded(operation, host, because: "NOTE: \(host): \(text)") }
         session.send(envelope)
     }
 
@@ -87,12 +88,15 @@ extension Coordinator {
         tellLater(operation)
     }
 
-    /// A host has a session again: followers are told what it wrote meanwhile.
+    /// A host has a new session, whether the one before was seen to end or not: followers are told what it wrote meanwhile.
     func logsReturn(_ host: HostName) {
         for operation in logStreams.keys.sorted() {
-            guard let request = logStreams[operation]?.again(host) else { continue }
-            logStreams[operation]?.merger.take([Self.note(host, "NOTE: \(host) answers again")], floor: Clock.unixMicroseconds(), at: Clock.boottime())
-            askLogs(request, of: host)
+            guard let stream = logStreams[operation], stream.isFollowed, stream.asked[host] != nil else { continue }
+            if stream.silent.contains(host) {
+                logStreams[operation]?.merger.take([Self.note(host, "NOTE: \(host) answers again")], floor: Clock.unixMicroseconds(), at: Clock.boottime())
+            }
+            askLogs(operation, of: host)
+            tellLater(operation)
         }
     }
 
@@ -109,9 +113,14 @@ extension Coordinator {
             return entry
         }
         if !chunk.text.isEmpty { entries.append(Self.note(host, "NOTE: \(chunk.text)")) }
-        stream.take(entries, of: host, floor: stream.awaited.isEmpty ? Clock.unixMicroseconds() : 0, at: Clock.boottime())
-        logStreams[chunk.operation] = stream
+        let now = Clock.unixMicroseconds()
+        stream.take(entries, of: host, floor: stream.awaited.isEmpty ? now : 0, at: Clock.boottime(), now: now)
         // A chunk without a word says that the last lines have all come.
+        for service in entries.isEmpty ? stream.pastCame(of: host) : [] {
+            let text = "NOTE: more than \(LogFollowing.linesMax) lines of \(service) were written meanwhile; the older ones are not shown: trading logs --since"
+            stream.merger.take([Self.note(host, text)], floor: now, at: Clock.boottime())
+        }
+        logStreams[chunk.operation] = stream
         if entries.isEmpty || chunk.end { linesCame(chunk.operation, host) }
         if chunk.end { return logEnded(chunk.operation, host, because: nil) }
         tellLater(chunk.operation)

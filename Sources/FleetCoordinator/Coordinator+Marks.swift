@@ -89,7 +89,7 @@ extension Coordinator {
                 return Outcome(worker: worker, problem: problem, citations: citations)
             }
             let isUnlock = verb == .unlock
-            return Outcome(worker: worker, citations: citations, isUnchanged: isUnlock && citations.isEmpty, lock: isUnlock ? lock : nil)
+            return Outcome(worker: worker, citations: citations, isUnchanged: isUnlock && citations.isEmpty, lock: isUnlock && !citations.isEmpty ? lock : nil)
         } catch let problem as APIProblem {
             return Outcome(worker: worker, problem: problem)
         } catch {

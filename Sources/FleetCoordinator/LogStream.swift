@@ -5,9 +5,9 @@ internal import NIOCore
 
 /// One reader of logs, and the hosts that still have something to say to it.
 struct LogStream {
-    /// What each host is asked; a follower asks it again when it is back.
+    /// What each host is asked; a follower asks it again in each of its sessions.
     var asked: [HostName: WireLogRequest]
-    /// Whose last lines have not all come yet; nothing is told before they have, or `logWait` is past.
+    /// Hosts that have not sent all of their past lines yet. Nothing is told before they have, or `logWait` is past.
     var awaited: Set<HostName>
     /// What is added goes on being told.
     var isFollowed: Bool
@@ -17,84 +17,43 @@ struct LogStream {
     var telling: Scheduled<Void>?
     /// Followed hosts that have no session now.
     var silent: Set<HostName> = []
+    /// The session in which each host was asked last.
+    private var sessions: [HostName: String] = [:]
     private var tails: [HostName: LogFollowing] = [:]
+    private let began: UInt64
 
-    init(asked: [HostName: WireLogRequest], isFollowed: Bool, continuation: AsyncStream<APILogEntry>.Continuation) {
+    /// `began`: now, in microseconds of Unix time.
+    init(asked: [HostName: WireLogRequest], isFollowed: Bool, began: UInt64, continuation: AsyncStream<APILogEntry>.Continuation) {
         self.asked = asked
         awaited = Set(asked.keys)
         self.isFollowed = isFollowed
+        self.began = began
         self.continuation = continuation
     }
 
-    /// Takes what a host has sent, but for what it sends a second time after it was away.
-    mutating func take(_ entries: [APILogEntry], of host: HostName, floor: UInt64, at now: BootTime) {
-        merger.take(isFollowed ? tails[host, default: LogFollowing()].new(entries) : entries, floor: floor, at: now)
+    /// Takes what a host has sent, but for what it sends a second time after a gap. `now` in microseconds of Unix time.
+    mutating func take(_ entries: [APILogEntry], of host: HostName, floor: UInt64, at boot: BootTime, now: UInt64) {
+        guard isFollowed else { return merger.take(entries, floor: floor, at: boot) }
+        var following = tails[host] ?? LogFollowing(began: began)
+        merger.take(following.new(entries, now: now), floor: floor, at: boot)
+        tails[host] = following
     }
 
-    /// What a followed host that is back is asked: the lines from the last ones on. Nil: it was not away.
-    mutating func again(_ host: HostName) -> WireLogRequest? {
-        guard silent.remove(host) != nil, var request = asked[host] else { return nil }
-        // Where nothing was told yet the first question stands.
-        if let from = tails[host]?.resume() {
-            request.sinceUnixUs = max(from, request.sinceUnixUs)
-            request.lines = LogFollowing.linesMax
-        }
+    /// All that a host had written before it was asked has come. Returns the services of which more was written in a gap than an agent
+    /// gives at once.
+    mutating func pastCame(of host: HostName) -> [String] { tails[host]?.settle() ?? [] }
+
+    /// What a host is asked in this session of it, or nil: it was asked in it already, or there is nothing more to ask.
+    mutating func question(_ host: HostName, in session: String) -> WireLogRequest? {
+        guard var request = asked[host], sessions[host] != session else { return nil }
+        let isAgain = sessions.updateValue(session, forKey: host) != nil
+        let wasSilent = silent.remove(host) != nil
+        guard isAgain || wasSilent else { return request }
+        var following = tails[host] ?? LogFollowing(began: began)
+        let from = following.resume()
+        tails[host] = following
+        request.sinceUnixUs = max(from, request.sinceUnixUs)
+        request.lines = UInt32(LogFollowing.linesMax)
         return request
-    }
-}
-
-/// The last lines that a followed host has told, so that a second question for them loses none and repeats none.
-struct LogFollowing: Sendable {
-    /// Lines that are asked for after a gap: as many as an agent gives of one log.
-    static let linesMax: UInt32 = 10_000
-    /// Microseconds before the last line that are asked for again: stamps of receipt are by the second, and logs of one host not in one order.
-    static let overlap: UInt64 = 2_000_000
-    /// Lines that are remembered; of a log that writes more in `overlap` some stand twice.
-    static let keptMax = 20_000
-
-    private struct Line: Hashable {
-        let service: String
-        let file: String
-        let unixMicroseconds: UInt64
-        let text: String
-    }
-
-    private var recent: [Line] = []
-    /// The time of the first line told, and of the last; 0: none had one.
-    private var first: UInt64 = 0
-    private var last: UInt64 = 0
-    /// What was told before the gap, each as often as it stood there.
-    private var expected: [Line: Int] = [:]
-
-    /// The moment from which its lines are asked for again; nil: none with a time was told.
-    mutating func resume() -> UInt64? {
-        guard last > 0 else { return nil }
-        expected = Dictionary(recent.map { ($0, 1) }, uniquingKeysWith: +)
-        // What was not asked for at first is not told now.
-        return max(first, last > Self.overlap ? last - Self.overlap : 0)
-    }
-
-    /// The lines that were not told before the gap.
-    mutating func new(_ entries: [APILogEntry]) -> [APILogEntry] {
-        let fresh = entries.filter { entry in
-            let line = Self.line(entry)
-            guard let left = expected[line] else { return true }
-            expected[line] = left > 1 ? left - 1 : nil
-            return false
-        }
-        for entry in fresh where !entry.service.isEmpty {
-            if first == 0 { first = entry.unixUs }
-            last = max(last, entry.unixUs)
-            recent.append(Self.line(entry))
-        }
-        let oldest = last > Self.overlap ? last - Self.overlap : 0
-        if recent.count > 2 * Self.keptMax || recent.first.map({ $0.unixMicroseconds < oldest }) == true {
-            recent = Array(recent.filter { $0.unixMicroseconds >= oldest }.suffix(Self.keptMax))
-        }
-        return fresh
-    }
-
-    private static func line(_ entry: APILogEntry) -> Line {
-        Line(service: entry.service, file: entry.file, unixMicroseconds: entry.unixUs, text: entry.text)
     }
 }

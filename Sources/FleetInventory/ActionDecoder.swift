@@ -94,6 +94,9 @@ struct ActionDecoder {
                     keys: ["at", "http", "pointer", "is", "max_age", "wait"], later: ["confirmed_by"]),
                 let probe = probe(map, wanted: true)
             else { return nil }
+            if RunMachine.ownGates.contains(entry.key) {
+                faults.add(entry.keyPosition, "a gate is called \(entry.key), which --gate takes for what every run may wait for", "give it another name")
+            }
             let at = map["at"].flatMap { reader.reference($0, "at", to: "service", in: names.services) }
             let wait = map["wait"].flatMap { reader.duration($0, "wait") } ?? wait
             return GateSpec(name: entry.key, probe: probe, at: at.map { ServiceName($0) }, wait: wait)

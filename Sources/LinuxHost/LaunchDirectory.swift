@@ -57,7 +57,8 @@ package struct LaunchDirectory: Hashable, Sendable {
         "\(services(runDirectory))/\(service)/slot"
     }
 
-    /// Makes the service's slot file if there is none, and tells it by its numbers, which outlive its path. Whose launch it is takes its lock.
+    /// Makes the service's slot file if there is none and returns its numbers, which tell it apart when its path is gone. Takes no lock: a
+    /// launch's shim does that.
     package static func makeSlot(runDirectory: String, service: String) throws(LinuxError) -> LaunchTrace.Slot {
         let path = slot(runDirectory: runDirectory, service: service)
         try Files.makeDirectory(Files.split(path).directory, mode: 0o750)

@@ -94,7 +94,10 @@ package enum LocalEmergencyStop {
             }
             stop.kill(found, until: deadline)
             stop.killStrays(below: LaunchDirectory.services(runDirectory), until: deadline) { service in
-                isIncluded(service) && latch.scope.covers(service: service, note: nil, host: host)
+                // One whose directory was made again has its note again.
+                let note: ServiceNote?
+                do { note = try ServiceNote.read(runDirectory: runDirectory, service: service) } catch { note = nil }
+                return isIncluded(service) && latch.scope.covers(service: service, note: note, host: host)
             }
             report.spared = spared.sorted()
             report.problems += problems.filter { !report.problems.contains($0) }
@@ -179,32 +182,42 @@ package enum LocalEmergencyStop {
             for target in targets { settle(target, gone: false) }
         }
 
-        /// Kills what holds a slot that was removed: of a launch whose directory is gone, and which no shim can be asked about.
-        ///
-        /// Looks through the descriptors of all processes, a few milliseconds.
+        /// Kills what is left of launches whose directories are gone: no shim can be asked about them. What may be of one is named, and left.
         mutating func killStrays(below services: String, until deadline: BootTime, _ isCovered: (String) -> Bool) {
             var strays: [String: Set<ProcessIdentity>] = [:]
-            var left: [String: [ProcessIdentity]] = [:]
+            var found = StrayLaunches.Found()
+            var left: [String: Set<ProcessIdentity>] = [:]
             while true {
-                do {
-                    left = try Processes.holding(removedSlotsBelow: services).filter { isCovered($0.key) }
+                do throws(LinuxError) {
+                    found = try StrayLaunches.look(below: services)
+                    left = found.processes.filter { isCovered($0.key) }
                     for (service, processes) in left {
                         strays[service, default: []].formUnion(processes)
-                        for process in try processes.flatMap({ try [$0] + Processes.livingDescendants(of: $0) }) {
-                            do { try PIDFD(opening: process).signal(SIGKILL) } catch { continue }  // it has ended: the next look shows it
+                        for process in processes {
+                            var tree = [process]
+                            tree += try Processes.livingDescendants(of: process)
+                            for one in tree {
+                                do { try PIDFD(opening: one).signal(SIGKILL) } catch { continue }  // it has ended: the next look shows it
+                            }
                         }
                     }
                 } catch {
-                    problems.append((error as? LinuxError) ?? LinuxError("look for removed launches", services, errno: EIO, detail: "\(error)"))
+                    problems.append(error)
                     break
                 }
                 if left.isEmpty || Clock.boottime() >= deadline { break }
                 poll(nil, 0, 1)
             }
+            problems += found.doubtful.map {
+                LinuxError(
+                    "tell whose process \($0.pid) is", services, errno: ENOENT,
+                    detail: "it is of a launch whose run directory was unmounted, perhaps of this one. It was not killed: look at it")
+            }.filter { !problems.contains($0) }
             for (service, processes) in strays.sorted(by: { $0.key < $1.key }) {
                 let outcome = Outcome(
                     service: service, launch: "", pid: processes.map(\.pid).min(), gone: left[service] == nil, after: Clock.boottime() - started,
-                    text: left[service] == nil ? "killed by its slot: its launch directory was removed" : "not confirmed: its launch directory was removed")
+                    text: left[service] == nil ? "killed by what it holds: its launch directory was removed" : "not confirmed: its launch directory was removed"
+                )
                 outcomes.append(outcome)
                 settled(outcome)
             }

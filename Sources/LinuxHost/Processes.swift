@@ -54,7 +54,7 @@ package enum Processes {
         return found
     }
 
-    /// The same without zombies.
+    /// Children, their children and so on, without zombies.
     package static func livingDescendants(of parent: ProcessIdentity) throws(LinuxError) -> [ProcessIdentity] {
         var found: [ProcessIdentity] = []
         for pid in try descendants(of: parent.pid) {
@@ -105,26 +105,6 @@ package enum Processes {
         }
     }
 
-    /// The processes that hold slot files which were removed from below `directory`, `RUN/w`, by service.
-    package static func holding(removedSlotsBelow directory: String) throws(LinuxError) -> [String: [ProcessIdentity]] {
-        var found: [String: [ProcessIdentity]] = [:]
-        func service(_ target: String) -> String? {
-            guard target.hasPrefix(directory + "/"), target.hasSuffix("/slot (deleted)") else { return nil }
-            let name = target.dropFirst(directory.count + 1).dropLast("/slot (deleted)".count)
-            return name.isEmpty || name.contains("/") ? nil : String(name)
-        }
-        for identity in try holding({ _, _, target in service(target) != nil }) {
-            // Which one it was is asked anew: it holds that of its launch as long as it lives.
-            var name: String?
-            _ = holds(pid: identity.pid) { _, _, target in
-                name = name ?? service(target)
-                return name != nil
-            }
-            if let name { found[name, default: []].append(identity) }
-        }
-        return found
-    }
-
     /// The same of a slot file that was removed and whose numbers are not known: by its path alone.
     package static func holding(removedSlot path: String) throws(LinuxError) -> [ProcessIdentity] {
         try holding { _, _, target in target == "\(path) (deleted)" }
@@ -142,17 +122,22 @@ package enum Processes {
         return found
     }
 
+    /// What a link of /proc points to; nil: it can't be read.
+    static func link(_ path: String) -> String? {
+        var target = [CChar](repeating: 0, count: 4_096)
+        let length = readlink(path, &target, target.count)
+        return length > 0 ? String(decoding: target.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    }
+
     /// Workers inherit the slot as the number 100 or a higher one: no lower ones are looked at.
-    private static func holds(pid: Int32, _ isSlot: (Int32, Int32, String) -> Bool) -> Bool {
+    static func holds(pid: Int32, _ isSlot: (Int32, Int32, String) -> Bool) -> Bool {
         let directory = "/proc/\(pid)/fd"
         guard let stream = opendir(directory) else { return false }
         defer { closedir(stream) }
         while let entry = readdir(stream) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             guard let number = Int32(name), number >= 100 else { continue }
-            var link = [CChar](repeating: 0, count: 4_096)
-            let length = readlink("\(directory)/\(number)", &link, link.count)
-            if isSlot(pid, number, String(decoding: link.prefix(max(0, length)).map(UInt8.init(bitPattern:)), as: UTF8.self)) { return true }
+            if let target = link("\(directory)/\(number)"), isSlot(pid, number, target) { return true }
         }
         return false
     }

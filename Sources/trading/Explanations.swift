@@ -133,7 +133,7 @@ enum Explanations {
         ),
         (
             "no-answer",
-            "A host talks and has not answered one command of the run within its bound: 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run goes on when the answer comes. Readings of streams, and snapshots, can be gone on without: trading runs override ID --gate no-answer --reason, and the verdict is then at most unproven. Else: trading runs abort ID."
+            "A host talks and has not answered one command of the run within its bound: 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run goes on when the answer comes. Readings of streams, snapshots and the looks at what is left can be gone on without: trading runs override ID --gate no-answer --reason. That host is then not asked again in this step, and the verdict is at most unproven. Else: trading runs abort ID."
         ),
         (
             "left-behind",
@@ -220,7 +220,7 @@ enum Explanations {
         ),
         (
             "moved",
-            "The service was moved to another host in the inventory, or taken off one, while a worker of it ran there, and by the last word of that host it may run still. Starting it elsewhere would run it twice. Stop it where it was, by its own name, service@host. If that host doesn't answer and nothing of it runs there: trading hosts settle HOST --reason."
+            "The service was moved to another host in the inventory, or taken off one, while a worker of it ran there, and by the last word of that host it may run still. Starting it elsewhere would run it twice. Stop it where it was, by its own name, service@host. If that host doesn't answer and nothing of it runs there: trading hosts settle HOST --reason. To start the rest without it: --except SERVICE; to start it although it may run: --except SERVICE@HOST. A service that the inventory has on several hosts is started anyway, with a note."
         ),
         ("not-declared", "The inventory no longer has this worker on this host. What runs can be stopped, and is not started again."),
         // Requests.

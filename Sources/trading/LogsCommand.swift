@@ -68,7 +68,7 @@ struct LogsCommand: AsyncParsableCommand {
             }
             Terminal.out([LogText.line(entry, zone: zone)])
         }
-        // A follower ends it himself; nobody else has said all.
+        // Only its reader ends a follower. A stream that ends otherwise has not told everything.
         guard isWhole, !follow else {
             throw Failure("logs: the stream has ended: what is written from now on is not shown. Ask again: trading logs …", .unknown)
         }

@@ -28,9 +28,11 @@ struct OpenLaunchesTests {
             open.apply(try #require(open.change(by: host, running: services)))
         }
         #expect(open.unplaced(in: inventory) == ["feed@ex-1", "feed@gone-1"])
-        open.apply(try #require(open.settling("ex-1", in: inventory)))
+        #expect(open.settling("ex-1", in: inventory, isHeard: true) == .refused(["feed@ex-1"]))
+        guard case .change(let change) = open.settling("ex-1", in: inventory, isHeard: false) else { return #expect(Bool(false), "refused") }
+        open.apply(change)
         #expect(open.workers == ["gateway@ex-1", "feed@gone-1"])
-        #expect(open.settling("ex-1", in: inventory) == nil)
+        #expect(open.settling("ex-1", in: inventory, isHeard: false) == .nothing)
     }
 
     // MARK: Plans
@@ -55,7 +57,33 @@ struct OpenLaunchesTests {
                 #expect(refusal?.slug == "moved" && refusal?.what.contains(words) == true, "\(refusal.map(String.init(describing:)) ?? "")")
             }
             #expect(throws: Never.self) { try planner.plan(kind, OperationScope(services: ["feed"])) }
+            // One dead host, or one that lies, must not hold up the rest: what is left out by name is said, and goes on.
+            for scope in [
+                OperationScope(all: true, excludedWorkers: ["gateway"]), OperationScope(services: ["gateway"], excludedWorkers: ["gateway@ex-9"]),
+                OperationScope(all: true, excludedWorkers: ["gateway@ex-9", "gateway@md-1"]),
+            ]
+            where scope.excludedWorkers.allSatisfy({
+                $0 == "gateway" || (planner.fleet.unheard + planner.fleet.undeclared(in: inventory)).map(\.description).contains($0)
+            }) {
+                #expect(throws: Never.self) { try planner.plan(kind, scope) }
+            }
         }
+        // A restart of what runs makes no copy of it.
+        if kind == .restart {
+            #expect(throws: Never.self) { try self.planner(.running, unheard: ["gateway@ex-9"]).plan(.restart, OperationScope(services: ["gateway"])) }
+        }
+    }
+
+    @Test("a service that the inventory has on several hosts is started beside a copy that is there no more, which is noted")
+    func severalHosts() throws {
+        var inventory = inventory
+        for index in inventory.services.indices where inventory.services[index].name == "gateway" { inventory.services[index].hosts = ["ex-1", "st-1"] }
+        var fleet = ObservedFleet(
+            workers: Dictionary(uniqueKeysWithValues: inventory.workers.map { ($0, ObservedWorker(state: .stopped)) }),
+            reporting: Set(inventory.hosts.map(\.name)))
+        fleet.unheard = ["gateway@ex-9"]
+        let plan = try Planner(inventory: inventory, fleet: fleet).plan(.start, OperationScope(services: ["gateway"]))
+        #expect(plan.notes.contains("gateway@ex-9 may run beside what is started") && plan.starting == ["gateway@ex-1", "gateway@st-1"])
     }
 
     @Test("a stop whose scope covers one that can't be reached says so and is at most unproven; by its own name it is refused")

@@ -532,7 +532,9 @@ extension RunFixture {
         var run = try RunFixture()
         run.tell(.begin)
         run.goOn(until: "verify")
-        for (id, _, ask) in run.sends where run.machine.wants(id) && ask != .verify("gateway") { run.tell(.answered(id, .done(RunReply.Done(treeEmpty: true)))) }
+        for (id, _, ask) in run.sends where run.machine.wants(id) && ask != .verify("gateway") {
+            run.tell(.answered(id, .done(RunReply.Done(treeEmpty: true))))
+        }
         run.tell(.timeReached, after: RunMachine.answerBound)
         #expect(run.machine.blocked?.slug == "no-answer")
         run.tell(.overridden(RunOverride(what: .gate("no-answer"), by: "eng-1", reason: "its disk hangs")))

@@ -289,6 +289,13 @@ struct FormatRuleTests {
         expectOne(Fleet(feed: "    quiesce: {http: \"POST \(url)\"}").text, at: "\"POST \(url)\"", "quiesce.http", "http://127.0.0.1")
     }
 
+    @Test("a gate is not called what --gate takes for something of every run")
+    func ownGates() {
+        expectOne(
+            Fleet(feed: "    gates: {before_stop: {no-answer: {http: \"http://127.0.0.1:80/x\", pointer: /open, is: 0}}}").text, at: "no-answer",
+            "a gate is called no-answer", "another name")
+    }
+
     @Test("a call has a method that changes something, and one way")
     func calls() {
         expectOne(Fleet(feed: "    quiesce: {http: \"http://127.0.0.1/q\"}").text, at: "\"http://127", "without a method", "write \"POST http")

@@ -1,6 +1,7 @@
 import FleetCore
 import Glibc
 import LinuxHost
+import TestSupport
 import Testing
 
 /// The emergency stop that needs nobody, against real shims and workers.
@@ -77,6 +78,38 @@ import Testing
         #expect(report.everythingGone == !whole, "\(report)")
         #expect(try !strategy.worker.isAlive())
         try fixture.expectGone(strategy.connection)
+    }
+
+    @Test("one that closed what it inherited is found by its shim; what is spared and has its note again is left alone")
+    func removedAndClosed() throws {
+        try note("strategy")
+        let closed = try fixture.launch("strategy", "exec /bin/bash -c 'exec 100>&- 101>&- 102>&- 103>&-; touch $OUT/up; exec sleep 1000'")
+        let recorder = try fixture.launch("recorder", "touch $OUT/spared; exec sleep 1000")
+        for name in ["up", "spared"] { try fixture.expectFile(name) }
+        for service in ["strategy", "recorder"] { try Files.removeTree(LaunchDirectory.services(fixture.runDirectory) + "/" + service) }
+        try note("recorder", "market-data", killed: false)
+        let report = stop()
+        #expect(report.workers.map(\.service) == ["strategy"] && report.everythingGone, "\(report)")
+        #expect(try !closed.worker.isAlive() && recorder.worker.isAlive())
+    }
+
+    @Test(
+        "what is left of a run directory that was unmounted is named and not killed: by its path it may be another agent's", .enabled(if: Tmpfs.isPossible))
+    func unmounted() throws {
+        try #require(mount("trading-test", fixture.runDirectory, "tmpfs", 0, "mode=0750") == 0)
+        var isMounted = true
+        defer { if isMounted { _ = umount2(fixture.runDirectory, Int32(MNT_DETACH)) } }
+        try note("strategy")
+        let strategy = try fixture.launch("strategy", "touch $OUT/up; exec sleep 1000")
+        try fixture.expectFile("up")
+        #expect(umount2(fixture.runDirectory, Int32(MNT_DETACH)) == 0)
+        isMounted = false
+        // As an agent that has started again leaves it.
+        try Files.makeDirectory(LaunchDirectory.services(fixture.runDirectory), mode: 0o750)
+        let report = stop()
+        #expect(!report.everythingGone && report.problems.contains { $0.description.contains("process \(strategy.worker.pid) ") }, "\(report)")
+        #expect(try strategy.worker.isAlive())
+        try PIDFD(opening: strategy.worker).signal(SIGKILL)
     }
 
     @Test("a shim that is stopped is passed by, and records the latch when it goes on")

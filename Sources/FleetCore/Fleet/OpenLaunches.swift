@@ -23,7 +23,8 @@ package struct OpenLaunches: Equatable, Sendable {
 
     package init() {}
 
-    /// `running`: the services of which something may run on `host`, by its own word; nil: it says what is on record.
+    /// The difference between what is on record of a host and `running`, the services of which something may run there by its own word. Nil:
+    /// none.
     package func change(by host: HostName, running: Set<ServiceName>) -> Change? {
         let known = Set(workers.filter { $0.host == host }.map(\.service))
         guard known != running else { return nil }
@@ -35,10 +36,20 @@ package struct OpenLaunches: Equatable, Sendable {
         workers.subtract(change.ended.map { WorkerName($0, on: change.host) })
     }
 
-    /// A person says that nothing runs on `host` that `inventory` doesn't place there; nil: nothing of the kind is on record.
-    package func settling(_ host: HostName, in inventory: Inventory) -> Change? {
-        let gone = unplaced(in: inventory).filter { $0.host == host }.map(\.service)
-        return gone.isEmpty ? nil : Change(host: host, begun: [], ended: gone)
+    /// What becomes of a person's word that nothing runs on a host that the inventory doesn't place there.
+    package enum Settling: Equatable, Sendable {
+        case change(Change)
+        /// Nothing of the kind is on record.
+        case nothing
+        /// The host answers: its own word counts. Names what runs there by it.
+        case refused([WorkerName])
+    }
+
+    /// `isHeard`: the host reports.
+    package func settling(_ host: HostName, in inventory: Inventory, isHeard: Bool) -> Settling {
+        let gone = unplaced(in: inventory).filter { $0.host == host }
+        guard !gone.isEmpty else { return .nothing }
+        return isHeard ? .refused(gone) : .change(Change(host: host, begun: [], ended: gone.map(\.service)))
     }
 
     /// Those that the inventory doesn't place where they were seen, in order.

@@ -45,7 +45,8 @@ package struct LedgerBook: Equatable, Sendable {
     package static func key(_ stream: StreamName, _ consumer: ServiceName) -> String { "\(stream)/\(consumer)" }
 
     /// Opens the ledger of every stream with an end among `services` that rests, and returns what is new. A stream with an end that
-    /// runs, may start by itself, or is unknown keeps its opening: its ledger spans the coming launches too.
+    /// runs, or is unknown, keeps its opening: its ledger spans the coming launches too. One that waits to be restarted rests until it is
+    /// launched, which the marks show.
     ///
     /// `before` and `after` are looks at its workers before and after the readings: a launch in between is neither in the marks nor in
     /// the readings for certain, and such a stream does not rest. Nor does one of `moving`, whose readings differed.

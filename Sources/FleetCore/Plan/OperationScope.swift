@@ -41,7 +41,7 @@ package struct OperationScope: Equatable, Sendable {
         for tier in tiers where !inventory.tiers.contains(where: { $0.name == tier }) {
             throw Self.unknown("tier", tier.raw, inventory.tiers.map(\.name.raw))
         }
-        for host in hosts + excludedHosts where inventory.host(host) == nil {
+        for host in hosts + excludedHosts where inventory.host(host) == nil && !undeclared.contains(where: { $0.host == host }) {
             throw Self.unknown("host", host.raw, inventory.hosts.map(\.name.raw))
         }
         let named = try Self.workers(services, in: inventory, beside: undeclared)
@@ -76,6 +76,11 @@ package struct OperationScope: Equatable, Sendable {
             }
         }
         return found
+    }
+
+    /// Whether a worker is excluded by its name, its service's or its host's.
+    package func leavesOut(_ worker: WorkerName) -> Bool {
+        excludedHosts.contains(worker.host) || excludedWorkers.contains { $0 == worker.description || $0 == worker.service.raw }
     }
 
     /// Whether a worker was named by itself or by its service, not by a tier, a host or everything.

@@ -57,11 +57,12 @@ package struct Planner: Sendable {
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
         let workers = covered.filter { locked[$0] == nil }
-        try moved(kind, workers, beside)
+        let copies = try moved(kind, workers, beside, scope)
         var steps = StepList()
         var notes = covered.compactMap { worker in
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
         }
+        notes += copies.map { "\($0) may run beside what is started" }
         notes += covered.filter(beside.contains).map { "\($0) is no longer in the inventory and stops last" }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
@@ -135,27 +136,25 @@ package struct Planner: Sendable {
 
     // MARK: Second copies
 
-    /// Refuses to start a service while a worker of it may run where the inventory no longer has it.
-    ///
-    /// Whoever moves a service means one of it: the other would trade on beside it.
-    private func moved(_ kind: RunKind, _ workers: [WorkerName], _ beside: [WorkerName]) throws(PlanRefusal) {
-        let starting: [WorkerName] =
-            switch kind {
-            case .start: workers.filter { [.stopped, .failed, .backoff].contains(fleet.state($0).state) }
-            case .restart: workers
-            case .stop, .quiesce, .resume: []
-            }
-        let services = Set(starting.map(\.service))
-        guard let other = (beside + fleet.unheard).first(where: { services.contains($0.service) }) else { return }
+    /// Refuses to start a service that the inventory has on one host while a worker of it may run on another, where it has it no more: the
+    /// two would trade beside each other. Returns the workers that may run beside what is started and are no reason to refuse: they are
+    /// excluded by name, or the inventory has their service on several hosts anyway.
+    private func moved(_ kind: RunKind, _ workers: [WorkerName], _ beside: [WorkerName], _ scope: OperationScope) throws(PlanRefusal) -> [WorkerName] {
+        guard kind == .start || kind == .restart else { return [] }
+        // A restart of what runs makes no copy of it.
+        let services = Set(workers.filter { [.stopped, .failed, .backoff].contains(fleet.state($0).state) }.map(\.service))
+        let copies = (beside + fleet.unheard).filter { services.contains($0.service) }.sorted()
+        guard let other = copies.first(where: { !scope.leavesOut($0) && inventory.workers(of: $0.service).count == 1 }) else { return copies }
         let isHeard = beside.contains(other)
         throw PlanRefusal(
             slug: "moved",
             what: "REFUSED  \(kind.rawValue): \(other.service) \(isHeard ? "runs" : "may still run") on \(other.host), where the inventory no longer has it",
             why: "It would run twice. Nothing was done."
                 + (isHeard ? "" : " \(other.host) \(fleet.silence[other.host] ?? "is not in the inventory and does not report")."),
-            then: isHeard
+            then: (isHeard
                 ? "trading stop \(other) --reason …, then the same again"
                 : "When \(other.host) is back: trading stop \(other) --reason …    If nothing of it runs: trading hosts settle \(other.host) --reason …")
+                + "    Without \(other.service): add --except \(other.service)    Although it may run: add --except \(other)")
     }
 
     // MARK: Locks

@@ -30,7 +30,7 @@ package enum AuditEvent: String, Sendable, CaseIterable {
     case hostInstance = "HOST_INSTANCE"
     /// A host that the inventory doesn't have has dialled in.
     case hostOutside = "HOST_OUTSIDE"
-    /// By its own word something of other workers may run on a host than before.
+    /// A host has said that other workers may run there than before, or a person has.
     case hostWorkers = "HOST_WORKERS"
 
     // Effects on workers, written by the agent; the coordinator's records of them cite the agent's.
