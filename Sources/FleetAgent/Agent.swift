@@ -103,7 +103,7 @@ package final class Agent: @unchecked Sendable {
         var log = log
         log[metadataKey: "host"] = "\(settings.host)"
         self.log = log
-        paths = AgentPaths(state: settings.stateDirectory, run: settings.runDirectory)
+        paths = AgentPaths(state: settings.stateDirectory, run: Files.resolvingParent(settings.runDirectory))
         host = HostName(settings.host)
         fleet = FleetName(settings.fleet)
         programs = ProgramPolicy(
@@ -268,11 +268,17 @@ package final class Agent: @unchecked Sendable {
     package func reload() {
         guard let trust else { return }
         manager.say("RELOADING=1\nMONOTONIC_USEC=\(Clock.monotonicMicroseconds())")
-        files.submit { [log, manager] in
+        files.submit { [self] in
             defer { manager.say("READY=1") }
             do {
                 try trust.reload()
                 log.notice("certificates and revocation list reloaded")
+                // The other side goes on judging this agent by the chain that the session began with.
+                loop.execute {
+                    for session in self.sessions where session.wire.isRestricted {
+                        session.wire.close(why: "certificates were reloaded: it dials in with the new ones")
+                    }
+                }
             } catch {
                 log.error("certificates not reloaded; the old ones stay in use", metadata: ["error": "\(error)"])
             }

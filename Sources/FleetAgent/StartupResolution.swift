@@ -77,7 +77,9 @@ final class StartupResolution: @unchecked Sendable {
             let slot = LaunchDirectory.slot(runDirectory: agent.paths.run, service: service)
             var trace = folded.trace ?? LaunchTrace(worker: nil)
             let left = Result { () throws(LinuxError) in
-                if trace.worker == nil { trace.worker = try trace.oldestHolder(slot: slot) }
+                // A worker may have closed the slot; its shim names the launch in its arguments.
+                if trace.shim == nil { trace.shim = try Processes.shim(ofLaunch: folded.launch, of: service) }
+                if trace.worker == nil { trace.worker = try trace.oldest(slot: slot) }
                 return try trace.left(slot: slot)
             }
             return Missing(service: service, launch: LaunchID(folded.launch), trace: trace, left: left)
@@ -127,7 +129,7 @@ final class StartupResolution: @unchecked Sendable {
             left += 1
             shell.adoption = WorkerShell.Adoption(
                 ready: isLast && folded?.ready == true, stopping: isLast && folded?.stopping == true,
-                quiesced: isLast && folded?.quiesced == true, done: { [self] in adopted() })
+                quiesced: isLast && folded?.quiesced == true, directory: launch.directory, done: { [self] in adopted() })
             shell.adopt(launch.directory, descriptor: launch.descriptor)
         }
         var handled: Set<String> = []
@@ -153,8 +155,14 @@ final class StartupResolution: @unchecked Sendable {
             }
             ended.append((shell, exit))
         }
+        agent.loop.scheduleTask(in: .nanoseconds(WorkerShell.shimBound.nanoseconds)) { [self] in
+            for shell in agent.shells where shell.adoption != nil { shell.continueSilentShim() }
+        }
         agent.loop.scheduleTask(in: .nanoseconds(Self.bound.nanoseconds)) { [self] in
-            if left > 0 { agent.log.error("shims of the agent before don't answer; going on without them", metadata: ["count": "\(left)"]) }
+            let silent = agent.shells.filter { $0.adoption != nil }
+            if !silent.isEmpty { agent.log.error("shims of the agent before don't answer", metadata: ["count": "\(silent.count)"]) }
+            // What lives is not stopped because nobody answers for it.
+            for shell in silent { shell.adoptUnanswered() }
             finish()
         }
         adopted()
@@ -173,7 +181,7 @@ final class StartupResolution: @unchecked Sendable {
         guard shell.adoption == nil else { return true }
         left += 1
         shell.adoption = WorkerShell.Adoption(
-            ready: folded?.ready == true, stopping: folded?.stopping == true, quiesced: folded?.quiesced == true, done: { [self] in adopted() })
+            ready: folded?.ready == true, stopping: folded?.stopping == true, quiesced: folded?.quiesced == true, directory: nil, done: { [self] in adopted() })
         shell.adoptLost(launch.launch, launch.trace)
         return true
     }

@@ -122,6 +122,29 @@ extension WorkerShell {
         if let descriptor { attach(directory, id, descriptor) } else { examine(directory, id) }
     }
 
+    /// The shim of a launch that is being adopted has not answered: somebody may have stopped it.
+    func continueSilentShim() {
+        guard let link else { return }
+        continueShim(link.launch)
+    }
+
+    /// Takes a launch that is being adopted for what its directory and the journal say, until its shim answers. Touches the tmpfs alone.
+    func adoptUnanswered() {
+        guard let adoption, let directory = adoption.directory else { return }
+        let id = LaunchID(directory.launch)
+        do {
+            let boot = try BootID.read()
+            let known = try trace?.worker.map { ProcessIdentity($0, boot) } ?? directory.worker
+            if link != nil, let known, try known.isAlive() { return running(id, known.pid, known.startTime) }
+            let shim = try directory.identity.map { LaunchTrace.Process(pid: $0.pid, startTicks: $0.startTime) }
+            let slot = try LaunchTrace.Slot.read(directory.slot)
+            adoptLost(id, LaunchTrace(worker: trace?.worker, shim: shim ?? trace?.shim, cgroup: try directory.cgroup ?? trace?.cgroup ?? "", slot: slot))
+        } catch {
+            log.error("a launch of the agent before can't be read", metadata: ["launch": "\(id)", "why": "\(error)"])
+            adoptLost(id, trace ?? LaunchTrace(worker: nil))
+        }
+    }
+
     /// The agent ends: the stream is let go, the worker is not.
     func detach() {
         let old = link

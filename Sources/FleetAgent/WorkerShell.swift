@@ -102,6 +102,8 @@ final class WorkerShell: @unchecked Sendable {
         let ready: Bool
         let stopping: Bool
         let quiesced: Bool
+        /// Nil: it is gone.
+        let directory: LaunchDirectory?
         let done: () -> Void
     }
 
@@ -379,7 +381,7 @@ final class WorkerShell: @unchecked Sendable {
     }
 
     /// A shim that somebody has stopped (SIGSTOP) does nothing it is told, and keeps its worker a zombie: it is told to go on, on record.
-    private func continueShim(_ launch: LaunchID) {
+    func continueShim(_ launch: LaunchID) {
         guard let entry = agent.emergency.entry(declaration.service), entry.launch == launch, let shim = entry.shimProcess else { return }
         // Not behind what waits for a disk.
         let accepted = agent.queries.submit(lane: "shim \(service)") { [self] in

@@ -60,9 +60,10 @@ extension Coordinator {
     func recordOpenLaunches(of host: HostName, _ report: WireHostReport) {
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
         // What one of two says ends nothing of the other's.
-        guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false, let whole = openLaunches.change(by: host, running: running) else {
-            return
-        }
+        guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
+            let whole = openLaunches.change(
+                by: host, running: running, declared: Set((declared[host] ?? []).map { ServiceName($0) }), undeclaredMax: Self.undeclaredMax)
+        else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
         let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
         guard let change = isWhole ? whole : whole.begunAlone else { return }
@@ -90,6 +91,9 @@ extension Coordinator {
         }
     }
 
+    /// An agent that is refused dials in again within this.
+    private static let dialledWithin: Duration = .seconds(10)
+
     /// Whether something runs there by this report, or may.
     static func mayRun(_ report: WireHostReport) -> Bool { report.workers.contains { !ObservedWorker($0).isDown } }
 
@@ -108,6 +112,13 @@ extension Coordinator {
                         "REFUSED  \(host) answers, and says itself that \(workers.map(\.service.raw).joined(separator: ", ")) runs there, where the inventory no longer has it",
                     why: "Nothing was changed.", then: "trading stop \(workers[0]) --reason …")
             case .change, .nothing: break
+            }
+            // One whose agent is about to dial in again is not gone.
+            if let dialled = table.dialled(outsider: host), now().boot - dialled < Self.dialledWithin {
+                throw APIProblem(
+                    slug: "nothing-to-do", what: "REFUSED  the agent of \(host) has dialled in \((now().boot - dialled).words) ago",
+                    why: "Nothing was changed.",
+                    then: "Declare \(host); or end its agent there, or revoke its certificate, then the same again")
             }
             let isOutsider = table.forget(outsider: host)
             if isOutsider || gone != nil {

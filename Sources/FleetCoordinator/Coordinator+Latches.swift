@@ -57,7 +57,10 @@ extension Coordinator {
         }
         let answered = Set(results.map(\.host))
         let unplaced = table.unplaced.filter { covers(scope, $0) }.map(\.host.raw)
-        answer.silentHosts = Set(silent + (covered.map(\.raw) + unplaced).filter { !answered.contains($0) }).sorted()
+        // What runs on a host that the inventory doesn't have nobody here can tell; nor a relay, which keeps no record, of one with nothing placed on it.
+        let isOfAll = scope.hosts.isEmpty && scope.services.isEmpty
+        let unknown = isOfAll ? (table.outsiders + (settings.relay ? inventory.hosts.map(\.name) : [])).map(\.raw) : []
+        answer.silentHosts = Set(silent + (covered.map(\.raw) + unplaced + unknown).filter { !answered.contains($0) }).sorted()
         return answer
     }
 
@@ -81,7 +84,8 @@ extension Coordinator {
         }
         try demand("tier", scope.tiers.map(\.raw), inventory.tiers.map(\.name.raw))
         try demand("host", scope.hosts.map(\.raw), inventory.hosts.map(\.name.raw))
-        try demand("service", scope.services.map(\.raw), inventory.services.map(\.name.raw))
+        // What runs and is no longer declared can be stopped by its name.
+        try demand("service", scope.services.map(\.raw), inventory.services.map(\.name.raw) + table.unplaced.map(\.service.raw))
         if let fault = LatchBounds.fault(in: scope) {
             throw APIProblem(slug: "bad-request", what: "REFUSED  emergency-stop: \(fault). NOTHING WAS SENT")
         }
@@ -358,6 +362,7 @@ extension Coordinator {
     /// declaration is not known here, and may have been one that such a stop kills.
     private func covers(_ scope: LatchScope, _ worker: WorkerName) -> Bool {
         inventory.service(worker.service).map { covers(scope, $0, on: worker.host) }
-            ?? scope.covers(service: worker.service, tier: .undeclared, host: worker.host, emergencyKilled: true)
+            // Of which tier it was is not known here: it may be of any that is named.
+            ?? scope.covers(service: worker.service, tier: scope.tiers.first ?? .undeclared, host: worker.host, emergencyKilled: true)
     }
 }

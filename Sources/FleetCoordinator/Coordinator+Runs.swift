@@ -12,6 +12,13 @@ internal import NIOCore
 extension Coordinator {
     // MARK: Planning
 
+    /// What a session is asked whether it carries.
+    private static let anyStart: WireEnvelope = {
+        var envelope = WireEnvelope()
+        envelope.command.start = WireEmpty()
+        return envelope
+    }()
+
     func observed() -> ObservedFleet {
         let time = now().boot
         var fleet = ObservedFleet(workers: [:], reporting: [])
@@ -19,6 +26,7 @@ extension Coordinator {
         for (name, host) in hosts {
             if host.isKnown(now: time, bound: settings.reportBound) {
                 fleet.reporting.insert(name)
+                if let session = table.session(name) { fleet.startless[name] = session.refusal(of: Self.anyStart)?.text }
                 if host.undeclaredCut > 0 { fleet.undeclaredCut[name] = host.undeclaredCut }
                 let held = host.report?.partDigest ?? ""
                 if let why = host.refuses {

@@ -70,7 +70,7 @@ extension Coordinator: CoordinatorService {
         var api = APIPlan()
         api.kind = plan.kind.rawValue
         api.digest = digest(of: plan)
-        api.notes = plan.notCovered.map { "\($0): not covered" } + plan.notes
+        api.notes = plan.notCovered.map { "\($0): not covered" } + plan.unseen.map { "not proven: \($0)" } + plan.notes
         api.steps = plan.steps.map { step in
             var out = APIPlanStep()
             out.number = UInt32(step.number)

@@ -25,7 +25,7 @@ extension Coordinator: WireSessionDelegate {
         }
         guard parts.keys.contains(HostName(hello.host)) else {
             let host = HostName(hello.host)
-            if table.dialled(outsider: host), !settings.relay {
+            if table.dials(outsider: host, at: Clock.boottime()), !settings.relay {
                 home.execute { [self] in
                     record([AuditRecord(.hostOutside, fields: [("host", host.raw), ("level", "warning")])])
                 }

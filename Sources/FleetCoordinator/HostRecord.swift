@@ -24,7 +24,7 @@ struct HostRecord {
     /// Records of its instances: whoever holds its key must not fill the audit with them.
     private var instanceRecords = RateBound(16, in: .seconds(60))
     /// Records of what has ended there; what is held back stands in a later one.
-    private var workerRecords = RateBound(16, in: .seconds(60))
+    private var workerRecords = RateBound(4, in: .seconds(60))
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 

@@ -19,8 +19,10 @@ struct LogFollowing: Sendable {
     }
 
     private struct Tail {
-        /// The hash of each line with its time, the newest last.
+        /// The hash of each line's text with its time, the newest last.
         var recent: [(unixMicroseconds: UInt64, line: Int)] = []
+        /// The times of the first line told, and of the last.
+        var first: UInt64?
         var last: UInt64 = 0
         /// While it is asked for again: lines before this are not told; 0: it is not.
         var from: UInt64 = 0
@@ -40,7 +42,8 @@ struct LogFollowing: Sendable {
     mutating func resume() -> UInt64 {
         for log in tails.keys {
             guard var tail = tails[log] else { continue }
-            tail.from = tail.last > Self.overlap ? tail.last - Self.overlap : 0
+            // What was not asked for at first is not told now.
+            tail.from = max(tail.first ?? 0, tail.last > Self.overlap ? tail.last - Self.overlap : 0)
             tail.expected = Dictionary(tail.recent.filter { $0.unixMicroseconds >= tail.from }.map { ($0.line, 1) }, uniquingKeysWith: +)
             tail.count = 0
             tails[log] = tail
@@ -63,6 +66,7 @@ struct LogFollowing: Sendable {
                 tail.expected[line] = left > 1 ? left - 1 : nil
                 return false
             }
+            tail.first = tail.first ?? time
             tail.last = max(tail.last, time)
             tail.recent.append((time, line))
             if tail.recent.count > 2 * Self.keptMax { tail.recent.removeFirst(tail.recent.count - Self.keptMax) }
@@ -81,9 +85,9 @@ struct LogFollowing: Sendable {
         return cut
     }
 
+    /// Without its time: of a line without a stamp of its own that is of its receipt, and read again by the second.
     private static func hash(_ entry: APILogEntry) -> Int {
         var hasher = Hasher()
-        hasher.combine(entry.unixUs)
         hasher.combine(entry.text)
         return hasher.finalize()
     }

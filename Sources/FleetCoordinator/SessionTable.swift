@@ -23,7 +23,8 @@ final class SessionTable: Sendable {
         var collectors: [String: EmergencyCollector] = [:]
         var succession: WireSignedStatement?
         /// Hosts of the fleet's certificates that the inventory doesn't have and that have dialled in.
-        var outsiders: Set<HostName> = []
+        /// With when each dialled in last in this coordinator's life; nil: before it.
+        var outsiders: [HostName: BootTime?] = [:]
         /// What may run by its host's last word where the inventory no longer has it.
         var unplaced: [WorkerName] = []
     }
@@ -36,7 +37,9 @@ final class SessionTable: Sendable {
 
     private let state: NIOLockedValueBox<State>
 
-    init(book: LatchBook, outsiders: Set<HostName> = []) { state = NIOLockedValueBox(State(book: book, outsiders: outsiders)) }
+    init(book: LatchBook, outsiders: Set<HostName> = []) {
+        state = NIOLockedValueBox(State(book: book, outsiders: Dictionary(uniqueKeysWithValues: outsiders.map { ($0, nil) })))
+    }
 
     /// Displaced sessions of one host that are kept: more is a key gone wild, and the oldest ends.
     private static let othersMax = 4
@@ -92,17 +95,22 @@ final class SessionTable: Sendable {
     }
 
     /// True: it was not among them.
-    func dialled(outsider host: HostName) -> Bool {
+    func dials(outsider host: HostName, at now: BootTime) -> Bool {
         state.withLockedValue { state in
-            guard state.outsiders.count < Self.outsidersMax else { return false }
-            return state.outsiders.insert(host).inserted
+            let isKnown = state.outsiders[host] != nil
+            guard isKnown || state.outsiders.count < Self.outsidersMax else { return false }
+            state.outsiders[host] = .some(now)
+            return !isKnown
         }
     }
 
-    /// A person says that nothing of it runs. False: it is not among them.
-    func forget(outsider host: HostName) -> Bool { state.withLockedValue { $0.outsiders.remove(host) != nil } }
+    /// When an outsider dialled in last; nil: it has not since this coordinator began.
+    func dialled(outsider host: HostName) -> BootTime? { state.withLockedValue { $0.outsiders[host] ?? nil } }
 
-    var outsiders: [HostName] { state.withLockedValue { $0.outsiders.sorted() } }
+    /// A person says that nothing of it runs. False: it is not among them.
+    func forget(outsider host: HostName) -> Bool { state.withLockedValue { $0.outsiders.removeValue(forKey: host) != nil } }
+
+    var outsiders: [HostName] { state.withLockedValue { $0.outsiders.keys.sorted() } }
 
     var unplaced: [WorkerName] {
         get { state.withLockedValue { $0.unplaced } }

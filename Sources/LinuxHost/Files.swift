@@ -96,6 +96,18 @@ package enum Files {
     /// flock(2) exclusively, without waiting; nil: another holds it.
     package static func lock(_ path: String) throws(LinuxError) -> FileLock? { try FileLock(path: path) }
 
+    /// A path as the kernel names what lies there, but for its last part, which may be a link itself or not be there. Unchanged where its parent
+    /// can't be resolved.
+    package static func resolvingParent(_ path: String) -> String {
+        let parts = path.split(separator: "/")
+        guard path.hasPrefix("/"), let name = parts.last else { return path }
+        let parent = "/" + parts.dropLast().joined(separator: "/")
+        guard let resolved = realpath(parent, nil) else { return (parent == "/" ? "" : parent) + "/" + name }
+        defer { free(resolved) }
+        let text = String(cString: resolved)
+        return (text == "/" ? "" : text) + "/" + name
+    }
+
     /// Names without `.` and `..`, sorted.
     package static func list(_ directory: String) throws(LinuxError) -> [String] {
         guard let stream = opendir(directory) else { throw .last("list", directory) }

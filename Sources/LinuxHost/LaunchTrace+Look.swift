@@ -42,9 +42,9 @@ extension LaunchTrace {
         }
     }
 
-    /// The oldest process that holds the slot: where the launch was never seen to run, its main one. Nil: none does.
-    package func oldestHolder(slot path: String) throws(LinuxError) -> Process? {
-        try holders(path).min { $0.startTime < $1.startTime }.map { Process(pid: $0.pid, startTicks: $0.startTime) }
+    /// The oldest process of the launch that can be found: where it was never seen to run, its main one. Nil: there is none.
+    package func oldest(slot path: String) throws(LinuxError) -> Process? {
+        try living(slot: path).min { $0.startTime < $1.startTime }.map { Process(pid: $0.pid, startTicks: $0.startTime) }
     }
 
     private func holders(_ path: String) throws(LinuxError) -> [ProcessIdentity] {

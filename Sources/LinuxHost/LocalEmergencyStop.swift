@@ -57,6 +57,7 @@ package enum LocalEmergencyStop {
         runDirectory: String, stateDirectory: String?, latch: LatchFile, host: String? = nil,
         isIncluded: (String) -> Bool = { _ in true }, bound: Duration = .seconds(5), settled: @escaping (Outcome) -> Void = { _ in }
     ) -> Report {
+        let runDirectory = Files.resolvingParent(runDirectory)
         var report = Report(workers: [], spared: [], latchWrites: [], problems: [])
         guard LatchFile.isValid(id: latch.id) else {
             report.problems = [LinuxError("use the latch", latch.id, errno: EINVAL, detail: "its id is not 1 to 64 letters, digits, - or _")]
@@ -93,10 +94,12 @@ package enum LocalEmergencyStop {
                 return false
             }
             stop.kill(found, until: deadline)
-            stop.killStrays(below: LaunchDirectory.services(runDirectory), until: deadline) { service in
+            stop.killStrays(below: runDirectory, until: deadline) { service in
                 // One whose directory was made again has its note again.
                 let note: ServiceNote?
                 do { note = try ServiceNote.read(runDirectory: runDirectory, service: service) } catch { note = nil }
+                // Of which tier it is nobody knows: another tier's is not killed on a guess.
+                guard note != nil || latch.scope.tiers.isEmpty || latch.scope.services.contains(service) else { return isIncluded(service) ? nil : false }
                 return isIncluded(service) && latch.scope.covers(service: service, note: note, host: host)
             }
             report.spared = spared.sorted()
@@ -183,14 +186,16 @@ package enum LocalEmergencyStop {
         }
 
         /// Kills what is left of launches whose directories are gone: no shim can be asked about them. What may be of one is named, and left.
-        mutating func killStrays(below services: String, until deadline: BootTime, _ isCovered: (String) -> Bool) {
+        /// `isCovered`: nil where it can't be told.
+        mutating func killStrays(below run: String, until deadline: BootTime, _ isCovered: (String) -> Bool?) {
+            let unconfirmed = Set(outcomes.filter { !$0.gone }.map(\.service))
             var strays: [String: Set<ProcessIdentity>] = [:]
             var found = StrayLaunches.Found()
             var left: [String: Set<ProcessIdentity>] = [:]
             while true {
                 do throws(LinuxError) {
-                    found = try StrayLaunches.look(below: services)
-                    left = found.processes.filter { isCovered($0.key) }
+                    found = try StrayLaunches.look(below: run)
+                    left = found.processes.filter { !unconfirmed.contains($0.key) && isCovered($0.key) == true }
                     for (service, processes) in left {
                         strays[service, default: []].formUnion(processes)
                         for process in processes {
@@ -208,9 +213,13 @@ package enum LocalEmergencyStop {
                 if left.isEmpty || Clock.boottime() >= deadline { break }
                 poll(nil, 0, 1)
             }
+            problems += found.processes.filter { isCovered($0.key) == nil }.keys.sorted().map {
+                LinuxError(
+                    "tell of which tier \($0) is", run, errno: ENOENT, detail: "what was known of it was removed, and it runs. It was not killed: name it")
+            }.filter { !problems.contains($0) }
             problems += found.doubtful.map {
                 LinuxError(
-                    "tell whose process \($0.pid) is", services, errno: ENOENT,
+                    "tell whose process \($0.pid) is", run, errno: ENOENT,
                     detail: "it is of a launch whose run directory was unmounted, perhaps of this one. It was not killed: look at it")
             }.filter { !problems.contains($0) }
             for (service, processes) in strays.sorted(by: { $0.key < $1.key }) {

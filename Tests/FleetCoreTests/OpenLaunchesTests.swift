@@ -7,13 +7,17 @@ import Testing
 struct OpenLaunchesTests {
     private let inventory = RunFixture.inventory
 
+    private func told(_ open: OpenLaunches, _ host: HostName, _ running: Set<ServiceName>) -> OpenLaunches.Change? {
+        open.change(by: host, running: running, declared: ["gateway"], undeclaredMax: 3)
+    }
+
     @Test("a host's word changes what is on record of that host alone, and the same word changes nothing")
     func changes() throws {
         var open = OpenLaunches()
-        open.apply(try #require(open.change(by: "ex-1", running: ["gateway", "old"])))
-        open.apply(try #require(open.change(by: "md-1", running: ["gateway"])))
-        #expect(open.change(by: "ex-1", running: ["old", "gateway"]) == nil)
-        let change = try #require(open.change(by: "ex-1", running: ["old", "new"]))
+        open.apply(try #require(told(open, "ex-1", ["gateway", "old"])))
+        open.apply(try #require(told(open, "md-1", ["gateway"])))
+        #expect(told(open, "ex-1", ["old", "gateway"]) == nil)
+        let change = try #require(told(open, "ex-1", ["old", "new"]))
         #expect(change == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: ["gateway"]))
         #expect(change.begunAlone == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: []))
         #expect(OpenLaunches.Change(host: "ex-1", begun: [], ended: ["gateway"]).begunAlone == nil)
@@ -21,11 +25,22 @@ struct OpenLaunchesTests {
         #expect(open.workers == ["old@ex-1", "new@ex-1", "gateway@md-1"])
     }
 
+    @Test("a host that says other names without end is kept to as many as it may have beside the inventory, and what is declared always has room")
+    func bounded() throws {
+        var open = OpenLaunches()
+        for round in 0..<5 {
+            guard let begun = told(open, "ex-1", Set((0..<4).map { ServiceName("x\(round)-\($0)") }))?.begunAlone else { continue }
+            open.apply(begun)
+        }
+        #expect(open.workers.count == 3)
+        #expect(told(open, "ex-1", open.workers.map(\.service).reduce(into: ["gateway", "more"]) { $0.insert($1) })?.begun == ["gateway"])
+    }
+
     @Test("a person settles what the inventory doesn't have on a host, never what it has there")
     func settling() throws {
         var open = OpenLaunches()
         for (host, services) in [("ex-1", ["gateway", "feed"]), ("gone-1", ["feed"])] as [(HostName, Set<ServiceName>)] {
-            open.apply(try #require(open.change(by: host, running: services)))
+            open.apply(try #require(told(open, host, services)))
         }
         #expect(open.unplaced(in: inventory) == ["feed@ex-1", "feed@gone-1"])
         #expect(open.settling("ex-1", in: inventory, isHeard: true) == .refused(["feed@ex-1"]))

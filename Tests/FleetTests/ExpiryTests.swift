@@ -106,6 +106,33 @@ struct ExpiryTests {
         #expect(!flat(try fleet.trading("status").text).contains("revocation list was good until"))
     }
 
+    @Test("past a host's certificate's date nothing is started there and a restart stops nothing; renewed and reloaded it ends without a restart")
+    func pastTheHostsDate() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        #expect(try certs(fleet, "renew", "agent/md-1", "--days", "25").status == 0)
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        let pid = try fleet.pid("one")
+        fleet.coordinator?.signal(SIGTERM)
+        #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
+        let (environment, endClock) = try later(fleet)
+        defer { endClock() }
+        fleet.environment = environment
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        for arguments in [["restart", "one"], ["restart", "one", "--dry-run"], ["start", "--all", "--dry-run"]] {
+            let order = try Program.run(
+                TestFleet.bin + "/trading", ["--config", fleet.config] + arguments + ["--reason", "x"], environment: environment)
+            #expect(order.status != 0 && order.text.contains("md-1"), "\(arguments): \(order.text)")
+        }
+        #expect(kill(pid, 0) == 0)
+        #expect(try certs(fleet, "renew", "agent/md-1", "--days", "100").status == 0)
+        fleet.agents["md-1"]?.signal(SIGHUP)
+        #expect(try eventually(within: 20) { try fleet.trading("restart", "one", "--reason", "renewed").status == 0 }, "\(fleet.logs)")
+        #expect(fleet.agents["md-1"]?.process.isRunning == true)
+    }
+
     @Test("a certificate is renewed for its own name, names and key, in time or on demand, and a running daemon takes it")
     func renewed() throws {
         let fleet = try fleet()

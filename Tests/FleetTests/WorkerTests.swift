@@ -61,6 +61,28 @@ import Testing
         #expect(warnings.count { ($0["reason"] as? String ?? "").contains("its shim was stopped by a signal (T)") } == 2, "\(warnings)")
     }
 
+    @Test("an agent that begins while the shims of its workers are stopped calls none of them stopped, starts no second copy, and stops them")
+    func stoppedShimAtStart() throws {
+        let fleet = try fleet("  quiet: {tier: market-data, hosts: [md-1], run: [trading-demo, test-worker], stop: {grace: 10s, extend_to: 10s}}")
+        defer { fleet.end() }
+        let pid = try fleet.pid("quiet")
+        let shim = try #require(try ProcessStat.read(pid: pid)).parent
+        fleet.agents["md-1"]?.killNow()
+        #expect(kill(shim, SIGSTOP) == 0)
+        try fleet.startAgent("md-1")
+        // Whatever its agent does, for longer than an agent waits for shims it does not go on.
+        let until = Date().addingTimeInterval(6)
+        var seen: Set<String> = []
+        while Date() < until {
+            kill(shim, SIGSTOP)
+            if try fleet.reportingHosts() == 2 { seen.insert(try fleet.state("quiet")) }
+        }
+        #expect(seen.contains("RUNNING") && !seen.contains("STOPPED"), "\(seen) \(fleet.logs)")
+        #expect(try fleet.trading("start", "--all", "--reason", "again").status == 0 && fleet.pid("quiet") == pid)
+        let stop = try fleet.trading("stop", "--all", "--reason", "test")
+        #expect(stop.status == 0 && stop.text.contains("verdict: proven") && !isAlive(pid), "\(stop.text)\n\(fleet.logs)")
+    }
+
     @Test("in the execution tier it is held, shown, and resolved by a person")
     func held() throws {
         let fleet = try fleet(

@@ -60,14 +60,22 @@ import Testing
         #expect(!Files.exists(state))
     }
 
+    enum Removal: Sendable { case launch, files, service, place }
+
     @Test(
-        "what was launched is found by its slot when its directory was removed, children and all; nothing of that place is then called seen",
-        arguments: [false, true])
-    func removedLaunches(whole: Bool) throws {
+        "what was launched is found when its directory was removed or emptied, children and all; without the place of all launches nothing is called seen",
+        arguments: [Removal.launch, .files, .service, .place])
+    func removedLaunches(_ removal: Removal) throws {
         try note("strategy")
         let strategy = try fixture.launch("strategy", "trap '' TERM; sleep 1000 & touch $OUT/up; wait")
         try fixture.expectFile("up")
-        try Files.removeTree(LaunchDirectory.services(fixture.runDirectory) + (whole ? "" : "/strategy"))
+        let services = LaunchDirectory.services(fixture.runDirectory)
+        switch removal {
+        case .launch: try Files.removeTree(strategy.directory.path)
+        case .files: for name in ["identity", "worker", "s", "conf"] { try Files.remove("\(strategy.directory.path)/\(name)") }
+        case .service: try Files.removeTree(services + "/strategy")
+        case .place: try Files.removeTree(services)
+        }
         let other = LatchFile(
             id: "a1b2", by: "alice", reason: "another", unixMicroseconds: 1, scope: LatchFile.Scope(everything: false, services: ["recorder"]))
         #expect(stop(other).workers.isEmpty)
@@ -75,7 +83,7 @@ import Testing
         let report = stop()
         #expect(report.workers.map(\.service) == ["strategy"] && report.workers.first?.gone == true, "\(report)")
         #expect(report.workers.first?.pid == strategy.worker.pid)
-        #expect(report.everythingGone == !whole, "\(report)")
+        #expect(report.everythingGone == (removal != .place), "\(report)")
         #expect(try !strategy.worker.isAlive())
         try fixture.expectGone(strategy.connection)
     }
@@ -94,22 +102,27 @@ import Testing
     }
 
     @Test(
-        "what is left of a run directory that was unmounted is named and not killed: by its path it may be another agent's", .enabled(if: Tmpfs.isPossible))
+        "what is left of a run directory that was unmounted is found by its shims, and without one named and not killed: it may be another agent's",
+        .enabled(if: Tmpfs.isPossible))
     func unmounted() throws {
         try #require(mount("trading-test", fixture.runDirectory, "tmpfs", 0, "mode=0750") == 0)
         var isMounted = true
         defer { if isMounted { _ = umount2(fixture.runDirectory, Int32(MNT_DETACH)) } }
         try note("strategy")
         let strategy = try fixture.launch("strategy", "touch $OUT/up; exec sleep 1000")
-        try fixture.expectFile("up")
+        let orphan = try fixture.launch("orphan", "touch $OUT/orphan; exec sleep 1000")
+        for name in ["up", "orphan"] { try fixture.expectFile(name) }
+        try PIDFD(opening: #require(try orphan.directory.identity)).signal(SIGKILL)
         #expect(umount2(fixture.runDirectory, Int32(MNT_DETACH)) == 0)
         isMounted = false
         // As an agent that has started again leaves it.
         try Files.makeDirectory(LaunchDirectory.services(fixture.runDirectory), mode: 0o750)
         let report = stop()
-        #expect(!report.everythingGone && report.problems.contains { $0.description.contains("process \(strategy.worker.pid) ") }, "\(report)")
-        #expect(try strategy.worker.isAlive())
-        try PIDFD(opening: strategy.worker).signal(SIGKILL)
+        // Its shim says whose it is, wherever its directory has gone.
+        #expect(report.workers.map(\.service) == ["strategy"] && report.workers.allSatisfy(\.gone), "\(report)")
+        #expect(try !strategy.worker.isAlive() && orphan.worker.isAlive())
+        #expect(!report.everythingGone && report.problems.contains { $0.description.contains("process \(orphan.worker.pid) ") }, "\(report)")
+        try PIDFD(opening: orphan.worker).signal(SIGKILL)
     }
 
     @Test("a shim that is stopped is passed by, and records the latch when it goes on")

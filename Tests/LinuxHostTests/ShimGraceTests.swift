@@ -23,11 +23,12 @@ import Testing
     }
 
     /// A shell that ends at SIGTERM, or when told by a file, and leaves a program that takes SIGTERM its own way. All of the program runs
-    /// when `up` is there: what it forked later would be killed beside what was left.
+    /// when `up` is there, and nothing else of it: what it forked later would be killed beside what was left, and a command that made the file
+    /// could still be ending.
     private static func wrapper(onTerm: String) -> String {
         """
-        sh -c '\(onTerm); sleep 1000 & touch $OUT/up; while :; do wait $!; sleep 1000 & done' &
         trap 'exit 0' TERM
+        sh -c '\(onTerm); sleep 1000 & : > $OUT/up; while :; do wait $!; sleep 1000 & done' &
         until read line < $OUT/leave; do :; done
         exit 3
         """
@@ -65,10 +66,10 @@ import Testing
         try #require(messages.lazy.compactMap { if case .tree(let left, let signal, let until) = $0 { (left, signal, until) } else { nil } }.first)
     }
 
+    /// The pipe stays open, for the wrapper may not have come to it yet: with nobody at it what was written is lost.
     private func leave() throws {
         let pipe = open("\(fixture.runDirectory)/leave", O_RDWR | O_CLOEXEC)
         #expect(pipe >= 0 && write(pipe, "\n", 1) == 1)
-        close(pipe)
     }
 
     private func expectTree(_ connection: ShimConnection) throws -> [ShimMessage] {

@@ -1,7 +1,7 @@
 /// The workers of which something may run by their hosts' last words: what a coordinator keeps beyond sessions, its own end, and a change
 /// of the inventory. What was once seen to run is not gone because nobody declares it any more (law 6).
 ///
-/// Holds no more than what inventories have declared, and what is kept of each host's undeclared workers beside.
+/// Holds no more than what inventories have declared, and of each host `undeclaredMax` others.
 package struct OpenLaunches: Equatable, Sendable {
     package private(set) var workers: Set<WorkerName> = []
 
@@ -25,10 +25,14 @@ package struct OpenLaunches: Equatable, Sendable {
 
     /// The difference between what is on record of a host and `running`, the services of which something may run there by its own word. Nil:
     /// none.
-    package func change(by host: HostName, running: Set<ServiceName>) -> Change? {
+    /// Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
+    package func change(by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int) -> Change? {
         let known = Set(workers.filter { $0.host == host }.map(\.service))
-        guard known != running else { return nil }
-        return Change(host: host, begun: running.subtracting(known).sorted(), ended: known.subtracting(running).sorted())
+        let new = running.subtracting(known)
+        let room = max(0, undeclaredMax - known.subtracting(declared).count)
+        let begun = new.intersection(declared).union(new.subtracting(declared).sorted().prefix(room))
+        let ended = known.subtracting(running)
+        return begun.isEmpty && ended.isEmpty ? nil : Change(host: host, begun: begun.sorted(), ended: ended.sorted())
     }
 
     package mutating func apply(_ change: Change) {

@@ -156,6 +156,8 @@ package struct ObservedFleet: Equatable, Sendable {
     package var otherPart: [HostName: String]
     /// Reporting hosts whose agents take no orders from this coordinator: why, for people.
     package var refusing: [HostName: String] = [:]
+    /// Hosts whose sessions carry no start, for a certificate or a list that is past its date: why, for people.
+    package var startless: [HostName: String] = [:]
     /// Hosts that the inventory doesn't have and whose agents dial in, with the fleet's certificates.
     package var outsiders: [HostName] = []
     /// Workers that ran by the last word of hosts that are silent now, and that the inventory no longer places there, in order.

@@ -12,7 +12,9 @@ package struct Planner: Sendable {
         let beside = fleet.undeclared(in: inventory)
         let all = try scope.workers(in: inventory, beside: beside + fleet.unheard)
         let excluded = try scope.excluded(in: inventory, beside: beside + fleet.unheard)
-        let unheard = all.filter(fleet.unheard.contains)
+        // Of which tier one was that the inventory no longer has is not known: it may be of any that is named.
+        let ofSomeTier = fleet.unheard.filter { !scope.tiers.isEmpty && inventory.service($0.service) == nil && !scope.leavesOut($0) }
+        let unheard = Set(all.filter(fleet.unheard.contains) + ofSomeTier).sorted()
         let named = all.filter { !unheard.contains($0) }
         // What nobody declares can be stopped, and nothing else.
         let covered = kind == .stop ? named : named.filter { !beside.contains($0) }
@@ -20,7 +22,9 @@ package struct Planner: Sendable {
             throw PlanRefusal(
                 slug: "host-unknown", what: "REFUSED  \(kind.rawValue): \(worker.host) does not report",
                 why: "\(ObservedFleet.words(unheard: worker)) Nothing was done.",
-                then: "When \(worker.host) is back: trading stop \(worker) --reason …")
+                then: inventory.host(worker.host) == nil
+                    ? "Declare \(worker.host) again; or on \(worker.host) itself: trading --local stop \(worker.service) --reason …"
+                    : "When \(worker.host) is back: trading stop \(worker) --reason …")
         }
         if covered.isEmpty, let worker = named.first {
             throw PlanRefusal(
@@ -53,6 +57,13 @@ package struct Planner: Sendable {
                 slug: "other-coordinator", what: "REFUSED  \(kind.rawValue): \(host) takes no orders from here",
                 why: "\(fleet.refusing[host] ?? ""). Nothing was done.",
                 then: "trading status \(host) shows whom it follows; without it: add --exclude-host \(host)")
+        }
+        // What can't be started again must not be stopped for it.
+        if kind == .start || kind == .restart, let host = covered.map(\.host).first(where: { fleet.startless[$0] != nil }) {
+            throw PlanRefusal(
+                slug: "restricted", what: "REFUSED  \(kind.rawValue): nothing can be started on \(host)",
+                why: "\(fleet.startless[host] ?? ""). Nothing was done.",
+                then: "trading status names whose date is past    Without it: add --exclude-host \(host)")
         }
         try parts(kind, covered)
         let locked = try locks(kind, covered, scope)
