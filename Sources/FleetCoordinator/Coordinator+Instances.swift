@@ -62,12 +62,12 @@ extension Coordinator {
         // What one of two says ends nothing of the other's.
         guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
             let whole = openLaunches.change(
-                by: host, running: running, declared: Set((declared[host] ?? []).map { ServiceName($0) }), undeclaredMax: Self.undeclaredMax)
+                by: host, running: running, declared: services(on: host), undeclaredMax: Self.undeclaredMax)
         else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
         let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
         guard let change = isWhole ? whole : whole.begunAlone else { return }
-        openLaunches.apply(change)
+        apply(change)
         record([Self.record(of: change)])
     }
 
@@ -103,7 +103,8 @@ extension Coordinator {
             let how = "settled by \(caller.name): \(request.reason)"
             let isContested = hosts[host]?.watch.contested != nil
             var gone: OpenLaunches.Change?
-            switch openLaunches.settling(host, in: inventory, isHeard: hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false) {
+            let isHeard = hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false
+            switch openLaunches.settling(host, declared: services(on: host), isHeard: isHeard) {
             case .change(let change) where !isContested: gone = change
             case .refused(let workers):
                 throw APIProblem(
@@ -123,14 +124,15 @@ extension Coordinator {
             let isOutsider = table.forget(outsider: host)
             if isOutsider || gone != nil {
                 log.notice("what the inventory no longer has on a host is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
-                if let gone { openLaunches.apply(gone) }
+                if let gone { apply(gone) }
                 record(
                     (isOutsider ? [AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])] : [])
                         + (gone.map { [Self.record(of: $0, how: how)] } ?? []))
                 var done = APIDone()
-                let what = gone.map { $0.ended.map(\.raw).joined(separator: ", ") } ?? "What"
-                done.text =
-                    "\(what) ran on \(host), where the inventory doesn't have it, and is attested gone by \(caller.name). If its agent says otherwise, it is said again"
+                let what =
+                    gone.map { "\($0.ended.map(\.raw).joined(separator: ", ")) ran on \(host), where the inventory doesn't have it, and" }
+                    ?? "What ran on \(host), which the inventory doesn't have,"
+                done.text = "\(what) is attested gone by \(caller.name). If its agent says otherwise, it is said again"
                 return done
             }
             guard var watch = hosts[host]?.watch else {

@@ -67,9 +67,7 @@ package final class Coordinator: @unchecked Sendable {
     var runs: [UInt64: RunRecord] = [:]
     var lastRun: UInt64
     var book: LedgerBook
-    var openLaunches: OpenLaunches {
-        didSet { table.unplaced = openLaunches.unplaced(in: inventory) }
-    }
+    private(set) var openLaunches: OpenLaunches
     var awaiting: [String: Awaited] = [:]
     /// Runs that have ended and whose certificate waits until it is known how many instances of a host live.
     var undecided: Set<UInt64> = []
@@ -128,7 +126,6 @@ package final class Coordinator: @unchecked Sendable {
         lastRun = settings.relay ? fold.lastRun : max(fold.lastRun, try CertificateFiles.lastRun(in: settings.stateDirectory))
         book = fold.book
         openLaunches = fold.openLaunches
-        table.unplaced = fold.openLaunches.unplaced(in: inventory)
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map(\.service)) }
@@ -140,6 +137,7 @@ package final class Coordinator: @unchecked Sendable {
             })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
+        for host in openLaunches.services.keys { table.set(unplaced: openLaunches.unplaced(on: host, declared: services(on: host)), on: host) }
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
         for latch in fold.latches.all where latch.release != nil { owe(latch.id) }
     }
@@ -185,6 +183,16 @@ package final class Coordinator: @unchecked Sendable {
         }
         alerts?.close()
         journal?.close()
+    }
+
+    // MARK: What may run
+
+    /// What the inventory places on a host.
+    func services(on host: HostName) -> Set<ServiceName> { Set((declared[host] ?? []).map { ServiceName($0) }) }
+
+    func apply(_ change: OpenLaunches.Change) {
+        openLaunches.apply(change)
+        table.set(unplaced: openLaunches.unplaced(on: change.host, declared: services(on: change.host)), on: change.host)
     }
 
     // MARK: Clocks

@@ -26,7 +26,7 @@ final class SessionTable: Sendable {
         /// With when each dialled in last in this coordinator's life; nil: before it.
         var outsiders: [HostName: BootTime?] = [:]
         /// What may run by its host's last word where the inventory no longer has it.
-        var unplaced: [WorkerName] = []
+        var unplaced: [HostName: [WorkerName]] = [:]
     }
 
     /// Outsiders that are kept; each is a certificate of this fleet's authority.
@@ -112,9 +112,11 @@ final class SessionTable: Sendable {
 
     var outsiders: [HostName] { state.withLockedValue { $0.outsiders.keys.sorted() } }
 
-    var unplaced: [WorkerName] {
-        get { state.withLockedValue { $0.unplaced } }
-        set { state.withLockedValue { $0.unplaced = newValue } }
+    /// In order.
+    var unplaced: [WorkerName] { state.withLockedValue { $0.unplaced }.values.joined().sorted() }
+
+    func set(unplaced workers: [WorkerName], on host: HostName) {
+        state.withLockedValue { $0.unplaced[host] = workers.isEmpty ? nil : workers }
     }
 
     var book: LatchBook { state.withLockedValue { $0.book } }

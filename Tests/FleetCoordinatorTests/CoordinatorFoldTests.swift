@@ -33,7 +33,7 @@ struct CoordinatorFoldTests {
             word("ex-1", begun: "gateway mirror"), word("st-1", begun: "strategy"), word("ex-1", begun: "drop-copy", ended: "mirror"),
             word("st-1", ended: "strategy"),
         ])
-        #expect(fold.openLaunches.workers == [WorkerName("gateway", on: "ex-1"), WorkerName("drop-copy", on: "ex-1")])
+        #expect(fold.openLaunches.services == ["ex-1": ["gateway", "drop-copy"]])
     }
 
     @Test("openings, settled cuts and contested hosts come back as they were recorded, and an older program's baseline has readings alone")

@@ -22,7 +22,7 @@ struct OpenLaunchesTests {
         #expect(change.begunAlone == OpenLaunches.Change(host: "ex-1", begun: ["new"], ended: []))
         #expect(OpenLaunches.Change(host: "ex-1", begun: [], ended: ["gateway"]).begunAlone == nil)
         open.apply(change)
-        #expect(open.workers == ["old@ex-1", "new@ex-1", "gateway@md-1"])
+        #expect(open.services == ["ex-1": ["old", "new"], "md-1": ["gateway"]])
     }
 
     @Test("a host that says other names without end is kept to as many as it may have beside the inventory, and what is declared always has room")
@@ -32,8 +32,9 @@ struct OpenLaunchesTests {
             guard let begun = told(open, "ex-1", Set((0..<4).map { ServiceName("x\(round)-\($0)") }))?.begunAlone else { continue }
             open.apply(begun)
         }
-        #expect(open.workers.count == 3)
-        #expect(told(open, "ex-1", open.workers.map(\.service).reduce(into: ["gateway", "more"]) { $0.insert($1) })?.begun == ["gateway"])
+        let known = try #require(open.services["ex-1"])
+        #expect(known.count == 3)
+        #expect(told(open, "ex-1", known.union(["gateway", "more"]))?.begun == ["gateway"])
     }
 
     @Test("a person settles what the inventory doesn't have on a host, never what it has there")
@@ -42,12 +43,12 @@ struct OpenLaunchesTests {
         for (host, services) in [("ex-1", ["gateway", "feed"]), ("gone-1", ["feed"])] as [(HostName, Set<ServiceName>)] {
             open.apply(try #require(told(open, host, services)))
         }
-        #expect(open.unplaced(in: inventory) == ["feed@ex-1", "feed@gone-1"])
-        #expect(open.settling("ex-1", in: inventory, isHeard: true) == .refused(["feed@ex-1"]))
-        guard case .change(let change) = open.settling("ex-1", in: inventory, isHeard: false) else { return #expect(Bool(false), "refused") }
+        #expect(open.unplaced(on: "ex-1", declared: ["gateway"]) == ["feed@ex-1"] && open.unplaced(on: "gone-1", declared: []) == ["feed@gone-1"])
+        #expect(open.settling("ex-1", declared: ["gateway"], isHeard: true) == .refused(["feed@ex-1"]))
+        guard case .change(let change) = open.settling("ex-1", declared: ["gateway"], isHeard: false) else { return #expect(Bool(false), "refused") }
         open.apply(change)
-        #expect(open.workers == ["gateway@ex-1", "feed@gone-1"])
-        #expect(open.settling("ex-1", in: inventory, isHeard: false) == .nothing)
+        #expect(open.services == ["ex-1": ["gateway"], "gone-1": ["feed"]])
+        #expect(open.settling("ex-1", declared: ["gateway"], isHeard: false) == .nothing)
     }
 
     // MARK: Plans

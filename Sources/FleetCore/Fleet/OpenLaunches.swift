@@ -3,7 +3,8 @@
 ///
 /// Holds no more than what inventories have declared, and of each host `undeclaredMax` others.
 package struct OpenLaunches: Equatable, Sendable {
-    package private(set) var workers: Set<WorkerName> = []
+    /// By host, so that a host's report is compared with its own alone.
+    package private(set) var services: [HostName: Set<ServiceName>] = [:]
 
     /// How a host's word differs from what is on record.
     package struct Change: Equatable, Sendable {
@@ -27,7 +28,8 @@ package struct OpenLaunches: Equatable, Sendable {
     /// none.
     /// Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
     package func change(by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int) -> Change? {
-        let known = Set(workers.filter { $0.host == host }.map(\.service))
+        let known = services[host] ?? []
+        guard known != running else { return nil }
         let new = running.subtracting(known)
         let room = max(0, undeclaredMax - known.subtracting(declared).count)
         let begun = new.intersection(declared).union(new.subtracting(declared).sorted().prefix(room))
@@ -36,8 +38,8 @@ package struct OpenLaunches: Equatable, Sendable {
     }
 
     package mutating func apply(_ change: Change) {
-        workers.formUnion(change.begun.map { WorkerName($0, on: change.host) })
-        workers.subtract(change.ended.map { WorkerName($0, on: change.host) })
+        let left = (services[change.host] ?? []).union(change.begun).subtracting(change.ended)
+        services[change.host] = left.isEmpty ? nil : left
     }
 
     /// What becomes of a person's word that nothing runs on a host that the inventory doesn't place there.
@@ -50,15 +52,14 @@ package struct OpenLaunches: Equatable, Sendable {
     }
 
     /// `isHeard`: the host reports.
-    package func settling(_ host: HostName, in inventory: Inventory, isHeard: Bool) -> Settling {
-        let gone = unplaced(in: inventory).filter { $0.host == host }
+    package func settling(_ host: HostName, declared: Set<ServiceName>, isHeard: Bool) -> Settling {
+        let gone = unplaced(on: host, declared: declared)
         guard !gone.isEmpty else { return .nothing }
         return isHeard ? .refused(gone) : .change(Change(host: host, begun: [], ended: gone.map(\.service)))
     }
 
-    /// Those that the inventory doesn't place where they were seen, in order.
-    package func unplaced(in inventory: Inventory) -> [WorkerName] {
-        let declared = Set(inventory.workers)
-        return workers.filter { !declared.contains($0) }.sorted()
+    /// Those of a host that the inventory, which has `declared` there, doesn't place there, in order.
+    package func unplaced(on host: HostName, declared: Set<ServiceName>) -> [WorkerName] {
+        (services[host] ?? []).subtracting(declared).sorted().map { WorkerName($0, on: host) }
     }
 }
