@@ -244,7 +244,7 @@ import WireImpostors
         #expect(try fleet.trading("stop", "order-gateway", "--reason", "test").status == 0, "\(fleet.logs)")
         let began = ContinuousClock.now
         let start = try fleet.trading("start", "order-gateway", "--reason", "test")
-        #expect(start.status == 1 && start.text.contains("out of date"), "\(start.text)")
+        #expect(start.status == 3 && start.text.contains("[restricted]") && start.text.contains("out of date"), "\(start.text)")
         #expect(began.duration(to: .now) < .seconds(15))
         let lock = try fleet.trading("lock", "order-gateway", "--reason", "test")
         #expect(lock.status == 3 && lock.text.contains("[restricted]"), "\(lock.text)")
