@@ -6,8 +6,9 @@ internal import NIOCore
 
 /// What is listed before a stop, and what is looked at after an end.
 extension WorkerShell {
-    /// A stop signal waits no longer than this for the list of the worker's sockets, which takes milliseconds unless the host is overloaded.
-    static let captureBound: Duration = .milliseconds(300)
+    /// A stop signal waits no longer than this for the list of the worker's sockets. It takes milliseconds; on an overloaded host a list is worth more than a
+    /// stop that begins a moment earlier, for without it the stop is unproven. Kills wait for none.
+    static let captureBound: Duration = .seconds(1)
 
     /// True while the stop signal should wait for the list; the list is begun if it was not.
     func mustCapture() -> Bool {
