@@ -112,7 +112,9 @@ import Testing
         let strategy = try fixture.launch("strategy", "touch $OUT/up; exec sleep 1000")
         let orphan = try fixture.launch("orphan", "touch $OUT/orphan; exec sleep 1000")
         for name in ["up", "orphan"] { try fixture.expectFile(name) }
-        try PIDFD(opening: #require(try orphan.directory.identity)).signal(SIGKILL)
+        let shim = try PIDFD(opening: #require(try orphan.directory.identity))
+        try shim.signal(SIGKILL)
+        #expect(try shim.isGone(within: .seconds(10)))
         #expect(umount2(fixture.runDirectory, Int32(MNT_DETACH)) == 0)
         isMounted = false
         // As an agent that has started again leaves it.
