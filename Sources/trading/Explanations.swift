@@ -96,7 +96,6 @@ enum Explanations {
             "A person attested that the host has no power, so nothing can be started there. When it is back and reports, order again; leave it out with --exclude-host."
         ),
         ("host-answers", "A person attested that the host has no power, and it has a session with the coordinator. Nothing was changed."),
-        ("no-answer", "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports."),
         // Workers.
         (
             "latched",
@@ -133,7 +132,7 @@ enum Explanations {
         ),
         (
             "no-answer",
-            "A host talks and has not answered one command of the run within its bound: 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run goes on when the answer comes. Readings of streams, snapshots and the looks at what is left can be gone on without: trading runs override ID --gate no-answer --reason. That host is then not asked again in this step, and the verdict is at most unproven. Else: trading runs abort ID."
+            "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports. In a run: within 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run says BLOCKED, and goes on when the answer comes. Readings of streams, snapshots and the looks at what is left can be gone on without: trading runs override ID --gate no-answer --reason. That host is then not asked again in this step, and the verdict is at most unproven. Else: trading runs abort ID."
         ),
         (
             "left-behind",

@@ -50,6 +50,12 @@ import Testing
         }
     }
 
+    @Test("every word is explained once: a second text of the same word would be shown to nobody")
+    func explanations() throws {
+        let words = try Program.run(TestFleet.bin + "/trading", ["explain"]).text.split(separator: "\n")
+        #expect(words.count > 50 && Set(words).count == words.count, "\(words)")
+    }
+
     @Test("an emergency stop in words that it doesn't take is guessed at in nothing; a run directory that isn't there is no success and is not made")
     func emergencySlips() throws {
         let directory = "/tmp/tc-\(UUID().uuidString.prefix(8).lowercased())"
