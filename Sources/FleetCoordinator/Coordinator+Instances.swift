@@ -62,7 +62,7 @@ extension Coordinator {
         // What one of two says ends nothing of the other's.
         guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
             let whole = openLaunches.change(
-                by: host, running: running, declared: services(on: host), undeclaredMax: Self.undeclaredMax)
+                by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax)
         else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
         let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
@@ -104,7 +104,7 @@ extension Coordinator {
             let isContested = hosts[host]?.watch.contested != nil
             var gone: OpenLaunches.Change?
             let isHeard = hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false
-            switch openLaunches.settling(host, declared: services(on: host), isHeard: isHeard) {
+            switch openLaunches.settling(host, declared: declared[host] ?? [], isHeard: isHeard) {
             case .change(let change) where !isContested: gone = change
             case .refused(let workers):
                 throw APIProblem(

@@ -84,7 +84,7 @@ extension Coordinator {
             lines.append("! \(name) ended by itself \(since) ago\(exit) and waits to be restarted. trading logs \(worker.service)")
         case .workerUnknown, .stopped, .starting, .running, .stopping, .UNRECOGNIZED: break
         }
-        if !(declared[host.spec.name] ?? []).contains(worker.service), ObservedWorker(worker).mayRun {
+        if !(declared[host.spec.name] ?? []).contains(ServiceName(worker.service)), ObservedWorker(worker).mayRun {
             lines.append("! \(name) runs, and the inventory doesn't have it there. trading stop \(name) --reason …, or declare it")
         }
         if worker.endedUnwanted {

@@ -241,13 +241,13 @@ extension Coordinator: WireSessionDelegate {
 
     /// The report with each declared worker once, and of the others `undeclaredMax`: what a host reports is bounded by what the
     /// inventory puts there.
-    private func bounded(_ report: WireHostReport, of host: HostName, declaring names: Set<String>) -> WireHostReport {
+    private func bounded(_ report: WireHostReport, of host: HostName, declaring names: Set<ServiceName>) -> WireHostReport {
         var report = report
         var seen: Set<String> = []
         var others = 0
         report.workers = report.workers.filter { worker in
             guard seen.insert(worker.service).inserted else { return false }
-            if names.contains(worker.service) { return true }
+            if names.contains(ServiceName(worker.service)) { return true }
             // What can't be a service's name is none that was ever declared.
             guard isValidName(worker.service) else { return false }
             others += 1

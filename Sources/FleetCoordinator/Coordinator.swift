@@ -55,7 +55,7 @@ package final class Coordinator: @unchecked Sendable {
     let instance: String
     let parts: [HostName: WireHostPart]
     /// The services of each host's part, by name.
-    let declared: [HostName: Set<String>]
+    let declared: [HostName: Set<ServiceName>]
     /// Judges signatures of latches; nil: none can be (a test's).
     let trust: TLSTrust?
     /// In which people's times are said.
@@ -128,7 +128,7 @@ package final class Coordinator: @unchecked Sendable {
         openLaunches = fold.openLaunches
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
-        declared = parts.mapValues { Set($0.workers.map(\.service)) }
+        declared = parts.mapValues { Set($0.workers.map { ServiceName($0.service) }) }
         let (bootNow, unixNow) = (Clock.boottime(), Clock.unixMicroseconds())
         hosts = Dictionary(
             uniqueKeysWithValues: inventory.hosts.map { spec in
@@ -137,7 +137,7 @@ package final class Coordinator: @unchecked Sendable {
             })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
-        for host in openLaunches.services.keys { table.set(unplaced: openLaunches.unplaced(on: host, declared: services(on: host)), on: host) }
+        for host in openLaunches.services.keys { table.set(unplaced: openLaunches.unplaced(on: host, declared: declared[host] ?? []), on: host) }
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
         for latch in fold.latches.all where latch.release != nil { owe(latch.id) }
     }
@@ -187,12 +187,9 @@ package final class Coordinator: @unchecked Sendable {
 
     // MARK: What may run
 
-    /// What the inventory places on a host.
-    func services(on host: HostName) -> Set<ServiceName> { Set((declared[host] ?? []).map { ServiceName($0) }) }
-
     func apply(_ change: OpenLaunches.Change) {
         openLaunches.apply(change)
-        table.set(unplaced: openLaunches.unplaced(on: change.host, declared: services(on: change.host)), on: change.host)
+        table.set(unplaced: openLaunches.unplaced(on: change.host, declared: declared[change.host] ?? []), on: change.host)
     }
 
     // MARK: Clocks

@@ -80,7 +80,7 @@ package enum LocalEmergencyStop {
             report.problems.append(
                 LinuxError(
                     "look at the launches", services, errno: ENOENT,
-                    detail: "it was removed, or no agent has started here since boot. What was launched is looked for by its slot alone"))
+                    detail: "it was removed, or no agent has started here since boot. What was launched is looked for by its shims and slots alone"))
         }
         let writer = LatchWriter.start(latch, directories: present.map { "\($0)/latch" })
         var stop = Sweep(latch: latch, started: started, settled: settled)

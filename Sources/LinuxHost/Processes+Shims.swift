@@ -1,19 +1,10 @@
 package import FleetCore
-internal import Glibc
 
 /// Shims, by what they were started with.
 extension Processes {
     /// Every shim with the launch directory that it was started with, which stays in its arguments wherever the directory has gone.
     static func shims() throws(LinuxError) -> [(directory: String, identity: ProcessIdentity)] {
-        var found: [(directory: String, identity: ProcessIdentity)] = []
-        for name in try Files.list("/proc") {
-            guard let pid = Int32(name), let directory = shimDirectory(pid) else { continue }
-            let identity: ProcessIdentity
-            do { identity = try ProcessIdentity.read(pid: pid) } catch  where error.errno == ESRCH { continue }
-            // Identified, then looked at again: both times it must have been the same one.
-            if shimDirectory(pid) == directory { found.append((directory, identity)) }
-        }
-        return found
+        try every(shimDirectory).map { (directory: $0.fact, identity: $0.identity) }
     }
 
     /// The shim of one launch, which must be of this boot. Launch ids are random: no other agent's is called so.

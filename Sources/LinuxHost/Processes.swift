@@ -112,21 +112,19 @@ package enum Processes {
 
     /// Every other process with such a descriptor, by its process, its number and what it points to.
     private static func holding(_ isSlot: (Int32, Int32, String) -> Bool) throws(LinuxError) -> [ProcessIdentity] {
-        let bootID = try BootID.read()
-        var found: [ProcessIdentity] = []
-        for name in try Files.list("/proc") {
-            guard let pid = Int32(name), pid != getpid(), holds(pid: pid, isSlot), let stat = try ProcessStat.read(pid: pid) else { continue }
-            // Identified, then looked at again: both times it must have been the same one.
-            if holds(pid: pid, isSlot) { found.append(ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID)) }
-        }
-        return found
+        try every { pid in holds(pid: pid, isSlot) ? true : nil }.map(\.identity)
     }
 
-    /// What a link of /proc points to; nil: it can't be read.
-    static func link(_ path: String) -> String? {
-        var target = [CChar](repeating: 0, count: 4_096)
-        let length = readlink(path, &target, target.count)
-        return length > 0 ? String(decoding: target.prefix(length).map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+    /// Every other process of which `look` finds something, with that.
+    static func every<Fact: Equatable>(_ look: (Int32) -> Fact?) throws(LinuxError) -> [(fact: Fact, identity: ProcessIdentity)] {
+        let bootID = try BootID.read()
+        var found: [(fact: Fact, identity: ProcessIdentity)] = []
+        for name in try Files.list("/proc") {
+            guard let pid = Int32(name), pid != getpid(), let fact = look(pid), let stat = try ProcessStat.read(pid: pid) else { continue }
+            // Identified, then looked at again: both times it must have been the same one.
+            if look(pid) == fact { found.append((fact, ProcessIdentity(pid: pid, startTime: stat.startTime, bootID: bootID))) }
+        }
+        return found
     }
 
     /// Workers inherit the slot as the number 100 or a higher one: no lower ones are looked at.
@@ -137,7 +135,9 @@ package enum Processes {
         while let entry = readdir(stream) {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             guard let number = Int32(name), number >= 100 else { continue }
-            if let target = link("\(directory)/\(number)"), isSlot(pid, number, target) { return true }
+            let target: String
+            do { target = try Files.link("\(directory)/\(number)") } catch { continue }
+            if isSlot(pid, number, target) { return true }
         }
         return false
     }

@@ -1,5 +1,4 @@
 internal import FleetCore
-internal import Glibc
 
 /// What runs of launches below `RUN/w`, whatever is left of their directories: what an emergency stop without an agent can't find there.
 ///
@@ -23,12 +22,7 @@ enum StrayLaunches {
             let tree = try Processes.livingDescendants(of: shim)
             if !tree.isEmpty { found.processes[String(parts[parts.count - 2]), default: []].formUnion(tree) }
         }
-        for name in try Files.list("/proc") {
-            guard let pid = Int32(name), pid != getpid(), let place = place(of: pid, run) else { continue }
-            let identity: ProcessIdentity
-            do { identity = try ProcessIdentity.read(pid: pid) } catch  where error.errno == ESRCH { continue }
-            // Identified, then looked at again: both times it must have been the same one.
-            guard self.place(of: pid, run) == place else { continue }
+        for (place, identity) in try Processes.every({ place(of: $0, run) }) {
             switch place {
             case .own(let service): found.processes[service, default: []].insert(identity)
             case .detached: found.doubtful.append(identity)

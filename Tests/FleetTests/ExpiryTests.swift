@@ -31,6 +31,17 @@ struct ExpiryTests {
         )
     }
 
+    /// The coordinator again, and every command from here on, 40 days later. The caller ends the clock.
+    private func moveOn(_ fleet: TestFleet) throws -> () -> Void {
+        fleet.coordinator?.signal(SIGTERM)
+        #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
+        let (environment, endClock) = try later(fleet)
+        fleet.environment = environment
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        return endClock
+    }
+
     private func fleet() throws -> TestFleet {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in "  one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
         fleet.flags = ["--allow-dir", "/usr/bin"]
@@ -79,14 +90,8 @@ struct ExpiryTests {
         try fleet.beginWithoutRelay()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let pid = try fleet.pid("one")
-        // The coordinator again, and every command from here on, 40 days later.
-        fleet.coordinator?.signal(SIGTERM)
-        #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
-        let (environment, endClock) = try later(fleet)
+        let endClock = try moveOn(fleet)
         defer { endClock() }
-        fleet.environment = environment
-        try fleet.startCoordinator()
-        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
         #expect(kill(pid, 0) == 0)
         let status = try fleet.trading("status")
         #expect(flat(status.text).contains("ctl-1: its revocation list was good until 10 days ago"), "\(status.text)")
@@ -114,16 +119,11 @@ struct ExpiryTests {
         try fleet.beginWithoutRelay()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
         let pid = try fleet.pid("one")
-        fleet.coordinator?.signal(SIGTERM)
-        #expect(eventually(within: 10) { fleet.coordinator?.process.isRunning == false })
-        let (environment, endClock) = try later(fleet)
+        let endClock = try moveOn(fleet)
         defer { endClock() }
-        fleet.environment = environment
-        try fleet.startCoordinator()
-        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
         for arguments in [["restart", "one"], ["restart", "one", "--dry-run"], ["start", "--all", "--dry-run"]] {
             let order = try Program.run(
-                TestFleet.bin + "/trading", ["--config", fleet.config] + arguments + ["--reason", "x"], environment: environment)
+                TestFleet.bin + "/trading", ["--config", fleet.config] + arguments + ["--reason", "x"], environment: fleet.environment)
             #expect(order.status != 0 && order.text.contains("md-1"), "\(arguments): \(order.text)")
         }
         #expect(kill(pid, 0) == 0)

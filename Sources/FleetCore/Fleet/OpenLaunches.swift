@@ -24,9 +24,8 @@ package struct OpenLaunches: Equatable, Sendable {
 
     package init() {}
 
-    /// The difference between what is on record of a host and `running`, the services of which something may run there by its own word. Nil:
-    /// none.
-    /// Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
+    /// The difference between what is on record of a host and `running`, the services of which something may run there by its own word; nil:
+    /// there is none. Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
     package func change(by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int) -> Change? {
         let known = services[host] ?? []
         guard known != running else { return nil }

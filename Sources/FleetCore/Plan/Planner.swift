@@ -153,7 +153,7 @@ package struct Planner: Sendable {
     private func moved(_ kind: RunKind, _ workers: [WorkerName], _ beside: [WorkerName], _ scope: OperationScope) throws(PlanRefusal) -> [WorkerName] {
         guard kind == .start || kind == .restart else { return [] }
         // A restart of what runs makes no copy of it.
-        let services = Set(workers.filter { [.stopped, .failed, .backoff].contains(fleet.state($0).state) }.map(\.service))
+        let services = Set(workers.filter { !fleet.state($0).mayRun }.map(\.service))
         let copies = (beside + fleet.unheard).filter { services.contains($0.service) }.sorted()
         guard let other = copies.first(where: { !scope.leavesOut($0) && inventory.workers(of: $0.service).count == 1 }) else { return copies }
         let isHeard = beside.contains(other)
@@ -353,7 +353,7 @@ package struct Planner: Sendable {
 
     private func addStart(_ workers: [WorkerName], running: [WorkerName], to steps: inout StepList, _ notes: inout [String]) -> [WorkerName] {
         let toStart = workers.filter { worker in
-            running.contains(worker) || [.stopped, .failed, .backoff].contains(fleet.state(worker).state)
+            running.contains(worker) || !fleet.state(worker).mayRun
         }
         if running.isEmpty {
             for worker in workers where !toStart.contains(worker) { notes.append("\(worker) is \(fleet.state(worker).state.rawValue) already") }

@@ -45,17 +45,25 @@ extension RunMachine {
         return notes
     }
 
+    /// Whether what a step asks for is evidence and nothing else: it can be gone on without, and the verdict names what is missing.
+    static func asksForEvidenceAlone(_ what: PlanStep.What) -> Bool {
+        switch what {
+        case .capture, .baseline, .ledger, .snapshot, .verify: true
+        case .check, .quiesce, .gate, .stop, .drained, .start, .resume: false
+        }
+    }
+
     /// `md-2 answers, but not to the readings of its streams, for 30.0 s. It goes on when …`
     func overdueWords(_ asked: Outstanding, _ step: PlanStep) -> String {
         let without: String =
             switch step.what {
-            case .capture, .baseline, .ledger, .snapshot, .verify:
+            case _ where Self.asksForEvidenceAlone(step.what):
                 "  Without it: trading runs override \(id) --gate \(Self.noAnswerGate) --reason … (verdict: unproven)"
             case .gate(let questions):
                 questions.first.map { "  Without the gate: trading runs override \(id) --gate \($0.gate) --reason … (verdict: unproven)" } ?? ""
             case .quiesce: "  Without it: trading runs override \(id) --gate \(Self.quiesceGate) --reason … (verdict: unproven)"
             case .drained(let stream, _): "  Without it: trading runs override \(id) --stream \(stream) --reason … (verdict: unproven)"
-            case .check, .stop, .start, .resume: ""
+            default: ""
             }
         return
             "\(asked.host) talks, and has not answered \(words(asked)) for \(answerBound(of: asked.ask, asked.host).words). It goes on when it does; its agent's log says more. "

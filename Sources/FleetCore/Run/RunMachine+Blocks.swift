@@ -114,8 +114,7 @@ extension RunMachine {
             waiveOutstanding { if case .quiesce = $0.ask { true } else { false } }
             failures = [:]
             steps[step].state = .overridden
-        case .capture, .baseline, .ledger, .snapshot: waiveOverdue(name)
-        case .verify where name == Self.noAnswerGate: waiveOverdue(name)
+        case let what where name == Self.noAnswerGate && Self.asksForEvidenceAlone(what): waiveOverdue()
         case .stop, .verify:
             guard name == Self.leftBehindGate, aborting == nil, failures.contains(where: { $0.value.slug == name }) else { return }
             for (command, failure) in failures where failure.slug == name {
@@ -127,8 +126,8 @@ extension RunMachine {
         }
     }
 
-    private mutating func waiveOverdue(_ name: String) {
-        guard name == Self.noAnswerGate, aborting == nil, outstanding.contains(where: { $0.value.isOverdue }) else { return }
+    private mutating func waiveOverdue() {
+        guard aborting == nil, outstanding.contains(where: { $0.value.isOverdue }) else { return }
         givenUp.formUnion(outstanding.values.filter(\.isOverdue).map(\.host))
         waiveOutstanding(\.isOverdue)
         steps[step].state = .overridden

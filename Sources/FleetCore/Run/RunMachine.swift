@@ -190,7 +190,7 @@ package struct RunMachine: Equatable, Sendable {
             off.remove(host)
             givenUp.remove(host)
             let again = outstanding.filter { $0.value.host == host }.sorted { $0.key < $1.key }
-            for (command, asked) in again { outstanding[command] = Outstanding(host: host, ask: asked.ask, due: now.boot + answerBound(of: asked.ask, host)) }
+            for (command, asked) in again { outstanding[command] = owed(asked.ask, by: host, from: now) }
             return again.map { .send($0.key, to: host, $0.value.ask) } + reblock(now)
         case .overridden(let override): return overridden(override, now)
         case .retryOrdered(let by): return retry(by, now)
@@ -326,10 +326,14 @@ package struct RunMachine: Equatable, Sendable {
         workers.compactMap { send(to: $0.host, make($0), suffix: $0.description, now) }
     }
 
+    private func owed(_ ask: Ask, by host: HostName, from now: Moment) -> Outstanding {
+        Outstanding(host: host, ask: ask, due: now.boot + answerBound(of: ask, host))
+    }
+
     /// nil for a host that is attested powered off: it is not waited for.
     mutating func send(to host: HostName, _ ask: Ask, suffix: String, _ now: Moment) -> Effect? {
         let command = CommandID("run-\(id)/\(step + 1)/\(attempt)/\(suffix)")
-        let asked = Outstanding(host: host, ask: ask, due: now.boot + answerBound(of: ask, host))
+        let asked = owed(ask, by: host, from: now)
         if off.contains(host) {
             attest(command, asked)
             return nil
