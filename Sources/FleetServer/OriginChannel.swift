@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+import Synchronization
 
 /// A connection of one of the listeners: sets up what identifies the peer, then HTTP, and serves it with the origin at hand.
 ///
@@ -16,11 +17,39 @@ struct OriginChannel: ServerChildChannel {
         case loopback
     }
 
-    struct Value: ServerChildChannelValue {
-        let http: HTTP1Channel.Value
+    /// An accepted connection, closed by whoever lets go of it unserved.
+    ///
+    /// A server that is cancelled drops what it has accepted and not yet served, and NIO ends the process for a connection that is
+    /// dropped so (swift-nio issue 2637: "Deinited NIOAsyncWriter without calling finish()").
+    final class Value: ServerChildChannelValue {
+        let channel: any Channel
         let origin: ConnectionOrigin
+        private let unserved: Mutex<HTTP1Channel.Value?>
 
-        var channel: any Channel { http.channel }
+        init(http: HTTP1Channel.Value, origin: ConnectionOrigin) {
+            channel = http.channel
+            self.origin = origin
+            unserved = Mutex(http)
+        }
+
+        /// Once; nil afterwards.
+        func take() -> HTTP1Channel.Value? {
+            unserved.withLock { http in
+                defer { http = nil }
+                return http
+            }
+        }
+
+        deinit {
+            guard let http = take() else { return }
+            Task {
+                do {
+                    try await http.executeThenClose { _, _ in }
+                } catch {
+                    // Its peer was faster: it is closed.
+                }
+            }
+        }
     }
 
     let listener: Listener
@@ -47,8 +76,9 @@ struct OriginChannel: ServerChildChannel {
     }
 
     func handle(value: Value, logger: Logger) async {
+        guard let accepted = value.take() else { return }
         await ConnectionOrigin.$current.withValue(value.origin) {
-            await http.handle(value: value.http, logger: logger)
+            await http.handle(value: accepted, logger: logger)
         }
     }
 }

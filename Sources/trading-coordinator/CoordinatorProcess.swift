@@ -83,8 +83,7 @@ struct CoordinatorProcess {
                 do { try Files.remove(socket) } catch { log.warning("a socket is left", metadata: ["why": "\(error)"]) }
             }
             log.notice("ended; no worker was touched")
-            // The API's listeners keep nothing, and one that is cancelled while it accepts traps in NIO (NIOAsyncWriter: "Deinited
-            // without calling finish()"). They end with the process.
+            // The API's listeners keep nothing: they end with the process.
             exit(0)
         }
     }

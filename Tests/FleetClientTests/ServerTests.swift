@@ -7,6 +7,7 @@ import FleetTrust
 import FleetWire
 import Glibc
 import LinuxHost
+import Synchronization
 import Testing
 
 @Suite("The API, served and called")
@@ -205,6 +206,24 @@ struct ServerTests {
         }
     }
 
+    /// NIO ends the process for a connection that was accepted and then dropped.
+    @Test("a server that ends while connections come in closes those that it has not served")
+    func endedWhileAccepting() async throws {
+        for _ in 0..<20 {
+            let open = Mutex<[Int32]>([])
+            try await ServedAPI.run(loopback: true) { api in
+                // The kernel has taken them; the server is cancelled while it does.
+                for _ in 0..<50 {
+                    let descriptor = try #require(PlainHTTP.connected(port: api.loopbackPort))
+                    open.withLock { $0.append(descriptor) }
+                }
+            }
+            let left = open.withLock { $0 }
+            #expect(left.allSatisfy(PlainHTTP.isEnded))
+            left.forEach { close($0) }
+        }
+    }
+
     @Test("nobody listening is no-coordinator, with what to type")
     func unreachable() async throws {
         let directory = try ServedAPI.temporaryDirectory()
@@ -253,8 +272,18 @@ enum PlainHTTP {
     }
 
     private static func exchange(port: Int, _ text: String) -> Int {
-        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard let descriptor = connected(port: port) else { return -1 }
         defer { close(descriptor) }
+        _ = send(descriptor, text, text.utf8.count, 0)
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = recv(descriptor, &bytes, bytes.count, 0)
+        guard count > 12 else { return -1 }
+        return Int(String(decoding: bytes[9..<12], as: UTF8.self)) ?? -1
+    }
+
+    /// A connection whose reads wait 5 s at most; nil when nobody takes it.
+    static func connected(port: Int) -> Int32? {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var bound = timeval(tv_sec: 5, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &bound, socklen_t(MemoryLayout<timeval>.size))
         var address = sockaddr_in()
@@ -264,11 +293,17 @@ enum PlainHTTP {
         let connected = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
         }
-        guard connected == 0 else { return -1 }
-        _ = send(descriptor, text, text.utf8.count, 0)
-        var bytes = [UInt8](repeating: 0, count: 64)
-        let count = recv(descriptor, &bytes, bytes.count, 0)
-        guard count > 12 else { return -1 }
-        return Int(String(decoding: bytes[9..<12], as: UTF8.self)) ?? -1
+        guard connected == 0 else {
+            close(descriptor)
+            return nil
+        }
+        return descriptor
+    }
+
+    /// Whether the other side has ended it, within 5 s.
+    static func isEnded(_ descriptor: Int32) -> Bool {
+        var byte: UInt8 = 0
+        let count = recv(descriptor, &byte, 1, 0)
+        return count == 0 || (count < 0 && errno == ECONNRESET)
     }
 }
