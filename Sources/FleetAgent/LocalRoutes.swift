@@ -92,6 +92,7 @@ struct LocalRoutes {
         host.restricted = agent.sessions.contains { $0.wire.isRestricted }
         host.report = agent.report()
         host.declared = agent.part.workers.map(\.service)
+        host.declaredTiers = Dictionary(agent.part.workers.map { ($0.service, $0.tier) }) { first, _ in first }
         status.hosts = [host]
         status.latches = agent.latches.book.inForce.map { WireLatch($0) }
         status.activeRuns = agent.localRuns.activeRuns

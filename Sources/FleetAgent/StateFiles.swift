@@ -1,3 +1,4 @@
+internal import FleetCore
 internal import FleetTrust
 internal import Glibc
 internal import LinuxHost
@@ -7,17 +8,21 @@ internal import LinuxHost
 /// Blocking.
 enum StateFiles {
     private static let chunk = 1 << 18
+    /// How long all files of a worker may take together; the coordinator waits longer (RunMachine.answerBound).
+    static let bound: Duration = .seconds(20)
 
     /// Path to lower-case hex of SHA-256, or to `unreadable: …`.
-    static func digests(_ paths: [String]) -> [String: String] {
+    static func digests(_ paths: [String], within bound: Duration = bound) -> [String: String] {
         var digests: [String: String] = [:]
+        let deadline = Clock.boottime() + bound
         for path in paths {
-            do { digests[path] = try digest(path) } catch { digests[path] = "unreadable: \(error)" }
+            do { digests[path] = try digest(path, until: deadline) } catch { digests[path] = "unreadable: \(error)" }
         }
         return digests
     }
 
-    static func digest(_ path: String) throws -> String {
+    /// ETIMEDOUT past `deadline`; nil: as long as it takes. One read that hangs in the kernel is not ended.
+    static func digest(_ path: String, until deadline: BootTime? = nil) throws -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
         defer { close(descriptor) }
@@ -33,6 +38,9 @@ enum StateFiles {
             guard got >= 0 else { throw LinuxError("read", path, errno: errno) }
             if got == 0 { break }
             stream.update(bytes[..<got])
+            if let deadline, Clock.boottime() > deadline {
+                throw LinuxError("read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, too many for the time there is")
+            }
         }
         return Digest.hex(stream.finish())
     }

@@ -13,7 +13,7 @@ package enum APIEndpoint: Sendable {
         }
     }
 
-    /// As it stands in an error: `ctl-1 (10.20.0.11:7444)`.
+    /// As it stands in an error: `ctl-1 (10.20.0.11:7480)`.
     package var words: String {
         switch self {
         case .tls(let name, _, let host, let port, _): "\(name) (\(host.contains(":") ? "[\(host)]" : host):\(port))"

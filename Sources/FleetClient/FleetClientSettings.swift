@@ -78,8 +78,8 @@ extension FleetClientSettings {
         No fleet is configured: --config, $TRADING_CONFIG, ~/.config/trading/client.conf and /etc/trading/client.conf name none.
         Write one of them, for example:
           fleet = ld4
-          coordinator = ctl-1 10.20.0.11:7444
-          relay = ctl-2 10.20.0.12:7444
+          coordinator = ctl-1 10.20.0.11:7480
+          relay = ctl-2 10.20.0.12:7480
           ca = /etc/trading/pki/ca.pem
           crl = /etc/trading/pki/crl.pem
           cert = /etc/trading/pki/operator-alice.pem
@@ -145,7 +145,7 @@ extension FleetClientSettings {
         case "coordinator", "relay":
             let words = value.split(whereSeparator: { $0 == " " || $0 == "\t" })
             guard words.count == 2, isValidName(String(words[0])), let (host, port) = Self.address(words[1]) else {
-                return "\"\(value)\" is not NAME ADDRESS; write for example `\(key) = ctl-1 10.20.0.11:7444` (an IP address, not a host name)"
+                return "\"\(value)\" is not NAME ADDRESS; write for example `\(key) = ctl-1 10.20.0.11:7480` (an IP address, not a host name)"
             }
             let node = Node(name: String(words[0]), host: host, port: port)
             if key == "relay" { relays.append(node) } else { coordinators.append(node) }
@@ -163,7 +163,7 @@ extension FleetClientSettings {
         return nil
     }
 
-    /// `10.20.0.11:7444` or `[fd00::11]:7444`.
+    /// `10.20.0.11:7480` or `[fd00::11]:7480`.
     private static func address(_ text: Substring) -> (String, Int)? {
         do {
             let address = try WireAddress.parse(String(text))

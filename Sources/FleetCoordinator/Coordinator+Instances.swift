@@ -71,7 +71,7 @@ extension Coordinator {
         record([Self.record(of: change)])
     }
 
-    private static func record(of change: OpenLaunches.Change, how: String = "") -> AuditRecord {
+    static func record(of change: OpenLaunches.Change, how: String = "") -> AuditRecord {
         let names = [("begun", change.begun), ("ended", change.ended)].map { ($0.0, $0.1.map(\.raw).joined(separator: " ")) }
         return AuditRecord(.hostWorkers, fields: ([("host", change.host.raw)] + names + [("how", how)]).filter { !$0.1.isEmpty })
     }

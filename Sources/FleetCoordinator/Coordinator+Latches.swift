@@ -195,10 +195,28 @@ extension Coordinator {
                 why: "\(wanted.joined(separator: ", ")) stays in force.",
                 then: "trading emergency-stop release, with an operator's certificate in the settings    Or ask a full coordinator")
         }
-        let released = try await onHome { [self] in self.release(releases) }
+        let (released, silent) = try await onHome { [self] in
+            let released = self.release(releases)
+            return (released, silentHosts(under: released))
+        }
         var done = APIDone()
         done.text = "released: \(released.map(\.id).joined(separator: ", ")). Nothing was started; trading start does that"
+        if !silent.isEmpty {
+            done.text +=
+                ". NOT SEEN: \(silent.map(\.raw).joined(separator: ", ")): silent now, what ran there may run on, and hears of the release when it answers"
+        }
         return done
+    }
+
+    /// Hosts on which one of these counts a worker, and that nobody hears now.
+    private func silentHosts(under latches: [Latch]) -> [HostName] {
+        let time = now().boot
+        return inventory.hosts.map(\.name).filter { name in
+            guard hosts[name]?.isKnown(now: time, bound: settings.reportBound) != true else { return false }
+            return inventory.services.contains { service in
+                service.hosts.contains(name) && latches.contains { covers($0.scope, service, on: name) }
+            }
+        }
     }
 
     /// On home. The fleet's latches, and those that hosts hold on their own word: the host is told, and lets go.

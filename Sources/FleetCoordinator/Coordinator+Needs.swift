@@ -94,6 +94,7 @@ extension Coordinator {
         }
         if worker.state != .failed, !["", "ok"].contains(worker.health) { lines.append("! \(name): \(worker.health)") }
         if worker.state == .running {
+            if worker.quiesced { lines += quiesced(WorkerName(ServiceName(worker.service), on: host.spec.name)) }
             for gate in worker.gates where gate.value.isEmpty {
                 lines.append(
                     "! \(name): the gate \(gate.name) of \(gate.owner) can't be read (\(gate.whyUnknown)): a stop would wait for it. trading explain gate")
@@ -103,6 +104,18 @@ extension Coordinator {
         if worker.hasLock { lines.append("  \(name) locked \(said(worker.lock))") }
         if worker.hasRemark { lines.append("  \(name) noted \(said(worker.remark))") }
         return lines
+    }
+
+    /// Meant is what a quiesce that went to its end has left; what another order left quiesced trades nothing and nobody wanted that.
+    private func quiesced(_ worker: WorkerName) -> [String] {
+        let last = runs.values.filter { $0.named.contains(worker) }.max { $0.api.id < $1.api.id }
+        if let last, [.active, .blocked].contains(last.api.state) { return [] }
+        let then = "trading resume \(worker.service) --reason …"
+        if let last, last.api.kind == RunKind.quiesce.rawValue, last.api.state == .completed {
+            return ["  \(worker) is quiesced, by run \(last.api.id): it takes nothing new. \(then)"]
+        }
+        let why = last.map { "left so by run \($0.api.id) (\($0.api.kind)), which did not go to its end" } ?? "by an order that this coordinator doesn't know"
+        return ["! \(worker) is quiesced and takes nothing new, \(why). \(then)"]
     }
 
     private func drift(_ drift: [WireLayoutDrift], on host: HostName) -> [String] {

@@ -27,7 +27,10 @@ extension Coordinator: WireSessionDelegate {
             let host = HostName(hello.host)
             if table.dials(outsider: host, at: Clock.boottime()), !settings.relay {
                 home.execute { [self] in
-                    record([AuditRecord(.hostOutside, fields: [("host", host.raw), ("level", "warning")])])
+                    let returned = openLaunches.returned(host)
+                    if let returned { apply(returned) }
+                    record(
+                        [AuditRecord(.hostOutside, fields: [("host", host.raw), ("level", "warning")])] + (returned.map { [Self.record(of: $0)] } ?? []))
                 }
             }
             return refuse("unknown-host", "the inventory has no host \(hello.host)")

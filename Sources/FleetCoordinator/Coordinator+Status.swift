@@ -31,7 +31,9 @@ extension Coordinator {
     private func hostStatus(_ name: HostName, _ time: BootTime) -> APIHostStatus {
         var status = APIHostStatus()
         status.host = name.raw
-        status.declared = inventory.services.filter { $0.hosts.contains(name) }.map(\.name.raw)
+        let services = inventory.services.filter { $0.hosts.contains(name) }
+        status.declared = services.map(\.name.raw)
+        status.declaredTiers = Dictionary(uniqueKeysWithValues: services.map { ($0.name.raw, $0.tier.raw) })
         guard let host = hosts[name] else { return status }
         status.known = host.isKnown(now: time, bound: settings.reportBound)
         status.ever = host.reportAt != nil

@@ -150,7 +150,7 @@ package struct CoordinatorFold: Equatable, Sendable {
             openLaunches.apply(
                 OpenLaunches.Change(
                     host: HostName(record["host"] ?? ""), begun: Self.names(record["begun"]).map(ServiceName.init),
-                    ended: Self.names(record["ended"]).map(ServiceName.init)))
+                    ended: Self.names(record["ended"]).map(ServiceName.init), isAttested: record["how"] != nil))
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }

@@ -192,6 +192,7 @@ package enum LocalEmergencyStop {
             var strays: [String: Set<ProcessIdentity>] = [:]
             var found = StrayLaunches.Found()
             var left: [String: Set<ProcessIdentity>] = [:]
+            var refused: [String: LinuxError] = [:]
             while true {
                 do throws(LinuxError) {
                     found = try StrayLaunches.look(below: run)
@@ -202,7 +203,12 @@ package enum LocalEmergencyStop {
                             var tree = [process]
                             tree += try Processes.livingDescendants(of: process)
                             for one in tree {
-                                do { try PIDFD(opening: one).signal(SIGKILL) } catch { continue }  // it has ended: the next look shows it
+                                do throws(PIDFD.Failure) {
+                                    try PIDFD(opening: one).signal(SIGKILL)
+                                } catch {
+                                    // Else it has ended: the next look shows it.
+                                    if case .system(let why) = error { refused[service] = why }
+                                }
                             }
                         }
                     }
@@ -225,7 +231,9 @@ package enum LocalEmergencyStop {
             for (service, processes) in strays.sorted(by: { $0.key < $1.key }) {
                 let outcome = Outcome(
                     service: service, launch: "", pid: processes.map(\.pid).min(), gone: left[service] == nil, after: Clock.boottime() - started,
-                    text: left[service] == nil ? "killed by what it holds: its launch directory was removed" : "not confirmed: its launch directory was removed"
+                    text: left[service] == nil
+                        ? "killed by what it holds: its launch directory is not to be seen"
+                        : "it is not ended by SIGKILL" + (refused[service].map { ": \($0)" } ?? "")
                 )
                 outcomes.append(outcome)
                 settled(outcome)

@@ -69,7 +69,7 @@ struct CoordinatorProcess {
             tls: try spec.api.map(address).map { FleetServerSettings.Address(host: $0.host, port: $0.port) }, unixSocket: options.socket)
         settings.loopback = try loopback()
         let server = FleetServer(service: coordinator, settings: settings, trust: trust, log: log)
-        let signals = SignalSources(log: log, trust: trust)
+        let signals = SignalSources(log: log, trust: trust, listener: listener)
         let ends = signals.ends
         try await withThrowingTaskGroup(of: Void.self) { group in
             let places = [spec.api, options.plainHTTP].compactMap(\.self).joined(separator: " or ")
@@ -154,7 +154,10 @@ private struct SignalSources {
     /// One element per order to end.
     let ends: AsyncStream<Void>
 
-    init(log: Logger, trust: TLSTrust) {
+    /// Clocks of hosts may differ from this one's by this much, in seconds.
+    private static let clocksDifferMax: Int64 = 3_600
+
+    init(log: Logger, trust: TLSTrust, listener: WireListener) {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
         ends = stream
         let queue = DispatchQueue(label: "signals")
@@ -170,7 +173,13 @@ private struct SignalSources {
             source(SIGINT) { continuation.yield() },
             source(SIGHUP) {
                 do {
+                    let before = trust.ownNotAfterUnix
                     try trust.reload()
+                    // Whoever met this side when its certificate had ended goes on restricting it: the session is judged by that one.
+                    let isRenewed = trust.ownNotAfterUnix != before
+                    if isRenewed, before < Int64(Clock.unixMicroseconds() / 1_000_000) + Self.clocksDifferMax {
+                        listener.endSessions(why: "its certificate had ended and is renewed: dial again")
+                    }
                 } catch {
                     log.error("certificates were not reloaded, the old ones stay", metadata: ["why": "\(error)"])
                 }

@@ -123,9 +123,13 @@ struct LocalEmergency {
         let agentSawAll: Bool = if case .success(let answer) = answer { answer.silentHosts.isEmpty && answer.hosts.allSatisfy(\.final) } else { false }
         if !agentSawAll { lines += report.problems.map { "NOT SEEN: \($0)" } }
         let open = gone.filter { !$0.value }.count
-        lines.append("GONE \(gone.count - open) of \(gone.count) in \(took.words)\(open > 0 ? " · UNKNOWN \(open)" : "")")
+        let isLookedAt = agentSawAll || report.problems.isEmpty
+        lines.append(
+            isLookedAt || !gone.isEmpty
+                ? "GONE \(gone.count - open) of \(gone.count) in \(took.words)\(open > 0 ? " · UNKNOWN \(open)" : "")"
+                : "NOTHING WAS KILLED: what runs here could not be looked at")
         let isNamed = !request.scope.services.isEmpty || !request.scope.tiers.isEmpty
-        if gone.isEmpty, isNamed { lines.append("! NOTHING OF THAT NAME ran here: look at the spelling, and at what is spared above") }
+        if gone.isEmpty, isNamed, isLookedAt { lines.append("! NOTHING OF THAT NAME ran here: look at the spelling, and at what is spared above") }
         let kept = report.latchWrites.contains { $0.error == nil } || agentSawAll
         if !kept { lines.append("THE LATCH IS NOT KEPT: an agent that hears nothing of it may launch again") }
         if kept || agentSawAll {
@@ -134,6 +138,6 @@ struct LocalEmergency {
             lines.append("As root, or as a user whom the agent and the run directory admit, the same does more: sudo trading --local emergency-stop …")
         }
         Terminal.out(Terminal.style.apply(lines.flatMap { ScreenText.wrapped($0, width: Terminal.style.width, indent: "  ") }))
-        throw Failure.quietly(open == 0 && kept && !(gone.isEmpty && isNamed) && (agentSawAll || report.problems.isEmpty) ? .done : .unknown)
+        throw Failure.quietly(open == 0 && kept && !(gone.isEmpty && isNamed) && isLookedAt ? .done : .unknown)
     }
 }

@@ -38,11 +38,13 @@ struct RenderingTests {
         silent.ever = true
         silent.ageNs = 14_000_000_000
         silent.declared = ["order-gateway", "drop-copy"]
+        silent.declaredTiers = ["order-gateway": "execution", "drop-copy": "execution"]
         var gateway = WireWorkerReport()
         gateway.service = "order-gateway"
         gateway.tier = "execution"
         gateway.state = .running
         gateway.pid = 7098
+        gateway.lock.text = "bad parameters"
         silent.report.workers = [gateway]
         status.hosts = [known, silent]
         var stream = APIStreamStatus()
@@ -82,8 +84,9 @@ struct RenderingTests {
     func unknown() {
         let lines = StatusScreen.lines(status(), zone: .utc, style: ScreenStyle())
         #expect(lines[1] == "hosts 1 of 2 reporting, 1 UNKNOWN · workers 3: 1 running, 2 UNKNOWN")
-        #expect(lines.contains { $0.hasPrefix("? order-gateway") && $0.contains("UNKNOWN") && $0.contains("was 7098, running") && $0.hasSuffix("14s") })
-        #expect(lines.contains { $0.hasPrefix("? drop-copy") && $0.contains("never heard of") })
+        #expect(lines.contains { $0.hasPrefix("? order-gateway") && $0.contains("UNKNOWN") && $0.contains("was 7098, running, LOCKED") && $0.hasSuffix("14s") })
+        #expect(lines.contains { $0.hasPrefix("? drop-copy") && $0.contains("not heard of by this coordinator") })
+        #expect(!lines.contains { $0.contains("tier not known") })
         #expect(lines.contains { $0.hasPrefix("ticks -> tick-recorder") && $0.contains("41,208,113") && $0.contains("?") })
         #expect(lines.last == "exit 4 (0 as wanted · 3 needs a person · 4 something is unknown)")
         #expect(lines.allSatisfy { $0.count <= 100 })

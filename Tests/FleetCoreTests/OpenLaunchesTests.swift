@@ -51,6 +51,22 @@ struct OpenLaunchesTests {
         #expect(open.settling("ex-1", declared: ["gateway"], isHeard: false) == .nothing)
     }
 
+    @Test("what was attested gone of a host counts again once its agent dials in from outside the inventory, and not past the host's own word")
+    func returned() throws {
+        var open = OpenLaunches()
+        open.apply(try #require(told(open, "gone-1", ["feed"])))
+        #expect(open.returned("gone-1") == nil)
+        guard case .change(let change) = open.settling("gone-1", declared: [], isHeard: false) else { return #expect(Bool(false), "refused") }
+        open.apply(change)
+        #expect(open.services.isEmpty)
+        open.apply(try #require(open.returned("gone-1")))
+        #expect(open.unplaced(on: "gone-1", declared: []) == ["feed@gone-1"] && open.returned("gone-1") == nil)
+        open.apply(change)
+        open.apply(try #require(told(open, "gone-1", ["gateway"])))
+        open.apply(try #require(told(open, "gone-1", [])))
+        #expect(open.returned("gone-1") == nil)
+    }
+
     // MARK: Plans
 
     private func planner(

@@ -5,14 +5,14 @@ import Testing
 
 /// Forty days after `certs init`, by the clocks of coordinator and command line (REVIEW C6, law 11).
 struct ExpiryTests {
-    /// The environment of a program whose date is 40 days on; intervals are the kernel's.
+    /// The environment of a program whose date is 40 days on, or another; intervals are the kernel's.
     ///
     /// Made by faketime(1), which lives until `end`: the library by itself moves the environment that Swift finds its arguments by.
-    private func later(_ fleet: TestFleet) throws -> (environment: [String: String], end: () -> Void) {
+    private func later(_ fleet: TestFleet, by offset: String = "+40d") throws -> (environment: [String: String], end: () -> Void) {
         let path = fleet.directory + "/later"
         let clock = try TestProcess(
             "faketime", "/usr/bin/faketime",
-            ["-f", "+40d", "/bin/sh", "-c", "env >\(path).new; echo PID_FAKE=$$ >>\(path).new; mv \(path).new \(path); exec sleep 600"],
+            ["-f", offset, "/bin/sh", "-c", "env >\(path).new; echo PID_FAKE=$$ >>\(path).new; mv \(path).new \(path); exec sleep 600"],
             log: fleet.directory + "/log/faketime", environment: ["DONT_FAKE_MONOTONIC": "1"])
         #expect(eventually(within: 10) { FileManager.default.fileExists(atPath: path) })
         var environment: [String: String] = [:]
@@ -131,6 +131,26 @@ struct ExpiryTests {
         fleet.agents["md-1"]?.signal(SIGHUP)
         #expect(try eventually(within: 20) { try fleet.trading("restart", "one", "--reason", "renewed").status == 0 }, "\(fleet.logs)")
         #expect(fleet.agents["md-1"]?.process.isRunning == true)
+    }
+
+    @Test("past its own certificate's date a coordinator stops and says so, and starts nothing; renewed and reloaded it does, without a restart")
+    func pastTheCoordinatorsDate() throws {
+        let fleet = try fleet()
+        defer { fleet.end() }
+        let (environment, endClock) = try later(fleet, by: "-40d")
+        let past = try certs(fleet, "renew", "coordinator/ctl-1", "--days", "1", environment: environment)
+        endClock()
+        #expect(past.status == 0, "\(past.text)")
+        try fleet.beginWithoutRelay()
+        let status = try fleet.trading("status")
+        #expect(flat(status.text).contains("ctl-1: its certificate") && flat(status.text).contains("trading certs renew"), "\(status.text)")
+        let refused = try fleet.trading("start", "--all", "--reason", "test")
+        #expect(refused.status != 0 && refused.text.contains("md-1"), "\(refused.text)")
+        #expect(try certs(fleet, "renew", "coordinator/ctl-1", "--days", "100").status == 0)
+        let process = try #require(fleet.coordinator?.process.processIdentifier)
+        fleet.coordinator?.signal(SIGHUP)
+        #expect(try eventually(within: 20) { try fleet.trading("start", "--all", "--reason", "renewed").status == 0 }, "\(fleet.logs)")
+        #expect(fleet.coordinator?.process.processIdentifier == process && fleet.coordinator?.process.isRunning == true)
     }
 
     @Test("a certificate is renewed for its own name, names and key, in time or on demand, and a running daemon takes it")

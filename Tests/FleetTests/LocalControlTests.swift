@@ -36,9 +36,18 @@ import Testing
                 #expect(flat(refused.text).contains("members of the group named by local-group"), "says nothing of who may: \(refused.text)")
             }
         }
+        // Nobody's own limits are no word about what runs here.
+        func emergency() throws -> Program.Output {
+            try asNobody(host, groups: [others], ["emergency-stop", "--service", "worker", "--yes", "--reason", "not theirs"])
+        }
+        let unable = try emergency()
+        #expect(unable.status == 4 && flat(unable.text).contains("Operation not permitted") && !unable.text.contains("removed"), "\(unable.text)")
         #expect(isAlive(pid))
         let stop = try asNobody(host, groups: [members], ["stop", "worker", "--reason", "mine"])
         #expect(stop.status == 0 && !isAlive(pid), "\(stop.text)")
+        let blind = try emergency()
+        #expect(blind.status == 4 && blind.text.contains("NOTHING WAS KILLED: what runs here could not be looked at"), "\(blind.text)")
+        #expect(!blind.text.contains("OF THAT NAME") && !blind.text.contains("GONE"), "\(blind.text)")
         let orders = try host.audit().filter { ["WORKER_START", "WORKER_SIGNAL"].contains($0["event"] as? String) }
         #expect(orders.count == 2 && orders.allSatisfy { $0["by"] as? String == "local:nobody" }, "\(orders)")
         try host.verify()

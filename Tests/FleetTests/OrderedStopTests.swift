@@ -90,6 +90,31 @@ import Testing
         #expect(again.log.contains("exit 4"), "\(again.log)")
     }
 
+    @Test("what an emergency stop's end of a run leaves quiesced needs a person; what a quiesce leaves is said, and wanted")
+    func leftQuiesced() throws {
+        let fleet = try TestFleet { text in
+            text.replacingOccurrences(of: "order-gateway, --listen", with: "order-gateway, --stuck-orders, \"2\", --listen")
+                .replacingOccurrences(of: "gate_wait: 30s", with: "gate_wait: 1s")
+        }
+        defer { fleet.end() }
+        try fleet.begin()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
+        #expect(try fleet.trading("quiesce", "strategy", "--reason", "lunch").status == 0)
+        let meant = try fleet.trading("status")
+        #expect(flat(meant.text).contains("strategy@st-1 is quiesced, by run 2") && !meant.text.contains("! strategy@st-1"), "\(meant.text)")
+        #expect(meant.text.contains("1 quiesced"), "\(meant.text)")
+        #expect(try fleet.trading("resume", "strategy", "--reason", "on").status == 0)
+        #expect(!(try fleet.trading("status").text.contains("is quiesced")))
+        let stop = try fleet.background("stop", "--all", "--reason", "blocked")
+        defer { stop.end() }
+        #expect(try eventually(within: 60) { try fleet.blockedText()?.contains("open-orders") == true }, "\(stop.log)")
+        #expect(try fleet.trading("emergency-stop", "--yes", "--service", "order-gateway", "--reason", "panic").status == 0)
+        #expect(eventually(within: 20) { !stop.process.isRunning }, "\(stop.log)")
+        #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
+        let left = try fleet.trading("status")
+        #expect(left.status != 0 && flat(left.text).contains("! strategy@st-1 is quiesced and takes nothing new, left so by run 4 (stop)"), "\(left.text)")
+    }
+
     @Test("a dry run shows the plan and changes nothing; another plan's digest is refused")
     func dryRun() throws {
         let fleet = try TestFleet()

@@ -1348,6 +1348,9 @@ package nonisolated struct APIHostStatus: Sendable {
   /// why it takes no orders from the coordinator that answers; empty: it does
   package var refuses: String = String()
 
+  /// of those services
+  package var declaredTiers: Dictionary<String,String> = [:]
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3667,7 +3670,7 @@ nonisolated extension APIAlertStatus: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}known\0\u{1}ever\0\u{3}age_ns\0\u{1}restricted\0\u{3}why_unknown\0\u{1}report\0\u{1}declared\0\u{1}refuses\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}host\0\u{1}known\0\u{1}ever\0\u{3}age_ns\0\u{1}restricted\0\u{3}why_unknown\0\u{1}report\0\u{1}declared\0\u{1}refuses\0\u{3}declared_tiers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3684,6 +3687,7 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 7: try { try decoder.decodeSingularMessageField(value: &self._report) }()
       case 8: try { try decoder.decodeRepeatedStringField(value: &self.declared) }()
       case 9: try { try decoder.decodeSingularStringField(value: &self.refuses) }()
+      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.declaredTiers) }()
       default: break
       }
     }
@@ -3721,6 +3725,9 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.refuses.isEmpty {
       try visitor.visitSingularStringField(value: self.refuses, fieldNumber: 9)
     }
+    if !self.declaredTiers.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.declaredTiers, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3734,6 +3741,7 @@ nonisolated extension APIHostStatus: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs._report != rhs._report {return false}
     if lhs.declared != rhs.declared {return false}
     if lhs.refuses != rhs.refuses {return false}
+    if lhs.declaredTiers != rhs.declaredTiers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -19,24 +19,21 @@ struct WorkerRow: Equatable {
 
     /// In the order of hosts as the coordinator lists them, then of services as declared.
     static func all(_ status: APIFleetStatus) -> [WorkerRow] {
-        // A host that never reported does not say its workers' tiers; another host with the same service may.
-        var tiers: [String: String] = [:]
-        for worker in status.hosts.flatMap(\.report.workers) { tiers[worker.service] = worker.tier }
-        return status.hosts.flatMap { host -> [WorkerRow] in
+        status.hosts.flatMap { host -> [WorkerRow] in
             let reported = host.report.workers
             let silent = host.declared.filter { name in !reported.contains { $0.service == name } }
-            return reported.map { row($0, host) } + silent.map { unheard($0, host, tier: tiers[$0] ?? "") }
+            return reported.map { row($0, host) } + silent.map { unheard($0, host, tier: host.declaredTiers[$0] ?? "") }
         }
     }
 
     private static func unheard(_ service: String, _ host: APIHostStatus, tier: String) -> WorkerRow {
         WorkerRow(
             mark: "?", service: service, host: host.host, tier: tier, state: "UNKNOWN", pid: "-", cpus: "-", up: "-", restarts: "-",
-            note: host.known ? "declared, not reported" : "never heard of", age: host.ever ? ScreenText.age(host.ageNs) : "never")
+            note: host.known ? "declared, not reported" : "not heard of by this coordinator", age: host.ever ? ScreenText.age(host.ageNs) : "never")
     }
 
     private static func row(_ worker: WireWorkerReport, _ host: APIHostStatus) -> WorkerRow {
-        let (mark, word) = words(worker.state)
+        let (mark, word) = worker.state == .running && worker.quiesced ? ("~", "quiesced") : words(worker.state)
         var row = WorkerRow(
             mark: mark, service: worker.service, host: host.host, tier: worker.tier, state: word, pid: worker.pid > 0 ? "\(worker.pid)" : "-",
             cpus: worker.pid > 0 ? (worker.cpus.isEmpty ? "?" : worker.cpus) : "-", up: worker.pid > 0 ? ScreenText.uptime(worker.upNs) : "-",
@@ -45,7 +42,8 @@ struct WorkerRow: Equatable {
         guard host.known else {
             row.mark = "?"
             row.state = "UNKNOWN"
-            row.note = worker.pid > 0 ? "was \(worker.pid), \(word)" : "was \(word)"
+            let marks = (worker.latched ? ", LATCHED" : "") + (worker.hasLock ? ", LOCKED" : "")
+            row.note = (worker.pid > 0 ? "was \(worker.pid), \(word)" : "was \(word)") + marks
             row.pid = "-"
             row.cpus = "-"
             row.up = "-"
@@ -84,7 +82,7 @@ struct WorkerRow: Equatable {
         if worker.state == .dumping, worker.dumpedBytes > 0 { parts.append("\(ScreenText.bytes(worker.dumpedBytes)) of core written") }
         if !["", "ok"].contains(worker.health) { parts.append(worker.health) }
         if [.starting, .stopping, .dumping, .held, .backoff, .failed].contains(worker.state) { parts.append("for \(age(since: worker.sinceBoottimeNs))") }
-        if worker.quiesced { parts.append("quiesced") }
+        if worker.quiesced, worker.state != .running { parts.append("quiesced") }
         parts += worker.gates.map { gate in
             "\(gate.name.split(separator: "-").joined(separator: " ")) \(gate.value.isEmpty ? "can't be read" : gate.value)"
         }

@@ -5,17 +5,23 @@
 package struct OpenLaunches: Equatable, Sendable {
     /// By host, so that a host's report is compared with its own alone.
     package private(set) var services: [HostName: Set<ServiceName>] = [:]
+    /// What a person has attested gone of hosts that were silent. It may run there all the same: an agent that dials in again shows that
+    /// its host is not gone.
+    private var attested: [HostName: Set<ServiceName>] = [:]
 
     /// How a host's word differs from what is on record.
     package struct Change: Equatable, Sendable {
         package let host: HostName
         package let begun: [ServiceName]
         package let ended: [ServiceName]
+        /// A person's word, while the host was silent; else it is the host's own.
+        package let isAttested: Bool
 
-        package init(host: HostName, begun: [ServiceName], ended: [ServiceName]) {
+        package init(host: HostName, begun: [ServiceName], ended: [ServiceName], isAttested: Bool = false) {
             self.host = host
             self.begun = begun
             self.ended = ended
+            self.isAttested = isAttested
         }
 
         /// Without what ended: that may wait for a later word, what began may not. Nil: nothing began.
@@ -39,6 +45,12 @@ package struct OpenLaunches: Equatable, Sendable {
     package mutating func apply(_ change: Change) {
         let left = (services[change.host] ?? []).union(change.begun).subtracting(change.ended)
         services[change.host] = left.isEmpty ? nil : left
+        attested[change.host] = change.isAttested ? (attested[change.host] ?? []).union(change.ended) : nil
+    }
+
+    /// What counts as running again since a host outside the inventory, of which it was attested gone, has dialled in; nil: nothing does.
+    package func returned(_ host: HostName) -> Change? {
+        attested[host].map { Change(host: host, begun: $0.sorted(), ended: []) }
     }
 
     /// What becomes of a person's word that nothing runs on a host that the inventory doesn't place there.
@@ -54,7 +66,7 @@ package struct OpenLaunches: Equatable, Sendable {
     package func settling(_ host: HostName, declared: Set<ServiceName>, isHeard: Bool) -> Settling {
         let gone = unplaced(on: host, declared: declared)
         guard !gone.isEmpty else { return .nothing }
-        return isHeard ? .refused(gone) : .change(Change(host: host, begun: [], ended: gone.map(\.service)))
+        return isHeard ? .refused(gone) : .change(Change(host: host, begun: [], ended: gone.map(\.service), isAttested: true))
     }
 
     /// Those of a host that the inventory, which has `declared` there, doesn't place there, in order.

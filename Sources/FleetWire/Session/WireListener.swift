@@ -88,8 +88,11 @@ package final class WireListener: Sendable {
             return state.channel
         }
         channel?.close(promise: nil)
-        eachGroup { $0.closeAll(why: "the coordinator is stopping") }
+        endSessions(why: "the coordinator is stopping")
     }
+
+    /// Ends every session that there is: whoever dials again judges this side anew.
+    package func endSessions(why: String) { eachGroup { $0.closeAll(why: why) } }
 
     /// Writes one frame to every open session that `included` lets in: one hop per event loop, nothing encoded again.
     package func broadcast(_ frame: ByteBuffer, where included: @escaping @Sendable (WireSession) -> Bool = { _ in true }) {
