@@ -21,7 +21,8 @@ enum StateFiles {
         return digests
     }
 
-    /// ETIMEDOUT past `deadline`; nil: as long as it takes. One read that hangs in the kernel is not ended.
+    /// Throws ETIMEDOUT once `deadline` has passed and the file is not read to its end; with nil it reads on. A read that hangs in the kernel
+    /// is not ended.
     static func digest(_ path: String, until deadline: BootTime? = nil) throws -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
@@ -32,14 +33,17 @@ enum StateFiles {
         guard about.st_mode & S_IFMT == S_IFREG else { throw LinuxError("record", path, errno: EINVAL, detail: "it is no regular file") }
         let stream = SHA256Stream()
         var bytes = [UInt8](repeating: 0, count: chunk)
+        var done = 0
         while true {
             let got = Glibc.read(descriptor, &bytes, bytes.count)
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw LinuxError("read", path, errno: errno) }
             if got == 0 { break }
             stream.update(bytes[..<got])
-            if let deadline, Clock.boottime() > deadline {
-                throw LinuxError("read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, too many for the time there is")
+            done += got
+            if let deadline, done < about.st_size, Clock.boottime() > deadline {
+                throw LinuxError(
+                    "read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, and the time for this worker's state files was over")
             }
         }
         return Digest.hex(stream.finish())

@@ -203,20 +203,22 @@ extension Coordinator {
         done.text = "released: \(released.map(\.id).joined(separator: ", ")). Nothing was started; trading start does that"
         if !silent.isEmpty {
             done.text +=
-                ". NOT SEEN: \(silent.map(\.raw).joined(separator: ", ")): silent now, what ran there may run on, and hears of the release when it answers"
+                ". SILENT NOW: \(silent.map(\.raw).joined(separator: ", ")): hears of the release when it answers; what ran there may run on"
         }
         return done
     }
 
-    /// Hosts on which one of these counts a worker, and that nobody hears now.
+    /// Hosts that are silent now and have, or may have, a worker that one of these counts.
     private func silentHosts(under latches: [Latch]) -> [HostName] {
         let time = now().boot
-        return inventory.hosts.map(\.name).filter { name in
+        let declared = inventory.hosts.map(\.name).filter { name in
             guard hosts[name]?.isKnown(now: time, bound: settings.reportBound) != true else { return false }
             return inventory.services.contains { service in
                 service.hosts.contains(name) && latches.contains { covers($0.scope, service, on: name) }
             }
         }
+        let moved = unheard(time).filter { worker in latches.contains { covers($0.scope, worker) } }.map(\.host)
+        return Set(declared + moved + table.outsiders).sorted()
     }
 
     /// On home. The fleet's latches, and those that hosts hold on their own word: the host is told, and lets go.

@@ -106,16 +106,22 @@ extension Coordinator {
         return lines
     }
 
-    /// Meant is what a quiesce that went to its end has left; what another order left quiesced trades nothing and nobody wanted that.
+    /// What status says of a running worker that is quiesced. A quiesce that went to its end is wanted; anything else needs a person.
     private func quiesced(_ worker: WorkerName) -> [String] {
-        let last = runs.values.filter { $0.named.contains(worker) }.max { $0.api.id < $1.api.id }
-        if let last, [.active, .blocked].contains(last.api.state) { return [] }
-        let then = "trading resume \(worker.service) --reason …"
-        if let last, last.api.kind == RunKind.quiesce.rawValue, last.api.state == .completed {
-            return ["  \(worker) is quiesced, by run \(last.api.id): it takes nothing new. \(then)"]
+        let last = lastActed[worker].flatMap { runs[$0] }
+        let canResume = inventory.service(worker.service)?.resume != nil
+        let then = canResume ? "trading resume \(worker) --reason …" : "No resume is declared for it: trading restart \(worker) --reason …"
+        switch last?.api.state {
+        case .active, .blocked: return []
+        case .completed where last?.api.kind == RunKind.quiesce.rawValue:
+            return ["  \(worker) is quiesced, by run \(last?.api.id ?? 0): it takes nothing new. \(then)"]
+        // A relay knows of no run.
+        case nil where settings.relay: return ["  \(worker) is quiesced: it takes nothing new. \(then)"]
+        case .aborted, .failed:
+            let run = last.map { "run \($0.api.id) (\($0.api.kind))" } ?? "a run"
+            return ["! \(worker) is quiesced and takes nothing new: \(run) left it so and did not go to its end. \(then)"]
+        default: return ["! \(worker) is quiesced and takes nothing new, by no order of this coordinator. \(then)"]
         }
-        let why = last.map { "left so by run \($0.api.id) (\($0.api.kind)), which did not go to its end" } ?? "by an order that this coordinator doesn't know"
-        return ["! \(worker) is quiesced and takes nothing new, \(why). \(then)"]
     }
 
     private func drift(_ drift: [WireLayoutDrift], on host: HostName) -> [String] {

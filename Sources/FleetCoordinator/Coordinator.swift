@@ -68,6 +68,8 @@ package final class Coordinator: @unchecked Sendable {
     var lastRun: UInt64
     var book: LedgerBook
     private(set) var openLaunches: OpenLaunches
+    /// The last run that quiesced, resumed or stopped each worker, or was to.
+    var lastActed: [WorkerName: UInt64]
     var awaiting: [String: Awaited] = [:]
     /// Runs that have ended and whose certificate waits until it is known how many instances of a host live.
     var undecided: Set<UInt64> = []
@@ -126,6 +128,7 @@ package final class Coordinator: @unchecked Sendable {
         lastRun = settings.relay ? fold.lastRun : max(fold.lastRun, try CertificateFiles.lastRun(in: settings.stateDirectory))
         book = fold.book
         openLaunches = fold.openLaunches
+        lastActed = fold.lastActed
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map { ServiceName($0.service) }) }

@@ -44,6 +44,9 @@ package struct CoordinatorFold: Equatable, Sendable {
     /// When that was recorded, in microseconds of Unix time.
     package var contestedAt: [HostName: UInt64] = [:]
 
+    /// The last run that quiesced, resumed or stopped each worker, or was to.
+    package var lastActed: [WorkerName: UInt64] = [:]
+
     /// What may run on each host by its last word.
     package var openLaunches = OpenLaunches()
 
@@ -75,6 +78,9 @@ package struct CoordinatorFold: Equatable, Sendable {
             runs[run] = Past(
                 id: run, kind: record["kind"] ?? "", by: (record.by ?? ""), reason: record.reason ?? "", began: record.unixMicroseconds, ended: nil,
                 verdict: "", failed: nil)
+            if record["kind"] != RunKind.start.rawValue {
+                for worker in Self.names(record["workers"]).compactMap({ WorkerName($0) }) { lastActed[worker] = run }
+            }
         case .shutdownComplete, .startupComplete, .quiesceComplete, .resumeComplete:
             if let run = record.run { runs[run]?.ended = record.unixMicroseconds }
         case .runAborted, .runInterrupted:

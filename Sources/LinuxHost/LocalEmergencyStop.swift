@@ -233,7 +233,7 @@ package enum LocalEmergencyStop {
                     service: service, launch: "", pid: processes.map(\.pid).min(), gone: left[service] == nil, after: Clock.boottime() - started,
                     text: left[service] == nil
                         ? "killed by what it holds: its launch directory is not to be seen"
-                        : "it is not ended by SIGKILL" + (refused[service].map { ": \($0)" } ?? "")
+                        : (refused[service].map { "\($0)" } ?? "it outlives SIGKILL") + "; its launch directory is not to be seen"
                 )
                 outcomes.append(outcome)
                 settled(outcome)

@@ -154,9 +154,6 @@ private struct SignalSources {
     /// One element per order to end.
     let ends: AsyncStream<Void>
 
-    /// Clocks of hosts may differ from this one's by this much, in seconds.
-    private static let clocksDifferMax: Int64 = 3_600
-
     init(log: Logger, trust: TLSTrust, listener: WireListener) {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
         ends = stream
@@ -175,10 +172,8 @@ private struct SignalSources {
                 do {
                     let before = trust.ownNotAfterUnix
                     try trust.reload()
-                    // Whoever met this side when its certificate had ended goes on restricting it: the session is judged by that one.
-                    let isRenewed = trust.ownNotAfterUnix != before
-                    if isRenewed, before < Int64(Clock.unixMicroseconds() / 1_000_000) + Self.clocksDifferMax {
-                        listener.endSessions(why: "its certificate had ended and is renewed: dial again")
+                    if TLSTrust.isRevived(notAfter: before, by: trust.ownNotAfterUnix, now: Int64(Clock.unixMicroseconds() / 1_000_000)) {
+                        listener.endSessions(why: "its certificate had ended, or was about to, and is renewed: dial again")
                     }
                 } catch {
                     log.error("certificates were not reloaded, the old ones stay", metadata: ["why": "\(error)"])

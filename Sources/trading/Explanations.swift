@@ -132,7 +132,7 @@ enum Explanations {
         ),
         (
             "no-answer",
-            "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports. In a run: within 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a huge state file, a stuck disk. The run says BLOCKED, and goes on when the answer comes. Readings of streams, snapshots and the looks at what is left can be gone on without: trading runs override ID --gate no-answer --reason. That host is then not asked again in this step, and the verdict is at most unproven. Else: trading runs abort ID."
+            "The host has a session and has not answered in time. Whether it did what was asked is unknown until it reports. In a run: within 30 s, and for a worker's order what the inventory allows it beside. A mount that hangs, a stuck disk. The run says BLOCKED, and goes on when the answer comes. Readings of streams, snapshots and the looks at what is left can be gone on without: trading runs override ID --gate no-answer --reason. That host is then not asked again in this step, and the verdict is at most unproven. Else: trading runs abort ID."
         ),
         (
             "left-behind",

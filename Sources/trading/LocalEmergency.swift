@@ -127,7 +127,7 @@ struct LocalEmergency {
         lines.append(
             isLookedAt || !gone.isEmpty
                 ? "GONE \(gone.count - open) of \(gone.count) in \(took.words)\(open > 0 ? " · UNKNOWN \(open)" : "")"
-                : "NOTHING WAS KILLED: what runs here could not be looked at")
+                : "NOTHING IS CONFIRMED GONE: what runs here could not be looked at")
         let isNamed = !request.scope.services.isEmpty || !request.scope.tiers.isEmpty
         if gone.isEmpty, isNamed, isLookedAt { lines.append("! NOTHING OF THAT NAME ran here: look at the spelling, and at what is spared above") }
         let kept = report.latchWrites.contains { $0.error == nil } || agentSawAll

@@ -206,11 +206,12 @@ struct ServerTests {
         }
     }
 
-    /// NIO ends the process for a connection that was accepted and then dropped.
+    /// NIO ends the process, this one with all its tests, for a connection that was accepted and then dropped.
     @Test("a server that ends while connections come in closes those that it has not served")
     func endedWhileAccepting() async throws {
         for _ in 0..<20 {
             let open = Mutex<[Int32]>([])
+            defer { open.withLock { $0.forEach { close($0) } } }
             try await ServedAPI.run(loopback: true) { api in
                 // The kernel has taken them; the server is cancelled while it does.
                 for _ in 0..<50 {
@@ -218,9 +219,7 @@ struct ServerTests {
                     open.withLock { $0.append(descriptor) }
                 }
             }
-            let left = open.withLock { $0 }
-            #expect(left.allSatisfy(PlainHTTP.isEnded))
-            left.forEach { close($0) }
+            #expect(open.withLock { $0 }.allSatisfy(PlainHTTP.isEnded))
         }
     }
 

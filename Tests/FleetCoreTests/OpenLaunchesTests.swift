@@ -56,15 +56,19 @@ struct OpenLaunchesTests {
         var open = OpenLaunches()
         open.apply(try #require(told(open, "gone-1", ["feed"])))
         #expect(open.returned("gone-1") == nil)
-        guard case .change(let change) = open.settling("gone-1", declared: [], isHeard: false) else { return #expect(Bool(false), "refused") }
+        guard case .change(let change) = open.settling("gone-1", declared: [], isHeard: false) else {
+            Issue.record("refused")
+            return
+        }
         open.apply(change)
         #expect(open.services.isEmpty)
         open.apply(try #require(open.returned("gone-1")))
         #expect(open.unplaced(on: "gone-1", declared: []) == ["feed@gone-1"] && open.returned("gone-1") == nil)
-        open.apply(change)
-        open.apply(try #require(told(open, "gone-1", ["gateway"])))
-        open.apply(try #require(told(open, "gone-1", [])))
-        #expect(open.returned("gone-1") == nil)
+        for words in [[["gateway"], []], [[]]] as [[Set<ServiceName>]] {
+            open.apply(change)
+            for running in words { open.apply(try #require(told(open, "gone-1", running))) }
+            #expect(open.returned("gone-1") == nil && open.services.isEmpty && told(open, "gone-1", []) == nil)
+        }
     }
 
     // MARK: Plans

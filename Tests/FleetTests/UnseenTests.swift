@@ -187,7 +187,7 @@ struct UnseenTests {
             try fleet.startAgent("st-1")
             #expect(
                 try eventually(within: 20) {
-                    let start = try fleet.trading("start", "--all", "--reason", "x")
+                    let start = try fleet.trading("start", "--all", "--reason", "x", "--dry-run")
                     return start.status != 0 && start.text.contains("[moved]")
                 }, "\(fleet.logs)")
             return
@@ -208,14 +208,16 @@ struct UnseenTests {
     func endlessStateFile() throws {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in
             """
-              one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], state_files: [$state/book.db], ready: {delay: 0s}}
+              one: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], state_files: [$state/book.db, $state/small], ready: {delay: 0s}}
               two: {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}
             """
         }.started(allowing: "/usr/bin")
         defer { fleet.end() }
         let file = "\(fleet.directory)/state/md-1/workers/one/book.db"
         #expect(FileManager.default.createFile(atPath: file, contents: nil) && truncate(file, 1 << 42) == 0)
+        #expect(FileManager.default.createFile(atPath: file.replacingOccurrences(of: "book.db", with: "small"), contents: Data("s".utf8)))
         let stop = try fleet.trading("stop", "--all", "--reason", "test")
+        #expect(!flat(stop.text).contains("small of one@md-1 is unreadable"), "\(stop.text)")
         let why = "state file \(file) of one@md-1 is unreadable: cannot read \(file)"
         #expect(stop.status == 3 && flat(stop.text).contains(why) && flat(stop.text).contains("it has 4398046511104 bytes"), "\(stop.text)")
         #expect(try fleet.state("one") == "STOPPED" && fleet.state("two") == "STOPPED")

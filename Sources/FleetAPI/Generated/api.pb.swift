@@ -1348,7 +1348,7 @@ package nonisolated struct APIHostStatus: Sendable {
   /// why it takes no orders from the coordinator that answers; empty: it does
   package var refuses: String = String()
 
-  /// of those services
+  /// service to tier
   package var declaredTiers: Dictionary<String,String> = [:]
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()

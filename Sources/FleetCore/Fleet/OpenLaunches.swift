@@ -34,12 +34,13 @@ package struct OpenLaunches: Equatable, Sendable {
     /// there is none. Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
     package func change(by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int) -> Change? {
         let known = services[host] ?? []
-        guard known != running else { return nil }
+        guard known != running || attested[host] != nil else { return nil }
         let new = running.subtracting(known)
         let room = max(0, undeclaredMax - known.subtracting(declared).count)
         let begun = new.intersection(declared).union(new.subtracting(declared).sorted().prefix(room))
         let ended = known.subtracting(running)
-        return begun.isEmpty && ended.isEmpty ? nil : Change(host: host, begun: begun.sorted(), ended: ended.sorted())
+        // An empty one is the host's own word that nothing runs, where a person's stood.
+        return begun.isEmpty && ended.isEmpty && attested[host] == nil ? nil : Change(host: host, begun: begun.sorted(), ended: ended.sorted())
     }
 
     package mutating func apply(_ change: Change) {

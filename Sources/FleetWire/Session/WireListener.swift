@@ -91,7 +91,7 @@ package final class WireListener: Sendable {
         endSessions(why: "the coordinator is stopping")
     }
 
-    /// Ends every session that there is: whoever dials again judges this side anew.
+    /// Ends every session that there is. Peers dial again and judge this side's certificate anew.
     package func endSessions(why: String) { eachGroup { $0.closeAll(why: why) } }
 
     /// Writes one frame to every open session that `included` lets in: one hop per event loop, nothing encoded again.

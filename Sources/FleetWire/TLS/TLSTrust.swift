@@ -94,6 +94,15 @@ package final class TLSTrust: Sendable {
     /// The last second of this side's own certificate, since 1970; zero when it can't be read.
     package var ownNotAfterUnix: Int64 { state.withLockedValue { $0.material.own.notAfterUnix } ?? 0 }
 
+    /// Clocks of two sides may differ by this much, in seconds.
+    private static let clocksDifferSecondsMax: Int64 = 3_600
+
+    /// Whether sessions from before a reload should begin anew: peers met this side when its certificate had ended, or may have by their
+    /// clocks, and the new one is better. Seconds since 1970.
+    package static func isRevived(notAfter before: Int64, by after: Int64, now: Int64) -> Bool {
+        before < now + clocksDifferSecondsMax && after > max(before, now)
+    }
+
     /// What could not be used of the revocation list, in a sentence; nil: nothing.
     package var listProblem: String? { state.withLockedValue { $0.material.listProblem } }
 
