@@ -477,7 +477,7 @@ package final class Agent: @unchecked Sendable {
 
     var warnings: [String] {
         var warnings =
-            startProblems + [trust?.listProblem].compactMap { $0 } + strangers + prober.unreadable + logs.warnings + layout.warnings + latches.unreadable
+            startProblems + (trust?.problems ?? []) + strangers + prober.unreadable + logs.warnings + layout.warnings + latches.unreadable
         if let problem = journal.problem {
             warnings.append(
                 "the journal can't be written (\(problem)); \(journal.lost) records are missing so far. Starts are refused; make room in \(paths.state)")

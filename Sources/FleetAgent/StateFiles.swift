@@ -41,11 +41,23 @@ enum StateFiles {
             if got == 0 { break }
             stream.update(bytes[..<got])
             done += got
+            guard done <= about.st_size else { throw changed(path) }
             if let deadline, done < about.st_size, Clock.boottime() > deadline {
                 throw LinuxError(
                     "read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, and the time for this worker's state files was over")
             }
         }
+        var after = stat()
+        guard fstat(descriptor, &after) == 0 else { throw LinuxError("look at", path, errno: errno) }
+        // A digest of a file that is written to meanwhile need be of no state that it ever had.
+        guard
+            after.st_size == about.st_size, after.st_mtim.tv_sec == about.st_mtim.tv_sec, after.st_mtim.tv_nsec == about.st_mtim.tv_nsec,
+            after.st_ctim.tv_sec == about.st_ctim.tv_sec, after.st_ctim.tv_nsec == about.st_ctim.tv_nsec
+        else { throw changed(path) }
         return Digest.hex(stream.finish())
+    }
+
+    private static func changed(_ path: String) -> LinuxError {
+        LinuxError("record", path, errno: EBUSY, detail: "it was written to while it was read")
     }
 }

@@ -17,7 +17,9 @@ extension Coordinator {
         for host in machine.witnesses where hosts[host]?.watch.isUndecided == true {
             contested[host] = "an older session of it had not answered when the certificate was made"
         }
-        machine.conclude(unseen: fleet.unseen(after: machine.plan, in: inventory) + relaunched, contested: contested)
+        machine.conclude(
+            unseen: fleet.unseen(after: machine.plan, in: inventory) + relaunched + fleet.otherParts(of: machine.plan.covered), contested: contested,
+            settled: settledByPersons)
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
         let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)
@@ -51,7 +53,9 @@ extension Coordinator {
         certificate.workers = machine.plan.covered.map { proof($0, machine, run: id) }
         certificate.signedBy = "coordinator/\(settings.name)"
         Self.count(&certificate)
-        keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, run: id)
+        let named = machine.evidence.settledHosts.keys.sorted()
+        certificate.attested += UInt32(named.count)
+        keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, naming: named, run: id)
     }
 
     private static func order(_ evidence: RunEvidence) -> [APITierProof] {
@@ -174,7 +178,9 @@ extension Coordinator {
 
     /// Has the snapshot and the signed certificate written on a thread of the pool, records both, and ends the run. What
     /// can't be written or signed is said in the certificate itself, which is then at most unproven.
-    private func keep(_ certificate: APICertificate, settling settled: [(StreamName, ServiceName, String)], run id: UInt64) {
+    ///
+    /// `named`: hosts of which it says what a person has attested; the next one need not say it again.
+    private func keep(_ certificate: APICertificate, settling settled: [(StreamName, ServiceName, String)], naming named: [HostName], run id: UInt64) {
         let cuts = settled.map { ("\(CoordinatorFold.cutField)\(LedgerBook.key($0.0, $0.1))", $0.2) }
         let files = CertificateFiles(
             directory: settings.stateDirectory, certificatePath: settings.certificatePath, keyPath: settings.keyPath)
@@ -188,8 +194,10 @@ extension Coordinator {
                         runRecord(.stateSnapshot, id, [("file", kept.certificate.snapshotFile), ("sha256", kept.certificate.snapshotSha256)]),
                         verdictRecord(
                             kept.certificate, id,
-                            [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)] + cuts),
+                            [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)] + cuts
+                                + (named.isEmpty ? [] : [(CoordinatorFold.settledField, named.map(\.raw).joined(separator: " "))])),
                     ])
+                for host in named { settledByPersons[host] = nil }
                 for (stream, consumer, cut) in settled { book.settle(stream, consumer, run: id, cut: cut) }
             case .failure(let error):
                 log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])

@@ -33,6 +33,7 @@ extension Coordinator {
                 }
             }
         }
+        table.set(isDivided: hosts[host]?.watch.hasUnheard ?? false, host)
         certifyDecided()
     }
 
@@ -57,7 +58,9 @@ extension Coordinator {
     }
 
     /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
-    func recordOpenLaunches(of host: HostName, _ report: WireHostReport) {
+    ///
+    /// `isLast`: of its session, or of this coordinator: nothing is held back.
+    func recordOpenLaunches(of host: HostName, _ report: WireHostReport, isLast: Bool = false) {
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
         // What one of two says ends nothing of the other's.
         guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
@@ -65,7 +68,7 @@ extension Coordinator {
                 by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax)
         else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
-        let isWhole = whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
+        let isWhole = isLast || whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
         guard let change = isWhole ? whole : whole.begunAlone else { return }
         apply(change)
         record([Self.record(of: change)])
@@ -100,7 +103,7 @@ extension Coordinator {
     package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
         let host = HostName(request.host)
         return try await onHome { [self] in
-            let how = "settled by \(caller.name): \(request.reason)"
+            let how = "\(InstanceWatch.settledByPerson)\(caller.name): \(request.reason)"
             let isContested = hosts[host]?.watch.contested != nil
             var gone: OpenLaunches.Change?
             let isHeard = hosts[host]?.isKnown(now: now().boot, bound: settings.reportBound) ?? false
@@ -125,6 +128,7 @@ extension Coordinator {
             if isOutsider || gone != nil {
                 log.notice("what the inventory no longer has on a host is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
                 if let gone { apply(gone) }
+                settledByPersons[host] = how
                 record(
                     (isOutsider ? [AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])] : [])
                         + (gone.map { [Self.record(of: $0, how: how)] } ?? []))
@@ -144,6 +148,7 @@ extension Coordinator {
                 throw APIProblem(slug: refusal.slug, what: "REFUSED  \(host): \(refusal.text)", why: "Nothing was changed.", then: "trading status \(host)")
             case .success(let effects):
                 hosts[host]?.watch = watch
+                settledByPersons[host] = how
                 watched(host, effects)
                 var done = APIDone()
                 done.text = "\(host) counts as one again. What the other instance had running is attested gone by \(caller.name)"

@@ -55,12 +55,15 @@ extension Coordinator {
         if !setting.isKept {
             answer.notKept = LatchBook.notKept("here (\(word.inForceMax))")
         }
+        let isOfAll = scope.hosts.isEmpty && scope.services.isEmpty
+        // One of two instances has answered for itself alone.
+        let divided = table.divided.filter { isOfAll || covered.contains($0) || scope.hosts.contains($0) }.map(\.raw)
+        for index in answer.hosts.indices where divided.contains(answer.hosts[index].host) { answer.hosts[index].final = false }
         let answered = Set(results.map(\.host))
         let unplaced = table.unplaced.filter { covers(scope, $0) }.map(\.host.raw)
         // What runs on a host that the inventory doesn't have nobody here can tell; nor a relay, which keeps no record, of one with nothing placed on it.
-        let isOfAll = scope.hosts.isEmpty && scope.services.isEmpty
         let unknown = isOfAll ? (table.outsiders + (settings.relay ? inventory.hosts.map(\.name) : [])).map(\.raw) : []
-        answer.silentHosts = Set(silent + (covered.map(\.raw) + unplaced + unknown).filter { !answered.contains($0) }).sorted()
+        answer.silentHosts = Set(silent + divided + (covered.map(\.raw) + unplaced + unknown).filter { !answered.contains($0) }).sorted()
         return answer
     }
 

@@ -34,7 +34,7 @@ extension Coordinator {
         lines += unheard(time.boot).map { "! \(ObservedFleet.words(unheard: $0))" }
         lines += table.outsiders.map { "! \(ObservedFleet.words(outsider: $0))" }
         lines += own() + expiryLines(time)
-        if let problem = trust?.listProblem { lines.append("! \(settings.name): \(problem)") }
+        for problem in trust?.problems ?? [] { lines.append("! \(settings.name): \(problem)") }
         for latch in table.inForce {
             var place = ""
             if case .host(let host) = latch.word { place = " on \(host) by that host's own word" }

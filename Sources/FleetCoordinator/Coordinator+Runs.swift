@@ -106,7 +106,7 @@ extension Coordinator {
         api.beganUnixUs = now().unixMicroseconds
         api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
         runs[id] = RunRecord(machine: machine, named: named, api: api)
-        if plan.kind != .start { for worker in plan.workers { lastActed[worker] = id } }
+        if plan.kind != .start { for worker in plan.workers where !plan.quiescedBefore.contains(worker) { lastActed[worker] = id } }
         let time = now().boot
         for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
             handle(run: id, .hostLost(name, why: host.whyUnknown))

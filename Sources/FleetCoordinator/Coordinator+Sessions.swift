@@ -200,6 +200,7 @@ extension Coordinator: WireSessionDelegate {
             if case .replaced = closing { hosts[host]?.reportAt = nil }
             guard table.session(host) == nil else { return }
             hosts[host]?.connected = false
+            if let last = hosts[host]?.report { recordOpenLaunches(of: host, last, isLast: hosts[host]?.mayRecordLastWord(at: now().boot) ?? false) }
             hosts[host]?.whyUnknown = why
             for (operation, awaited) in awaiting {
                 switch awaited {

@@ -70,6 +70,8 @@ package final class Coordinator: @unchecked Sendable {
     private(set) var openLaunches: OpenLaunches
     /// The last run that quiesced, resumed or stopped each worker, or was to.
     var lastActed: [WorkerName: UInt64]
+    /// What persons have attested of hosts since the last certificate that says so.
+    var settledByPersons: [HostName: String]
     var awaiting: [String: Awaited] = [:]
     /// Runs that have ended and whose certificate waits until it is known how many instances of a host live.
     var undecided: Set<UInt64> = []
@@ -129,6 +131,7 @@ package final class Coordinator: @unchecked Sendable {
         book = fold.book
         openLaunches = fold.openLaunches
         lastActed = fold.lastActed
+        settledByPersons = fold.settledByPersons
         let builder = HostPartBuilder(inventory: inventory)
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map { ServiceName($0.service) }) }
@@ -140,6 +143,7 @@ package final class Coordinator: @unchecked Sendable {
             })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
+        for (name, host) in hosts where host.watch.hasUnheard { table.set(isDivided: true, name) }
         for host in openLaunches.services.keys { table.set(unplaced: openLaunches.unplaced(on: host, declared: declared[host] ?? []), on: host) }
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
         for latch in fold.latches.all where latch.release != nil { owe(latch.id) }
@@ -179,6 +183,7 @@ package final class Coordinator: @unchecked Sendable {
     /// Ends every stream to callers; workers and agents are left as they are (law 4).
     package func close() {
         home.execute { [self] in
+            for (name, host) in hosts where host.connected { if let report = host.report { recordOpenLaunches(of: name, report, isLast: true) } }
             for id in runs.keys {
                 for watcher in runs[id]?.watchers.values ?? [:].values { watcher.finish() }
             }

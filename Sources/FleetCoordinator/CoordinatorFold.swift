@@ -22,6 +22,8 @@ package struct CoordinatorFold: Equatable, Sendable {
     static let launchesField = "launches/"
     /// Fields of a verdict's record: stream and consumer, and the cut at which they were settled.
     static let cutField = "cut/"
+    /// Field of a verdict's record: hosts of which its certificate says what a person has attested.
+    static let settledField = "settled"
 
     package var runs: [UInt64: Past] = [:]
     package var alerts = AlertFold()
@@ -43,6 +45,9 @@ package struct CoordinatorFold: Equatable, Sendable {
 
     /// When that was recorded, in microseconds of Unix time.
     package var contestedAt: [HostName: UInt64] = [:]
+
+    /// What persons have attested of hosts since the last certificate that says so.
+    package var settledByPersons: [HostName: String] = [:]
 
     /// The last run that quiesced, resumed or stopped each worker, or was to.
     package var lastActed: [WorkerName: UInt64] = [:]
@@ -79,7 +84,10 @@ package struct CoordinatorFold: Equatable, Sendable {
                 id: run, kind: record["kind"] ?? "", by: (record.by ?? ""), reason: record.reason ?? "", began: record.unixMicroseconds, ended: nil,
                 verdict: "", failed: nil)
             if record["kind"] != RunKind.start.rawValue {
-                for worker in Self.names(record["workers"]).compactMap({ WorkerName($0) }) { lastActed[worker] = run }
+                let before = Set(Self.names(record["quiesced_before"]))
+                for name in Self.names(record["workers"]) where !before.contains(name) {
+                    if let worker = WorkerName(name) { lastActed[worker] = run }
+                }
             }
         case .shutdownComplete, .startupComplete, .quiesceComplete, .resumeComplete:
             if let run = record.run { runs[run]?.ended = record.unixMicroseconds }
@@ -90,6 +98,7 @@ package struct CoordinatorFold: Equatable, Sendable {
         case .verdict:
             guard let run = record.run else { return }
             runs[run]?.verdict = record["verdict"] ?? ""
+            for host in Self.names(record[Self.settledField]) { settledByPersons[HostName(host)] = nil }
             for field in record.fields where field.key.hasPrefix(Self.cutField) {
                 let parts = field.key.dropFirst(Self.cutField.count).split(separator: "/", maxSplits: 1).map(String.init)
                 if parts.count == 2 { book.settle(StreamName(parts[0]), ServiceName(parts[1]), run: run, cut: field.value) }
@@ -147,12 +156,14 @@ package struct CoordinatorFold: Equatable, Sendable {
             contested[HostName(record["host"] ?? "")] = nil
             met[HostName(record["host"] ?? "")] = nil
             outsiders.remove(HostName(record["host"] ?? ""))
+            if let how = record["how"], how.hasPrefix(InstanceWatch.settledByPerson) { settledByPersons[HostName(record["host"] ?? "")] = how }
         case .hostInstance:
             met[HostName(record["host"] ?? "")] = Met(
                 bootID: record["boot"] ?? "", machineID: record["machine"] ?? "", journal: record["journal"] ?? "",
                 unixMicroseconds: record.unixMicroseconds)
         case .hostOutside: outsiders.insert(HostName(record["host"] ?? ""))
         case .hostWorkers:
+            if let how = record["how"] { settledByPersons[HostName(record["host"] ?? "")] = how }
             openLaunches.apply(
                 OpenLaunches.Change(
                     host: HostName(record["host"] ?? ""), begun: Self.names(record["begun"]).map(ServiceName.init),

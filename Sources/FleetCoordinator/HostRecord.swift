@@ -25,6 +25,7 @@ struct HostRecord {
     private var instanceRecords = RateBound(16, in: .seconds(60))
     /// Records of what has ended there; what is held back stands in a later one.
     private var workerRecords = RateBound(4, in: .seconds(60))
+    private var lastWordRecords = RateBound(10, in: .seconds(60))
     /// Lines about its sessions and reports.
     private var lines = RateBound(64, in: .seconds(60))
 
@@ -47,6 +48,9 @@ struct HostRecord {
 
     /// Whether one more word of what has ended there is recorded.
     mutating func mayRecordWorkers(at now: BootTime) -> Bool { workerRecords.admits(at: now) }
+
+    /// Whether one more session's last word of what runs there is recorded.
+    mutating func mayRecordLastWord(at now: BootTime) -> Bool { lastWordRecords.admits(at: now) }
 
     /// Whether one more line about it is logged.
     mutating func maySay(at now: BootTime) -> Bool { lines.admits(at: now) }

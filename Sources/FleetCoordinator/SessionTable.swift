@@ -27,6 +27,8 @@ final class SessionTable: Sendable {
         var outsiders: [HostName: BootTime?] = [:]
         /// What may run by its host's last word where the inventory no longer has it.
         var unplaced: [HostName: [WorkerName]] = [:]
+        /// Hosts of which an instance lives that has no session.
+        var divided: Set<HostName> = []
     }
 
     /// Outsiders that are kept; each is a certificate of this fleet's authority.
@@ -114,6 +116,14 @@ final class SessionTable: Sendable {
 
     /// In order.
     var unplaced: [WorkerName] { state.withLockedValue { $0.unplaced }.values.joined().sorted() }
+
+    var divided: Set<HostName> { state.withLockedValue { $0.divided } }
+
+    func set(isDivided: Bool, _ host: HostName) {
+        state.withLockedValue { state in
+            if isDivided { state.divided.insert(host) } else { state.divided.remove(host) }
+        }
+    }
 
     func set(unplaced workers: [WorkerName], on host: HostName) {
         state.withLockedValue { $0.unplaced[host] = workers.isEmpty ? nil : workers }

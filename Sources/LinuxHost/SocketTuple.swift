@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// One TCP or UDP socket as the kernel lists it (proc_net(5), proc_net_tcp.rst).
 package struct SocketTuple: Hashable, Sendable {
     package enum Transport: String, Sendable, CaseIterable { case tcp, tcp6, udp, udp6 }
@@ -65,6 +67,30 @@ package struct SocketTuple: Hashable, Sendable {
             found.append(SocketTuple(transport, local: local, remote: remote, inode: inode, state: state))
         }
         return found
+    }
+
+    /// A table without its lines in TIME-WAIT, found by their bytes: words are made of what is kept alone.
+    static func withoutTimeWait(_ table: [UInt8]) -> [UInt8] {
+        var kept: [UInt8] = []
+        table.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            func find(_ byte: UInt8, _ from: Int, _ end: Int) -> Int {
+                guard from < end, let found = memchr(base + from, Int32(byte), end - from) else { return end }
+                return UnsafeRawPointer(found) - base
+            }
+            var start = 0
+            while start < bytes.count {
+                let end = find(UInt8(ascii: "\n"), start, bytes.count)
+                // `  12: LOCAL REMOTE 06 …`; the header has no colon.
+                let local = find(UInt8(ascii: ":"), start, end) + 2
+                let remote = find(UInt8(ascii: " "), local, end) + 1
+                let state = find(UInt8(ascii: " "), remote, end) + 1
+                let isTimeWait = state + 1 < end && bytes[state] == UInt8(ascii: "0") && bytes[state + 1] == UInt8(ascii: "6")
+                if !isTimeWait { kept += bytes[start..<min(end + 1, bytes.count)] }
+                start = end + 1
+            }
+        }
+        return kept
     }
 
     /// `0100007F:1F90`: words of 32 bits as this machine stores them, then the port as people read it.

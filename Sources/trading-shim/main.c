@@ -172,7 +172,7 @@ static bool wait_for(struct pollfd *polled, uint64_t deadline_ns) {
     for (int i = 0; i < AT_CLIENTS; i++) polled[i] = (struct pollfd){fds[i], i == AT_CGROUP ? POLLPRI : POLLIN, 0};
     for (int i = 0; i < CLIENTS_MAX; i++) polled[AT_CLIENTS + i] = (struct pollfd){client_fd(i), POLLIN, 0};
     timer_set(deadline_ns);
-    if (poll(polled, AT_CLIENTS + CLIENTS_MAX, -1) >= 0) return true;
+    if (poll(polled, AT_CLIENTS + CLIENTS_MAX, tree_reaps_left() ? 0 : -1) >= 0) return true;
     if (errno != EINTR) usleep(1000);  // out of kernel memory: nothing to do but try again
     return false;
 }
@@ -220,7 +220,7 @@ static void run(void) {
         }
         if (polled[AT_MAIN].revents != 0) main_process_looked_at();
         if (polled[AT_CGROUP].revents != 0) (void)cgroup_is_empty();  // only reading it ends the readiness (cgroups(7))
-        if (polled[AT_CHILD].revents == 0 && shim.phase < PHASE_EXITED) {
+        if (polled[AT_CHILD].revents == 0 && !tree_reaps_left() && shim.phase < PHASE_EXITED) {
             if (tree_is_killed() && polled[AT_TIMER].revents != 0) tree_kill();
             continue;
         }

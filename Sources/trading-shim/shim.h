@@ -231,8 +231,10 @@ bool is_of_tree(pid_t pid);
 bool tree_kill_at_once(void);
 /// SIGKILL to everything of the tree that can be reached: its cgroup, its namespace, every child of the shim.
 void tree_kill(void);
-/// Reaps whoever is dead; true once no child is left and the cgroup is empty.
+/// Reaps whoever is dead, a few hundred at most; true once no child is left and the cgroup is empty.
 bool tree_reap(void);
+/// More of them were dead: call it again in the next turn, without a wait.
+bool tree_reaps_left(void);
 
 // tree.c
 /// The main process has ended and others of its tree have not: they are told to stop, or killed.
@@ -246,8 +248,8 @@ bool tree_is_killed(void);
 bool tree_wants_looks(void);
 /// Before the first SIGKILL to the tree; in an emergency after it.
 void tree_kill_begins(bool emergency);
-/// A process other than the main one was reaped.
-void tree_reaped(pid_t pid, uint64_t start, bool by_kill);
+/// A process other than the main one was reaped that SIGKILL had ended.
+void tree_reaped_killed(pid_t pid, uint64_t start);
 /// `stop`; 0 calls it off. False: they are being killed.
 bool tree_stop(int number);
 /// The event; NULL: nothing was left.

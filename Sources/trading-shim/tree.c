@@ -143,8 +143,14 @@ static bool namespace_is_empty(void) {
 }
 
 void tree_turn(void) {
+    // A round goes through all that have died and are not reaped yet: of a tree that forks for ever thousands, and reaping comes first then.
+    static uint64_t not_before_ns;
+    uint64_t began_ns = boottime_ns();
+    if (tree_reaps_left() && began_ns < not_before_ns) return;
     if (!tree.killing && tree.rounds_left > 0) tell();
     if (tree.killing || boottime_ns() >= until() || (fence_has_namespace() && namespace_is_empty())) tree_kill();
+    uint64_t ended_ns = boottime_ns();
+    not_before_ns = ended_ns + 4 * (ended_ns - began_ns);
 }
 
 uint64_t tree_deadline(void) { return tree.handled && !tree.killing ? until() : UINT64_MAX; }
@@ -168,8 +174,8 @@ void tree_kill_begins(bool emergency) {
     }
 }
 
-void tree_reaped(pid_t pid, uint64_t start, bool by_kill) {
-    if (!by_kill || !tree.killing || fence_has_namespace()) return;
+void tree_reaped_killed(pid_t pid, uint64_t start) {
+    if (!tree.killing || fence_has_namespace()) return;
     tree.reaped_killed++;
     if (!was_told(pid, start)) tree.reaped_untold++;
 }

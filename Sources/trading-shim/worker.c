@@ -127,21 +127,22 @@ bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context) {
     if (fd < 0) return false;
     long child = 0;
     ssize_t got;
-    for (;;) {
+    bool more = true;
+    while (more) {
         got = read(fd, bytes, sizeof bytes);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) break;
-        for (ssize_t i = 0; i < got; i++) {
+        for (ssize_t i = 0; i < got && more; i++) {
             if (bytes[i] >= '0' && bytes[i] <= '9') {
                 child = child * 10 + (bytes[i] - '0');
             } else {
-                if (child > 0) visit((pid_t)child, context);
+                if (child > 0) more = visit((pid_t)child, context);
                 child = 0;
             }
         }
     }
     close(fd);
-    return got == 0;
+    return !more || got == 0;
 }
 
 /// Every number that names an entry of a directory in /proc; stops when told to.
@@ -163,13 +164,17 @@ static void numbers_visit(const char *directory, visitor *visit, void *context) 
     close(proc);
 }
 
-enum { TREE_DEPTH_MAX = 32 };
+enum {
+    TREE_DEPTH_MAX = 32,
+    VISITS_MAX = 2048,  // what forks faster than it is visited must not hold the shim; what is beyond is killed all the same
+};
 
 struct descent {
     visitor *visit;
     void *context;
     pid_t pid;
     int depth;
+    int *left;  // of VISITS_MAX
 };
 
 static bool descend(pid_t pid, void *context);
@@ -177,18 +182,19 @@ static bool descend(pid_t pid, void *context);
 static bool thread_visit(pid_t thread, void *context) {
     struct descent *descent = context;
     (void)children_visit(descent->pid, thread, descend, descent);
-    return true;
+    return *descent->left > 0;
 }
 
 static bool descend(pid_t pid, void *context) {
     struct descent *above = context;
     above->visit(pid, above->context);
+    if (--*above->left == 0) return false;
     if (above->depth == TREE_DEPTH_MAX) return true;
-    struct descent below = {above->visit, above->context, pid, above->depth + 1};
+    struct descent below = {above->visit, above->context, pid, above->depth + 1, above->left};
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/task", pid);
     numbers_visit(path, thread_visit, &below);
-    return true;
+    return *above->left > 0;
 }
 
 static bool of_tree_visit(pid_t pid, void *context) {
@@ -198,7 +204,8 @@ static bool of_tree_visit(pid_t pid, void *context) {
 }
 
 void tree_visit(visitor *visit, void *context) {
-    struct descent descent = {visit, context, shim.pid, 0};
+    int left = VISITS_MAX;
+    struct descent descent = {visit, context, shim.pid, 0, &left};
     if (!children_visit(shim.pid, shim.pid, descend, &descent)) numbers_visit("/proc", of_tree_visit, &descent);
 }
 
@@ -244,9 +251,14 @@ bool main_process_change(pid_t wanted) {
 
 // MARK: The end
 
+/// And its process group at one stroke: kill(2) holds forks off for that long, and who forks faster than the list is read is never met by
+/// number. A session that is not the shim's was begun in the tree, and so holds nothing else; while a child is unreaped its group's number
+/// is nobody else's.
 static bool kill_visit(pid_t pid, void *context) {
     (void)context;
     kill(pid, SIGKILL);
+    pid_t session = getsid(pid), group = getpgid(pid);
+    if (session > 0 && session != getsid(0) && group > 1) kill(-group, SIGKILL);
     return true;
 }
 
@@ -319,8 +331,19 @@ void main_process_looked_at(void) {
     else main_process_ended(HOW_UNKNOWN, 0, false);
 }
 
+/// So many in one turn: a tree that forks faster than it is reaped must keep the shim neither from an order nor from killing it.
+#define REAPS_MAX 256
+static bool reaps_left;
+
+bool tree_reaps_left(void) { return reaps_left; }
+
 bool tree_reap(void) {
-    for (;;) {
+    reaps_left = false;
+    for (int reaps = 0;; reaps++) {
+        if (reaps == REAPS_MAX) {
+            reaps_left = true;
+            return false;
+        }
         siginfo_t info;
         struct rusage usage;
         info.si_pid = 0;
@@ -330,10 +353,11 @@ bool tree_reap(void) {
             return errno == ECHILD && cgroup_is_empty();
         }
         if (info.si_pid == 0) return false;
-        // While its number is still its own.
-        uint64_t start = info.si_pid == shim.main ? 0 : process_start(info.si_pid);
+        // Read while its number is still its own, and of the killed alone: a tree that forks for ever must not outrun this.
+        bool by_kill = info.si_code != CLD_EXITED && info.si_status == SIGKILL;
+        uint64_t start = by_kill && info.si_pid != shim.main && info.si_pid != fence_init() ? process_start(info.si_pid) : 0;
         if (syscall(SYS_waitid, P_PID, info.si_pid, &info, WEXITED | WNOHANG | __WALL, &usage) != 0) continue;
-        if (start != 0 && info.si_pid != fence_init()) tree_reaped(info.si_pid, start, info.si_code != CLD_EXITED && info.si_status == SIGKILL);
+        if (start != 0) tree_reaped_killed(info.si_pid, start);
         if (info.si_pid == shim.main && (shim.phase < PHASE_EXITED || main_is_zombie)) {
             shim.usage = usage, shim.has_usage = true;
             main_is_zombie = false;

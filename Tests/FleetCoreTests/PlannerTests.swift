@@ -53,7 +53,9 @@ struct PlannerTests {
         var fleet = fleet(["feed@md-1": .stopped])
         fleet.otherPart["md-1"] = "goes by another part"
         let planner = Planner(inventory: inventory, fleet: fleet)
-        #expect(try planner.plan(.stop, OperationScope(all: true)).workers.contains("recorder@md-1"))
+        let stop = try planner.plan(.stop, OperationScope(all: true))
+        #expect(stop.workers.contains("recorder@md-1") && stop.unseen == ["md-1 goes by another part: it stops and is looked at by that"])
+        #expect(try planner.plan(.stop, OperationScope(services: ["strategy"])).unseen.isEmpty)
         for kind in [RunKind.start, .restart] {
             let error = #expect(throws: PlanRefusal.self) { try planner.plan(kind, OperationScope(all: true)) }
             #expect(error?.slug == "no-part" && error?.why == "Nothing was done.")

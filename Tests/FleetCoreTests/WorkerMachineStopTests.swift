@@ -38,6 +38,16 @@ struct WorkerMachineStopTests {
         #expect(worker.answers == [Self.done])
     }
 
+    @Test("a kill that meets it ended is none; one that ends it is")
+    func killedOrNot() {
+        for (how, killed) in [(WorkerExit.How.exited(0), false), (.signalled(9, core: false), true), (.unknown, true)] {
+            var worker = WorkerFixture.at(.running)
+            worker.tell(.stopRequested(worker.order("stop"), killNow: true))
+            worker.gone(how)
+            #expect(worker.answers.last == .done(killed: killed, held: false), "\(how)")
+        }
+    }
+
     @Test("a look that never answers ends a stop after its bound, with all that is declared unknown; its late answer is kept")
     func late() {
         var worker = WorkerFixture.at(.verifying)

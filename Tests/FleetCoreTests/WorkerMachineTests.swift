@@ -52,8 +52,9 @@ struct WorkerMachineTests {
         worker.tell(.processStarted(pid: 7))
         worker.wait(.seconds(20))
         #expect(worker.slug == "not-ready")
-        #expect(worker.machine.deadline == nil)
+        #expect(worker.machine.deadline == nil && worker.machine.health(now: .zero) == "NOT READY in time")
         worker.tell(.readySaid)
+        #expect(worker.machine.health(now: .zero) == "")
         #expect(worker.machine.phase == .running("a1", pid: 7))
     }
 
@@ -178,7 +179,7 @@ struct WorkerMachineTests {
         #expect(worker.slug == "superseded" && worker.machine.slot == kill)
         worker.stop(killNow: true)
         #expect(worker.slug == "busy")
-        worker.gone()
+        worker.gone(.signalled(9, core: false))
         #expect(worker.last.contains(.answer(kill, .done(killed: true, held: false))))
     }
 
@@ -333,7 +334,7 @@ struct WorkerMachineTests {
         #expect(!stopping.has(.signal("TERM")) && stopping.answers.isEmpty)
         stopping.wait(.seconds(10))
         #expect(stopping.records == [.workerKill])
-        stopping.gone()
+        stopping.gone(.signalled(9, core: false))
         #expect(stopping.answers == [.done(killed: true, held: false)])
     }
 

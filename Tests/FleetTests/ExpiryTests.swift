@@ -137,13 +137,25 @@ struct ExpiryTests {
     func pastTheCoordinatorsDate() throws {
         let fleet = try fleet()
         defer { fleet.end() }
+        try fleet.beginWithoutRelay()
+        #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0, "\(fleet.logs)")
+        fleet.coordinator?.end()
         let (environment, endClock) = try later(fleet, by: "-40d")
         let past = try certs(fleet, "renew", "coordinator/ctl-1", "--days", "1", environment: environment)
         endClock()
         #expect(past.status == 0, "\(past.text)")
-        try fleet.beginWithoutRelay()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
         let status = try fleet.trading("status")
         #expect(flat(status.text).contains("ctl-1: its certificate") && flat(status.text).contains("trading certs renew"), "\(status.text)")
+        // A part of the inventory is not taken from it either: what the host stops and looks at is another's.
+        let changed = try String(contentsOfFile: fleet.inventory, encoding: .utf8).replacingOccurrences(of: "ready: {delay: 0s}", with: "ready: {delay: 1ms}")
+        try changed.write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        let stop = try fleet.trading("stop", "--all", "--reason", "by the old part")
+        #expect(stop.status == 3 && flat(stop.text).contains("md-1 goes by another part of the inventory"), "\(stop.text)")
         let refused = try fleet.trading("start", "--all", "--reason", "test")
         #expect(refused.status != 0 && refused.text.contains("md-1"), "\(refused.text)")
         #expect(try certs(fleet, "renew", "coordinator/ctl-1", "--days", "100").status == 0)
@@ -178,6 +190,17 @@ struct ExpiryTests {
         #expect(try certs(fleet, "renew", "agent/md-1").status == 0)
         fleet.agents["md-1"]?.signal(SIGHUP)
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 })
+        // Files that can't be used are no renewal, and would be the end at the next restart.
+        let files = ["coordinator-ctl-1", "agent-md-1"].map { "\(pki)/\($0).pem" }
+        let good = try files.map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+        for file in files { try Data("garbage".utf8).write(to: URL(fileURLWithPath: file)) }
+        for process in [fleet.coordinator, fleet.agents["md-1"]] { process?.signal(SIGHUP) }
+        let said = "the files of the last reload could not be used"
+        func places() throws -> Int { flat(try fleet.trading("status").text).components(separatedBy: said).count - 1 }
+        #expect(try eventually(within: 20) { try places() == 2 && fleet.trading("status").status == 3 }, "\(fleet.logs)")
+        for (file, bytes) in zip(files, good) { try bytes.write(to: URL(fileURLWithPath: file)) }
+        for process in [fleet.coordinator, fleet.agents["md-1"]] { process?.signal(SIGHUP) }
+        #expect(try eventually(within: 20) { try places() == 0 }, "\(fleet.logs)")
         #expect(try certs(fleet, "renew", "md-7").text.contains("no certificate was issued under that name"))
         #expect(try certs(fleet, "revoke", "md-1").status == 0)
         let revoked = try certs(fleet, "renew", "md-1")

@@ -109,8 +109,12 @@ final class HugepagePool {
     static let file = "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/"
     static var isPossible: Bool { geteuid() == 0 && access(file + "nr_hugepages", W_OK) == 0 }
 
+    /// The lock of whoever changes them.
+    static let lock = "hugepages"
+
     let mount: String
     private let before: String
+    private let lock = HostLock(HugepagePool.lock)
 
     init(pages: Int) throws {
         before = try String(contentsOfFile: Self.file + "nr_hugepages", encoding: .utf8)

@@ -7,6 +7,8 @@ import Testing
 @Suite(.serialized, .enabled(if: HugepagePool.isPossible, "reserves huge pages: needs root")) struct LayoutApplyTests {
     @Test("an apply leaves a live worker alone until it is named, then does as declared and reads back; a thread that is moved from outside is drift")
     func applyAndDrift() throws {
+        let lock = HostLock(HugepagePool.lock)
+        defer { withExtendedLifetime(lock) {} }
         let before = HugepagePool.total
         let lines = interrupts()
         defer {

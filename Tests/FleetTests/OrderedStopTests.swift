@@ -107,6 +107,13 @@ import Testing
         try fleet.startCoordinator()
         #expect(try eventually(within: 20) { try says("strategy@st-1 is quiesced, by run 2") }, "\(fleet.logs)")
         #expect(!(try says("! strategy@st-1")))
+        // What a person has quiesced is not resumed because a stop is given up.
+        let given = try fleet.background("stop", "--all", "--reason", "given up")
+        defer { given.end() }
+        #expect(try eventually(within: 60) { try fleet.blockedText()?.contains("open-orders") == true }, "\(given.log)")
+        #expect(try fleet.trading("runs", "abort", "3", "--reason", "look first").status == 0)
+        #expect(eventually(within: 20) { !given.process.isRunning }, "\(given.log)")
+        #expect(try eventually(within: 10) { try says("strategy@st-1 is quiesced, by run 2") && says("1 quiesced") }, "\(fleet.logs)")
         #expect(try fleet.trading("resume", "strategy", "--reason", "on").status == 0)
         #expect(try eventually(within: 10) { try !says("is quiesced") })
         let stop = try fleet.background("stop", "--all", "--reason", "blocked")
@@ -115,7 +122,7 @@ import Testing
         #expect(try fleet.trading("emergency-stop", "--yes", "--service", "order-gateway", "--reason", "panic").status == 0)
         #expect(eventually(within: 20) { !stop.process.isRunning }, "\(stop.log)")
         #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
-        let left = "! strategy@st-1 is quiesced and takes nothing new: run 4 (stop) left it so and did not go to its end"
+        let left = "! strategy@st-1 is quiesced and takes nothing new: run 5 (stop) left it so and did not go to its end"
         #expect(try eventually(within: 10) { try says(left) }, "\(fleet.logs)")
     }
 

@@ -93,10 +93,25 @@ struct TwinTests {
             let refused = try fleet.trading(verb, "--all", "--reason", "x")
             #expect(refused.status != 0 && refused.text.contains("two instances of ex-1 live"), "\(refused.text)")
         }
+        // The one that answers answers for itself.
+        for scope in [["--everything"], ["--host", "ex-1"], ["--service", "gateway"]] {
+            let emergency = try Program.run(
+                TestFleet.bin + "/trading", ["--config", fleet.config, "emergency-stop"] + scope + ["--yes", "--reason", "panic"])
+            #expect(
+                emergency.status == 4 && flat(emergency.text).contains(/\? ex-1 +not confirmed/) && emergency.text.contains("UNKNOWN 1"), "\(emergency.text)")
+        }
         #expect(kill(pid, 0) == 0)
+        #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
         let settled = try fleet.trading("hosts", "settle", "ex-1", "--reason", "the first host is off")
         #expect(settled.status == 0, "\(settled.text)")
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        // What the next certificate claims rests on that person's word, and says so; the one after it doesn't.
+        func stop() throws -> TestFleet.Output { try fleet.trading("stop", "--all", "--reason", "close") }
+        #expect(try stop().text.contains("1 attested by a person"))
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        #expect(try stop().text.contains("0 attested by a person"))
     }
 
     @Test("an agent that is restarted, or dials again, is one instance")

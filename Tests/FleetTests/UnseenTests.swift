@@ -230,6 +230,28 @@ struct UnseenTests {
         #expect(two.status == 0 && two.text.contains("verdict: proven"), "\(two.text)")
     }
 
+    @Test("a host that was last heard with its workers stopped is believed after a move, however often they were started and stopped before")
+    func movedAfterStops() throws {
+        let place = { (host: String) in "  one: {tier: t, hosts: [\(host)], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }
+        let fleet = try TestFleet(hosts: ["md-1", "st-1"], tiers: ["t"]) { _ in place("st-1") }.started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        for _ in 0..<6 {
+            #expect(try fleet.trading("stop", "one", "--reason", "x").status == 0)
+            #expect(try fleet.trading("start", "one", "--reason", "x").status == 0)
+        }
+        #expect(try fleet.trading("stop", "one", "--reason", "moves").text.contains("verdict: proven"))
+        #expect(try eventually(within: 10) { try fleet.state("one") == "STOPPED" })
+        fleet.agents["st-1"]?.signal(SIGTERM)
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)")
+        try String(contentsOfFile: fleet.inventory, encoding: .utf8).replacingOccurrences(of: place("st-1"), with: place("md-1"))
+            .write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
+        let start = try fleet.trading("start", "one", "--reason", "moved")
+        #expect(start.status == 0, "\(start.text)")
+    }
+
     @Test("more undeclared workers of a host than are kept make a stop of everything unproven, by their number")
     func manyUndeclared() throws {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in

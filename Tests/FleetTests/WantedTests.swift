@@ -13,6 +13,15 @@ struct WantedTests {
         return try fleet.begun { try $0.beginWithoutRelay() }
     }
 
+    @Test("a worker that is not ready in time needs a person")
+    func notReady() throws {
+        let fleet = try fleet("exec sleep 1000", ", ready: {notify: 1s}")
+        defer { fleet.end() }
+        #expect(try fleet.trading("start", "--all", "--reason", "open").status == 1)
+        let status = try fleet.trading("status")
+        #expect(status.status == 3 && flat(status.text).contains("! one@md-1: NOT READY in time"), "\(status.text)")
+    }
+
     @Test("a worker that ended by itself with exit 0 is not as wanted, also after its agent's restart; one that was stopped is, by whom and since when")
     func endedByItself() throws {
         let fleet = try fleet("trap 'exit 0' USR1; while :; do sleep 0.05; done")

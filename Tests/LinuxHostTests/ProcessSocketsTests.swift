@@ -1,4 +1,5 @@
 import FleetCore
+import Foundation
 import Glibc
 import LinuxHost
 import Testing
@@ -38,6 +39,23 @@ import Testing
         #expect(rows[0].inode == 7_001)
         #expect(SocketTuple.parse(header, .tcp) == [] && SocketTuple.parse("", .tcp) == nil && SocketTuple.parse(header + "1: 2\n", .tcp) == nil)
         #expect(SocketTuple.parse(header + lines[0].replacing(" 01 ", with: " 0D "), .tcp) == nil, "a state from another kernel")
+    }
+
+    @Test("TIME-WAIT is left out of a table before it is parsed, and nothing else; a torn table stays torn")
+    func timeWait() throws {
+        let header = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        func line(_ number: Int, _ state: String, six: Bool = false) -> String {
+            let (local, remote) =
+                six
+                ? ("00000000000000000000000001000000:0016", "00000000000000000000000001000000:0606") : ("0606060A:0606", "0606060A:0606")
+            return "\(number): \(local) \(remote) \(state) 00000000:00000000 06:00000000 00000000  1000        0 \(number) 1 0\n"
+        }
+        func filtered(_ text: String) -> String { String(decoding: SocketTuple.withoutTimeWait(Array(text.utf8)), as: UTF8.self) }
+        let others = (1...12).filter { $0 != 6 }.map { line($0, String(format: "%02X", $0)) } + [line(123_456, "01", six: true)]
+        let all = [header, line(60, "06")] + others.flatMap { [$0, line(61, "06", six: $0.count > 110)] }
+        #expect(filtered(all.joined()) == header + others.joined())
+        for whole in ["", header, header + line(1, "01"), "x", "\n\n", "1:", "1: A B", "1: A B 0"] { #expect(filtered(whole) == whole) }
+        #expect(filtered(header + line(1, "06").dropLast()) == header)
     }
 
     @Test("left are those of the same inode, and nobody's of the same addresses; TIME-WAIT and another's are not")

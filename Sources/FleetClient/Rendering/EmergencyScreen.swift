@@ -95,6 +95,9 @@ package enum EmergencyScreen {
                 lines += ScreenText.wrapped(
                     "? \(name(host, place)) not confirmed: the host does not answer; "
                         + "\(names.isEmpty ? "its workers" : names.joined(separator: ", ")) may be running", width: style.width, indent: "               ")
+            } else if outcome.unconfirmed.contains(host), workers.allSatisfy(\.gone) {
+                lines += ScreenText.wrapped(
+                    "? \(name(host, place)) not confirmed: it has not answered for all that may run there", width: style.width, indent: "               ")
             } else if workers.isEmpty {
                 lines.append("- \(name(host, place)) nothing in scope ran")
             }
@@ -149,7 +152,7 @@ package enum EmergencyScreen {
         let open =
             outcome.workers.filter { !$0.gone }.map { "\($0.name)@\($0.host)" }
             + unheard.map { "\($0.name)@\($0.host) (host not answering)" }
-            + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host } && !unheard.contains { $0.host == host } }
+            + outcome.unconfirmed.filter { host in !outcome.workers.contains { $0.host == host && !$0.gone } && !unheard.contains { $0.host == host } }
         if !open.isEmpty { line += " · UNKNOWN \(open.count): \(open.joined(separator: ", "))" }
         return line
     }

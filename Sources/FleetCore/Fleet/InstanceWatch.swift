@@ -71,6 +71,8 @@ package struct InstanceWatch: Equatable, Sendable {
         }
     }
 
+    /// How the words of a settlement begin that is a person's.
+    package static let settledByPerson = "settled by "
     /// What a living agent answers a challenge within.
     package static let challengeBound: Duration = .seconds(3)
     /// Past this many, the instance that said hello first among those without a session is forgotten. How many have sessions the table bounds.
@@ -97,6 +99,9 @@ package struct InstanceWatch: Equatable, Sendable {
 
     /// An older instance was asked whether it lives, and has not answered yet.
     package var isUndecided: Bool { contest == nil && instances.dropLast().contains(where: \.isOpen) }
+
+    /// Two live and not both are heard: what the other runs nobody here can order.
+    package var hasUnheard: Bool { contest != nil && instances.count(where: \.isOpen) < 2 }
 
     // MARK: Events
 
@@ -163,7 +168,7 @@ package struct InstanceWatch: Equatable, Sendable {
         }
         contest = nil
         instances = open
-        return .success([.settled("settled by \(person): \(reason)")])
+        return .success([.settled("\(Self.settledByPerson)\(person): \(reason)")])
     }
 
     /// Those without a session beyond the bound, but for the two that a contest is about.

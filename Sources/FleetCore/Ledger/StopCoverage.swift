@@ -80,6 +80,9 @@ package struct StopCoverage: Equatable, Sendable {
             lack(.latch, host.raw, .reported, "\(host) said during the run that emergency stop \(latch) holds over its workers")
         }
         for override in evidence.overrides { lack(.override, "override", .attested, override) }
+        for (host, how) in evidence.settledHosts.sorted(by: { $0.key < $1.key }) {
+            add(.host, host.raw, .attested, "what else may have run on \(host) is \(how)")
+        }
     }
 
     private mutating func add(_ what: CoverageItem.What, _ subject: String, _ kind: CoverageItem.Evidence, at moment: Moment? = nil, _ text: String) {

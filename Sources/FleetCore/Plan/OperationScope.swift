@@ -201,6 +201,11 @@ package struct ObservedFleet: Equatable, Sendable {
             + outsiders.filter { !excluded.contains($0) }.map(Self.words(outsider:))
     }
 
+    /// Hosts of these workers that go by another part of the inventory, one sentence each: they stop by that, and what they look at is that one's.
+    package func otherParts(of workers: [WorkerName]) -> [String] {
+        Set(workers.map(\.host)).sorted().compactMap { host in otherPart[host].map { "\(host) \($0): it stops and is looked at by that" } }
+    }
+
     /// Covered workers that were launched again after the run looked at them last, one sentence each.
     package func launchedSince(_ launches: [WorkerName: LaunchHistory], in plan: Plan) -> [String] {
         plan.covered.filter { worker in

@@ -110,13 +110,16 @@ package struct Planner: Sendable {
                 if !these.isEmpty { steps.add("resume", Self.list(these), .resume(these)) }
             }
         }
-        return Plan(
+        var plan = Plan(
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
             unseen: stops
-                ? (scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : []) + unheard.map(ObservedFleet.words(unheard:)) : [],
+                ? (scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : []) + unheard.map(ObservedFleet.words(unheard:))
+                    + fleet.otherParts(of: covered) : [],
             isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
+        plan.quiescedBefore = Set(acting.filter { fleet.state($0).quiesced })
+        return plan
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.

@@ -71,6 +71,8 @@ package struct RunEvidence: Equatable, Sendable {
     package var gates: [GateQuestion: String] = [:]
     package var overrides: [String] = []
     package var attestedOff: Set<HostName> = []
+    /// Hosts of which a person has said, since the last certificate that speaks of them, that nothing else runs there: who and why.
+    package var settledHosts: [HostName: String] = [:]
     package var after: [StreamReading] = []
     /// Two equal readings were had.
     package var settled = false

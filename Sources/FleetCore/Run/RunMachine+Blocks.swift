@@ -153,7 +153,7 @@ extension RunMachine {
         return effects + sends + settle(now)
     }
 
-    /// Before the first stop signal an abort resumes what the run has quiesced; later it leaves everything as it is. A
+    /// Before the first stop signal an abort resumes what the run has quiesced, not what was quiesced before it; later it leaves everything as it is. A
     /// second abort does not wait for the resuming.
     mutating func abort(_ why: String, _ by: String, _ now: Moment) -> [Effect] {
         if let aborting {
@@ -162,7 +162,7 @@ extension RunMachine {
         }
         guard state == .active, let current else { return end(.aborted(why), .runAborted, now) }
         let quiesced = plan.steps.prefix(current.number).flatMap { step -> [WorkerName] in if case .quiesce(let workers) = step.what { workers } else { [] } }
-        let toResume = quiesced.filter { inventory.service($0.service)?.resume != nil }
+        let toResume = quiesced.filter { inventory.service($0.service)?.resume != nil && !plan.quiescedBefore.contains($0) }
         let reachable = toResume.filter { lost[$0.host] == nil }
         guard evidence.tierOrder.isEmpty, !reachable.isEmpty else {
             let unknown = evidence.tierOrder.isEmpty ? toResume : []

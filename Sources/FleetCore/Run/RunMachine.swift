@@ -219,9 +219,10 @@ package struct RunMachine: Equatable, Sendable {
     package var witnesses: Set<HostName> { Set((plan.covered + plan.otherEnds).map(\.host)).union(readsStreams) }
 
     /// What is seen of the fleet once the run has ended, as far as its verdict speaks of it.
-    package mutating func conclude(unseen: [String], contested: [HostName: String]) {
+    package mutating func conclude(unseen: [String], contested: [HostName: String], settled: [HostName: String] = [:]) {
         evidence.unseen = unseen
         let witnesses = witnesses
+        evidence.settledHosts = settled.filter { plan.isOfEverything || witnesses.contains($0.key) }
         evidence.contested.merge(contested.filter { witnesses.contains($0.key) }) { during, _ in during }
     }
 
@@ -609,5 +610,6 @@ package struct RunMachine: Equatable, Sendable {
 
     private var planFields: [WorkerMachine.Field] {
         [.init("kind", plan.kind.rawValue), .init("workers", plan.workers.map(\.description).joined(separator: " ")), .init("steps", plan.steps.count)]
+            + (plan.quiescedBefore.isEmpty ? [] : [.init("quiesced_before", plan.quiescedBefore.sorted().map(\.description).joined(separator: " "))])
     }
 }

@@ -127,6 +127,7 @@ extension WorkerMachine {
     /// In words: `ok`, or what fails and for how long; empty where nothing is checked or nothing runs.
     package func health(now: BootTime) -> String {
         if let ownStop, launch != nil { return "unhealthy: \(ownStop)" }
+        if case .starting = phase, lateSaid, !readyByDelay { return "NOT READY in time" }
         guard case .running = phase, policy.watchdog != nil || !policy.health.isEmpty || checks.watchdogLate != nil else { return "" }
         if saidStopping { return "" }
         func lasts(_ since: BootTime?) -> String { since.map { ", for \(max(.zero, now - $0).words)" } ?? "" }

@@ -193,6 +193,8 @@ extension WorkerMachine {
         let wasUnderStop = isUnderStop
         let wasQuiesced = quiesced
         lastExit = exit
+        // A SIGKILL that met it ended has killed nothing.
+        if case .exited = exit.how { killedThisStop = false }
         wantDown(by: exit, now)
         lastLaunch = launch
         history.end(launch, .ended(exit))

@@ -59,6 +59,8 @@ package final class TLSTrust: Sendable {
         var material: Material
         var contexts: [[String]: Contexts]
         var live: [ObjectIdentifier: Live] = [:]
+        /// Why the last reload took nothing; nil: it took all, or there was none.
+        var reloadProblem: String?
     }
 
     /// Unfinished handshakes that are kept unless told otherwise; a whole fleet may reconnect at once.
@@ -106,6 +108,9 @@ package final class TLSTrust: Sendable {
     /// What could not be used of the revocation list, in a sentence; nil: nothing.
     package var listProblem: String? { state.withLockedValue { $0.material.listProblem } }
 
+    /// What a person must see to, a sentence each: of the revocation list, and of files that the last reload could not take.
+    package var problems: [String] { state.withLockedValue { [$0.material.listProblem, $0.reloadProblem].compactMap { $0 } } }
+
     /// Judges signatures and chains with the present authorities and lists. Any thread; blocks for half a millisecond at most.
     package var verifier: PeerVerifier { state.withLockedValue { $0.material.verifier } }
 
@@ -117,6 +122,17 @@ package final class TLSTrust: Sendable {
     ///
     /// Blocks: not for an event loop. After an error everything is as it was. Tickets die with the old contexts.
     package func reload() throws {
+        do {
+            try replaceAll()
+            state.withLockedValue { $0.reloadProblem = nil }
+        } catch {
+            let why = "the files of the last reload could not be used, and the old ones are still in use: \(error). A restart would take the new ones"
+            state.withLockedValue { $0.reloadProblem = why }
+            throw error
+        }
+    }
+
+    private func replaceAll() throws {
         let before = state.withLockedValue { (material: $0.material, alpns: Array($0.contexts.keys)) }
         // A list that can't be used never takes the place of one that is in use.
         let material = try Self.load(paths, fleet, .required, generation: before.material.generation + 1)

@@ -1,0 +1,54 @@
+import Foundation
+import Glibc
+import LinuxHost
+import TestSupport
+import Testing
+
+@testable import FleetAgent
+
+/// Digests of files that stand still; of others there is none.
+@Suite struct StateFilesTests {
+    @Test("a file that is written to, or grows, while it is read has no digest; it says so, and the others have theirs", arguments: [false, true])
+    func changing(grows: Bool) throws {
+        let scratch = try Scratch()
+        let (path, still) = (try scratch.write("book", "x"), try scratch.write("still", "y"))
+        #expect(truncate(path, 64 << 20) == 0)
+        let isOver = Atomic(false)
+        let writer = Thread {
+            let file = open(path, O_WRONLY | (grows ? O_APPEND : 0))
+            while !isOver.value {
+                _ = Glibc.write(file, "z", 1)
+                usleep(1_000)
+            }
+            close(file)
+        }
+        writer.start()
+        let digests = StateFiles.digests([path, still])
+        isOver.value = true
+        #expect(digests[path]?.hasPrefix("unreadable: ") == true && digests[path]?.contains("written to while it was read") == true, "\(digests)")
+        #expect(digests[still]?.count == 64)
+        #expect(StateFiles.digests([path])[path]?.count == 64)
+    }
+
+    @Test("past the time for all of them what is too long to read is given up by its size, and what is short is not")
+    func late() throws {
+        let scratch = try Scratch()
+        let (path, short) = (try scratch.write("book", "x"), try scratch.write("short", "y"))
+        #expect(truncate(path, 1 << 40) == 0)
+        let digests = StateFiles.digests([path, short], within: .milliseconds(50))
+        #expect(digests[path]?.contains("it has \(1 << 40) bytes") == true && digests[short]?.count == 64, "\(digests)")
+    }
+
+    /// A flag between two threads.
+    private final class Atomic: @unchecked Sendable {
+        private let lock = NSLock()
+        private var held: Bool
+
+        init(_ value: Bool) { held = value }
+
+        var value: Bool {
+            get { lock.withLock { held } }
+            set { lock.withLock { held = newValue } }
+        }
+    }
+}
