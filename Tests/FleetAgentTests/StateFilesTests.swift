@@ -18,7 +18,6 @@ import Testing
             let file = open(path, O_WRONLY | (grows ? O_APPEND : 0))
             while !isOver.value {
                 _ = Glibc.write(file, "z", 1)
-                usleep(1_000)
             }
             close(file)
         }
