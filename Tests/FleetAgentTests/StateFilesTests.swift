@@ -14,16 +14,20 @@ import Testing
         let (path, still) = (try scratch.write("book", "x"), try scratch.write("still", "y"))
         #expect(truncate(path, 64 << 20) == 0)
         let isOver = Atomic(false)
+        let (began, ended) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let writer = Thread {
             let file = open(path, O_WRONLY | (grows ? O_APPEND : 0))
-            while !isOver.value {
-                _ = Glibc.write(file, "z", 1)
-            }
+            _ = Glibc.write(file, "z", 1)
+            began.signal()
+            while !isOver.value { _ = Glibc.write(file, "z", 1) }
             close(file)
+            ended.signal()
         }
         writer.start()
+        began.wait()
         let digests = StateFiles.digests([path, still])
         isOver.value = true
+        ended.wait()
         #expect(digests[path]?.hasPrefix("unreadable: ") == true && digests[path]?.contains("written to while it was read") == true, "\(digests)")
         #expect(digests[still]?.count == 64)
         #expect(StateFiles.digests([path])[path]?.count == 64)
