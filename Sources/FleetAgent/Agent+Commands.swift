@@ -239,8 +239,9 @@ extension Agent {
             if outcome == .done || slug == "left-behind" { result.launches = ReportBuilder.launches(shell) }
         }
         result.records = operation.records
-        // An earlier agent may have killed for the same operation: its records say so.
-        result.killed = killed || operation.records.contains { $0.event == AuditEvent.workerKill.rawValue }
+        // An earlier agent may have killed for the same operation: its records say so. A SIGKILL that met it ended has killed nothing.
+        let endedByItself = if shell?.machine.launch == nil, case .exited? = shell?.machine.lastExit?.how { true } else { false }
+        result.killed = killed || (!endedByItself && operation.records.contains { $0.event == AuditEvent.workerKill.rawValue })
         if let signal = operation.records.first(where: { $0.event == AuditEvent.workerSignal.rawValue || $0.event == AuditEvent.workerKill.rawValue }) {
             result.signalledUnixUs = signal.unixUs
         }

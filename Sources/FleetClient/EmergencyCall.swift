@@ -41,6 +41,8 @@ package struct EmergencyCall: Sendable {
         package var onRelaysWord: [String] = []
         /// Hosts of which a path has one.
         package var confirmed: [String] = []
+        /// Of the unconfirmed, hosts that have answered, and of which a coordinator knows that it was not for all that may run there.
+        package var partly: [String] = []
         /// Until the answer that made it complete, or the last one.
         package var took: Duration = .zero
 
@@ -167,7 +169,10 @@ package struct EmergencyCall: Sendable {
         let relays = answers.filter(\.1).map(\.0)
         let named = Set(answers.flatMap { $0.0.silentHosts + $0.0.hosts.map(\.host) })
         let deciding = full.isEmpty ? relays : full
-        let confirmed = done(deciding)
+        // One coordinator that knows of an instance without a session outweighs one that doesn't.
+        let partly = Set(deciding.flatMap { answer in answer.hosts.filter { !$0.final && answer.silentHosts.contains($0.host) }.map(\.host) })
+        let confirmed = done(deciding).subtracting(partly)
+        outcome.partly = partly.sorted()
         outcome.workers = gone(deciding).sorted { ($0.host, $0.name) < ($1.host, $1.name) }
         outcome.confirmed = confirmed.sorted()
         outcome.unconfirmed = named.subtracting(confirmed).sorted()

@@ -53,8 +53,9 @@ extension Coordinator {
         certificate.workers = machine.plan.covered.map { proof($0, machine, run: id) }
         certificate.signedBy = "coordinator/\(settings.name)"
         Self.count(&certificate)
-        let named = machine.evidence.settledHosts.keys.sorted()
-        certificate.attested += UInt32(named.count)
+        certificate.attested += UInt32(machine.evidence.settledHosts.count)
+        // Once a whole stop has said it, it is said.
+        let named = machine.plan.isOfEverything && machine.ending == nil ? machine.evidence.settledHosts : [:]
         keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, naming: named, run: id)
     }
 
@@ -180,7 +181,7 @@ extension Coordinator {
     /// can't be written or signed is said in the certificate itself, which is then at most unproven.
     ///
     /// `named`: hosts of which it says what a person has attested; the next one need not say it again.
-    private func keep(_ certificate: APICertificate, settling settled: [(StreamName, ServiceName, String)], naming named: [HostName], run id: UInt64) {
+    private func keep(_ certificate: APICertificate, settling settled: [(StreamName, ServiceName, String)], naming named: [HostName: String], run id: UInt64) {
         let cuts = settled.map { ("\(CoordinatorFold.cutField)\(LedgerBook.key($0.0, $0.1))", $0.2) }
         let files = CertificateFiles(
             directory: settings.stateDirectory, certificatePath: settings.certificatePath, keyPath: settings.keyPath)
@@ -195,9 +196,8 @@ extension Coordinator {
                         verdictRecord(
                             kept.certificate, id,
                             [("certificate_sha256", kept.sha256), ("file", kept.path), ("signer_serial", kept.signerSerial)] + cuts
-                                + (named.isEmpty ? [] : [(CoordinatorFold.settledField, named.map(\.raw).joined(separator: " "))])),
-                    ])
-                for host in named { settledByPersons[host] = nil }
+                                + (named.isEmpty ? [] : [(CoordinatorFold.settledField, named.keys.sorted().map(\.raw).joined(separator: " "))])),
+                    ], naming: named)
                 for (stream, consumer, cut) in settled { book.settle(stream, consumer, run: id, cut: cut) }
             case .failure(let error):
                 log.error("cannot keep the certificate: free space in the state directory", metadata: ["run": "\(id)", "why": "\(error)"])
@@ -209,13 +209,15 @@ extension Coordinator {
         }
     }
 
-    private func record(_ certificate: APICertificate, run id: UInt64, _ records: [AuditRecord]) {
+    private func record(_ certificate: APICertificate, run id: UInt64, _ records: [AuditRecord], naming named: [HostName: String] = [:]) {
         guard let journal else { return }
         journal.append(records) { [self] result in
             home.execute { [self] in
                 var certificate = certificate
                 switch result {
-                case .success(let appended): certificate.auditSequence = appended.last?.sequence ?? 0
+                case .success(let appended):
+                    certificate.auditSequence = appended.last?.sequence ?? 0
+                    for (host, how) in named where settledByPersons[host] == how { settledByPersons[host] = nil }
                 case .failure(let error): Self.lessen(&certificate, "the verdict could not be recorded: \(error)")
                 }
                 runs[id]?.api.certificate = certificate

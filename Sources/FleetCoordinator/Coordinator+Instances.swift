@@ -129,6 +129,7 @@ extension Coordinator {
                 log.notice("what the inventory no longer has on a host is forgotten", metadata: ["host": "\(host)", "how": "\(how)"])
                 if let gone { apply(gone) }
                 settledByPersons[host] = how
+                hosts[host]?.reportSession = nil
                 record(
                     (isOutsider ? [AuditRecord(.hostSettled, fields: [("host", host.raw), ("how", how)])] : [])
                         + (gone.map { [Self.record(of: $0, how: how)] } ?? []))
@@ -149,6 +150,7 @@ extension Coordinator {
             case .success(let effects):
                 hosts[host]?.watch = watch
                 settledByPersons[host] = how
+                hosts[host]?.reportSession = nil
                 watched(host, effects)
                 var done = APIDone()
                 done.text = "\(host) counts as one again. What the other instance had running is attested gone by \(caller.name)"

@@ -197,10 +197,15 @@ extension Coordinator: WireSessionDelegate {
             if case .other = closing { return }
             say("host is silent", of: host, ["why": "\(why)"])
             // What it reported was the other instance's word.
-            if case .replaced = closing { hosts[host]?.reportAt = nil }
+            if case .replaced = closing {
+                hosts[host]?.reportAt = nil
+                hosts[host]?.reportSession = nil
+            }
             guard table.session(host) == nil else { return }
             hosts[host]?.connected = false
-            if let last = hosts[host]?.report { recordOpenLaunches(of: host, last, isLast: hosts[host]?.mayRecordLastWord(at: now().boot) ?? false) }
+            if let last = hosts[host]?.report, hosts[host]?.reportSession == session.id {
+                recordOpenLaunches(of: host, last, isLast: hosts[host]?.mayRecordLastWord(at: now().boot) ?? false)
+            }
             hosts[host]?.whyUnknown = why
             for (operation, awaited) in awaiting {
                 switch awaited {
@@ -230,6 +235,7 @@ extension Coordinator: WireSessionDelegate {
         hosts[host]?.lastWordAt = time
         hosts[host]?.report = report
         hosts[host]?.reportAt = time
+        hosts[host]?.reportSession = table.session(host)?.id
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
         if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: time) }
         recordOpenLaunches(of: host, report)

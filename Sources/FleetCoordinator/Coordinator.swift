@@ -181,14 +181,18 @@ package final class Coordinator: @unchecked Sendable {
     }
 
     /// Ends every stream to callers; workers and agents are left as they are (law 4).
+    /// Not on `home`: it waits for what that has to record.
     package func close() {
-        home.execute { [self] in
-            for (name, host) in hosts where host.connected { if let report = host.report { recordOpenLaunches(of: name, report, isLast: true) } }
+        let told = home.submit { [self] in
+            for (name, host) in hosts where host.connected && host.reportSession == table.session(name)?.id {
+                if let report = host.report { recordOpenLaunches(of: name, report, isLast: true) }
+            }
             for id in runs.keys {
                 for watcher in runs[id]?.watchers.values ?? [:].values { watcher.finish() }
             }
             for stream in logStreams.values { stream.continuation.finish() }
         }
+        do { try told.wait() } catch { log.error("not all was closed", metadata: ["why": "\(error)"]) }
         alerts?.close()
         journal?.close()
     }

@@ -15,6 +15,8 @@ struct HostRecord {
     /// On the coordinator's clock.
     var lastWordAt: BootTime?
     var reportAt: BootTime?
+    /// The session that the last report came by; nil: that session's word counts no more.
+    var reportSession: String?
     /// When two instances of it were seen to live, in microseconds of Unix time; 0: never.
     var contestedAt: UInt64 = 0
     private var silentBecause = "it has not reported since this coordinator started"

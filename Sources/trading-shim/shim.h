@@ -220,9 +220,9 @@ void main_process_looked_at(void);
 /// MAINPID=, in the worker's own numbers. False: not a live process of the tree.
 bool main_process_change(pid_t wanted);
 typedef bool visitor(pid_t pid, void *context);
-/// Every descendant of the shim, parents first, zombies too; what `visit` says does not matter.
-void tree_visit(visitor *visit, void *context);
-/// The children of one thread. False where the kernel doesn't list them (CONFIG_PROC_CHILDREN), there is no such thread, or not all could
+/// Every living descendant of the shim, parents first, up to some thousands; what `visit` says does not matter. False: there are more.
+bool tree_visit(visitor *visit, void *context);
+/// The children of one thread, until `visit` says that it is enough. False where the kernel doesn't list them (CONFIG_PROC_CHILDREN), there is no such thread, or not all could
 /// be read.
 bool children_visit(pid_t pid, pid_t thread, visitor *visit, void *context);
 /// Whether a process descends from the shim.

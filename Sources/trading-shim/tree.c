@@ -166,7 +166,8 @@ void tree_kill_begins(bool emergency) {
     // An emergency stop doesn't wait for them to be listed. In a namespace they then go with it, and nobody reaps them.
     tree.counted = !emergency || !fence_has_namespace();
     if (emergency) return;
-    tree_visit(count_visit, &tree.killed);
+    // More than are visited are counted as they are reaped; in a namespace they are not.
+    if (!tree_visit(count_visit, &tree.killed) && fence_has_namespace()) tree.counted = false;
     tree.untold = tree.killed;
     struct process_stat stat;
     for (int i = 0; i < tree.told_count && tree.untold > 0; i++) {

@@ -166,7 +166,7 @@ static void numbers_visit(const char *directory, visitor *visit, void *context) 
 
 enum {
     TREE_DEPTH_MAX = 32,
-    VISITS_MAX = 2048,  // what forks faster than it is visited must not hold the shim; what is beyond is killed all the same
+    VISITS_MAX = 4096,  // of the living: what forks faster than it is visited must not hold the shim
 };
 
 struct descent {
@@ -187,6 +187,9 @@ static bool thread_visit(pid_t thread, void *context) {
 
 static bool descend(pid_t pid, void *context) {
     struct descent *above = context;
+    struct process_stat stat;
+    // The dead have no children, and of a tree that forks for ever are most of it.
+    if (process_stat_read(pid, &stat) && (stat.state == 'X' || (stat.state == 'Z' && stat.threads <= 1))) return true;
     above->visit(pid, above->context);
     if (--*above->left == 0) return false;
     if (above->depth == TREE_DEPTH_MAX) return true;
@@ -203,10 +206,11 @@ static bool of_tree_visit(pid_t pid, void *context) {
     return true;
 }
 
-void tree_visit(visitor *visit, void *context) {
+bool tree_visit(visitor *visit, void *context) {
     int left = VISITS_MAX;
     struct descent descent = {visit, context, shim.pid, 0, &left};
     if (!children_visit(shim.pid, shim.pid, descend, &descent)) numbers_visit("/proc", of_tree_visit, &descent);
+    return left > 0;
 }
 
 struct search {
@@ -251,14 +255,20 @@ bool main_process_change(pid_t wanted) {
 
 // MARK: The end
 
+/// Of one round of kills.
+struct stroke {
+    pid_t own_session, group;  // the shim's, and the last that was met
+};
+
 /// And its process group at one stroke: kill(2) holds forks off for that long, and who forks faster than the list is read is never met by
 /// number. A session that is not the shim's was begun in the tree, and so holds nothing else; while a child is unreaped its group's number
-/// is nobody else's.
+/// is nobody else's. Each group once: a stroke goes through all of it.
 static bool kill_visit(pid_t pid, void *context) {
-    (void)context;
+    struct stroke *stroke = context;
     kill(pid, SIGKILL);
     pid_t session = getsid(pid), group = getpgid(pid);
-    if (session > 0 && session != getsid(0) && group > 1) kill(-group, SIGKILL);
+    if (session > 0 && session != stroke->own_session && group > 1 && group != stroke->group) kill(-group, SIGKILL);
+    stroke->group = group;
     return true;
 }
 
@@ -279,7 +289,8 @@ void tree_kill(void) {
     // Direct children alone, by number: they stay ours to reap, so none of these numbers can be another's. What they
     // leave behind is orphaned to the shim (PR_SET_CHILD_SUBREAPER), or dies with its namespace's init, which is one of
     // them, and is met in the next round. Also with a cgroup: a process may have left it.
-    if (!children_visit(shim.pid, shim.pid, kill_visit, NULL)) numbers_visit("/proc", kill_own_visit, NULL);  // without CONFIG_PROC_CHILDREN
+    struct stroke stroke = {.own_session = getsid(0)};
+    if (!children_visit(shim.pid, shim.pid, kill_visit, &stroke)) numbers_visit("/proc", kill_own_visit, &stroke);  // without CONFIG_PROC_CHILDREN
 }
 
 static void main_process_ended(enum how how, int code, bool core) {

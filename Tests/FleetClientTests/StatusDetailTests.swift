@@ -189,6 +189,15 @@ struct StatusDetailTests {
         var alone = EmergencyCall.Outcome(paths: [relay])
         EmergencyCall.merge(&alone)
         #expect(alone.allGone && alone.confirmed == ["st-1"])
+        // Of two coordinators one knows of an instance that is not heard.
+        var divided = answer(true, silent: [])
+        divided.hosts[0].final = false
+        divided.silentHosts = ["st-1"]
+        for words in [[divided, answer(true, silent: [])], [answer(true, silent: []), divided]] {
+            var outcome = EmergencyCall.Outcome(paths: words.enumerated().map { EmergencyCall.Path(name: "ctl-\($0)", answer: .success($1)) })
+            EmergencyCall.merge(&outcome)
+            #expect(!outcome.isComplete && outcome.partly == ["st-1"] && outcome.confirmed.isEmpty, "\(outcome)")
+        }
         var unkept = answer(true, silent: [])
         unkept.hosts[0].notKept = "no room"
         var kills = EmergencyCall.Outcome(paths: [EmergencyCall.Path(name: "ctl-1", answer: .success(unkept))])

@@ -90,12 +90,13 @@ package enum EmergencyScreen {
         func name(_ text: String, _ width: Int) -> String { ScreenText.left(ScreenText.middle(text, width), width) }
         for host in hosts.sorted() {
             let workers = outcome.workers.filter { $0.host == host }
-            if outcome.unconfirmed.contains(host), workers.isEmpty {
+            let isPartly = outcome.partly.contains(host)
+            if outcome.unconfirmed.contains(host), workers.isEmpty, !isPartly {
                 let names = unheard.filter { $0.host == host }.map(\.name)
                 lines += ScreenText.wrapped(
                     "? \(name(host, place)) not confirmed: the host does not answer; "
                         + "\(names.isEmpty ? "its workers" : names.joined(separator: ", ")) may be running", width: style.width, indent: "               ")
-            } else if outcome.unconfirmed.contains(host), workers.allSatisfy(\.gone) {
+            } else if isPartly {
                 lines += ScreenText.wrapped(
                     "? \(name(host, place)) not confirmed: it has not answered for all that may run there", width: style.width, indent: "               ")
             } else if workers.isEmpty {

@@ -23,7 +23,7 @@ package struct Plan: Equatable, Sendable {
     package var excludedHosts: Set<HostName>
     /// Workers that ran beside the inventory when the plan was made.
     package var beside: Set<WorkerName>
-    /// Workers of the plan that were quiesced before it: by an order of their own, which an abort does not take back.
+    /// Workers of a stop or restart that were quiesced before it: by an order of their own, which an abort does not take back.
     package var quiescedBefore: Set<WorkerName> = []
     /// Why the plan would do nothing of what was meant. An order is refused with it; nil: it does something, or there is nothing to do.
     package var refusal: PlanRefusal?

@@ -118,7 +118,7 @@ package struct Planner: Sendable {
                     + fleet.otherParts(of: covered) : [],
             isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
-        plan.quiescedBefore = Set(acting.filter { fleet.state($0).quiesced })
+        if stops { plan.quiescedBefore = Set(acting.filter { fleet.state($0).quiesced }) }
         return plan
     }
 
