@@ -21,8 +21,8 @@ enum StateFiles {
         return digests
     }
 
-    /// Throws ETIMEDOUT once `deadline` has passed and the file is not read to its end; with nil it reads on. A read that hangs in the kernel
-    /// is not ended.
+    /// With a deadline throws ETIMEDOUT once it has passed and the file is not read to its end, and EBUSY where the file was written to
+    /// meanwhile; without one it reads on, and whoever asks looks at that. A read that hangs in the kernel is not ended.
     static func digest(_ path: String, until deadline: BootTime? = nil) throws -> String {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
@@ -41,12 +41,14 @@ enum StateFiles {
             if got == 0 { break }
             stream.update(bytes[..<got])
             done += got
+            guard let deadline else { continue }
             guard done <= about.st_size else { throw changed(path) }
-            if let deadline, done < about.st_size, Clock.boottime() > deadline {
+            if done < about.st_size, Clock.boottime() > deadline {
                 throw LinuxError(
                     "read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, and the time for this worker's state files was over")
             }
         }
+        guard deadline != nil else { return Digest.hex(stream.finish()) }
         var after = stat()
         guard fstat(descriptor, &after) == 0 else { throw LinuxError("look at", path, errno: errno) }
         // A digest of a file that is written to meanwhile need be of no state that it ever had.

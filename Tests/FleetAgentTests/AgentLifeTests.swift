@@ -67,16 +67,25 @@ import Testing
         let fixture = try AgentFixture()
         let marker = try fixture.scratch.write("marker", "old")
         try fixture.savePart {
-            shell(&$0, "trap 'test -e \(fixture.scratch.path)/clean && echo done > \(marker); exit 0' TERM; while :; do sleep 0.05; done")
+            shell(
+                &$0,
+                "trap 'test -e \(fixture.scratch.path)/clean && echo done > \(marker); exit 0' TERM; echo > \(fixture.scratch.path)/up; while :; do sleep 0.05; done"
+            )
             $0.markerFile = marker
         }
         _ = try fixture.start()
         defer { fixture.end() }
-        #expect(try fixture.order(.start).outcome == .done)
+        /// Once it takes TERM.
+        func start() throws {
+            #expect(try fixture.order(.start).outcome == .done)
+            #expect(eventually { Files.exists(fixture.scratch.path + "/up") })
+            try Files.remove(fixture.scratch.path + "/up")
+        }
+        try start()
         let unclean = try fixture.order(.stop(killNow: false))
         #expect(unclean.slug == "left-behind" && unclean.text.contains("of an earlier end"), "\(unclean)")
         try fixture.scratch.write("clean", "")
-        #expect(try fixture.order(.start).outcome == .done)
+        try start()
         let clean = try fixture.order(.stop(killNow: false))
         #expect(clean.outcome == .done && state(clean, "marker") == .clear, "\(clean)")
     }
