@@ -105,9 +105,17 @@ final class TortureHost {
 
     func report(_ service: String) throws -> [String: Any] { try reports().first { $0["service"] as? String == service } ?? [:] }
 
+    /// What `status --json` printed instead.
+    struct NoStatus: Error, CustomStringConvertible {
+        let description: String
+    }
+
     func reports() throws -> [[String: Any]] {
-        let text = try local("status", "--json").text
-        let status = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+        let output = try local("status", "--json")
+        guard let object = try? JSONSerialization.jsonObject(with: Data(output.text.utf8)) else {
+            throw NoStatus(description: "exit \(output.status): \(output.text.prefix(2_000))\n\(agent?.log.suffix(30_000) ?? "no agent")")
+        }
+        let status = object as? [String: Any]
         let host = (status?["hosts"] as? [[String: Any]])?.first
         return (host?["report"] as? [String: Any])?["workers"] as? [[String: Any]] ?? []
     }
