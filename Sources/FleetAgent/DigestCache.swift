@@ -4,24 +4,14 @@ internal import LinuxHost
 internal import NIOConcurrencyHelpers
 
 /// Digests of programs, kept as long as nothing about the file has changed: a restart doesn't hash 100 MB again.
-///
-/// What replaces a file changes its inode or its change time, which no user can set (inode(7)).
 final class DigestCache: Sendable {
     private struct Key: Hashable {
         let path: String
-        let device: UInt64
-        let inode: UInt64
-        let size: Int64
-        let modified: Int64
-        let changed: Int64
+        let version: FileStatus.Version
 
         init(_ path: String, _ status: FileStatus) {
             self.path = path
-            device = status.device
-            inode = status.inode
-            size = status.size
-            modified = status.modified
-            changed = status.changed
+            version = status.version
         }
     }
 

@@ -27,35 +27,29 @@ enum StateFiles {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw LinuxError("open", path, errno: errno) }
         defer { close(descriptor) }
-        var about = stat()
-        guard fstat(descriptor, &about) == 0 else { throw LinuxError("look at", path, errno: errno) }
+        let about = try FileStatus.read(descriptor: descriptor, path)
         // A pipe has no content to record, and a device no end.
-        guard about.st_mode & S_IFMT == S_IFREG else { throw LinuxError("record", path, errno: EINVAL, detail: "it is no regular file") }
+        guard about.kind == .file else { throw LinuxError("record", path, errno: EINVAL, detail: "it is no regular file") }
         let stream = SHA256Stream()
         var bytes = [UInt8](repeating: 0, count: chunk)
-        var done = 0
+        var done: Int64 = 0
         while true {
             let got = Glibc.read(descriptor, &bytes, bytes.count)
             if got < 0, errno == EINTR { continue }
             guard got >= 0 else { throw LinuxError("read", path, errno: errno) }
             if got == 0 { break }
             stream.update(bytes[..<got])
-            done += got
+            done += Int64(got)
             guard let deadline else { continue }
-            guard done <= about.st_size else { throw changed(path) }
-            if done < about.st_size, Clock.boottime() > deadline {
+            guard done <= about.size else { throw changed(path) }
+            if done < about.size, Clock.boottime() > deadline {
                 throw LinuxError(
-                    "read", path, errno: ETIMEDOUT, detail: "it has \(about.st_size) bytes, and the time for this worker's state files was over")
+                    "read", path, errno: ETIMEDOUT, detail: "it has \(about.size) bytes, and the time for this worker's state files was over")
             }
         }
         guard deadline != nil else { return Digest.hex(stream.finish()) }
-        var after = stat()
-        guard fstat(descriptor, &after) == 0 else { throw LinuxError("look at", path, errno: errno) }
         // A digest of a file that is written to meanwhile need be of no state that it ever had.
-        guard
-            after.st_size == about.st_size, after.st_mtim.tv_sec == about.st_mtim.tv_sec, after.st_mtim.tv_nsec == about.st_mtim.tv_nsec,
-            after.st_ctim.tv_sec == about.st_ctim.tv_sec, after.st_ctim.tv_nsec == about.st_ctim.tv_nsec
-        else { throw changed(path) }
+        guard try FileStatus.read(descriptor: descriptor, path).version == about.version else { throw changed(path) }
         return Digest.hex(stream.finish())
     }
 

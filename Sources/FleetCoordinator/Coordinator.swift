@@ -181,6 +181,7 @@ package final class Coordinator: @unchecked Sendable {
     }
 
     /// Ends every stream to callers; workers and agents are left as they are (law 4).
+    ///
     /// Not on `home`: it waits for what that has to record.
     package func close() {
         let told = home.submit { [self] in

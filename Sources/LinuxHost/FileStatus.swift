@@ -20,6 +20,17 @@ package struct FileStatus: Equatable, Sendable {
     package let modified: Int64
     package let changed: Int64
 
+    /// What replaces or changes a file's content changes one of these: no user can set the change time (inode(7)).
+    package struct Version: Hashable, Sendable {
+        let device: UInt64
+        let inode: UInt64
+        let size: Int64
+        let modified: Int64
+        let changed: Int64
+    }
+
+    package var version: Version { Version(device: device, inode: inode, size: size, modified: modified, changed: changed) }
+
     package var isSetUser: Bool { mode & 0o4000 != 0 }
     /// Without group execution the bit means mandatory locking (inode(7)).
     package var isSetGroup: Bool { mode & 0o2010 == 0o2010 }
@@ -31,6 +42,13 @@ package struct FileStatus: Equatable, Sendable {
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw .last("look at", path)
         }
+        return FileStatus(about)
+    }
+
+    /// Of an open file; `path` is for the error.
+    package static func read(descriptor: Int32, _ path: String) throws(LinuxError) -> FileStatus {
+        var about = stat()
+        guard fstat(descriptor, &about) == 0 else { throw .last("look at", path) }
         return FileStatus(about)
     }
 

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import LinuxHost
+import Synchronization
 import TestSupport
 import Testing
 
@@ -13,20 +14,20 @@ import Testing
         let scratch = try Scratch()
         let (path, still) = (try scratch.write("book", "x"), try scratch.write("still", "y"))
         #expect(truncate(path, 64 << 20) == 0)
-        let isOver = Atomic(false)
+        let isOver = Mutex(false)
         let (began, ended) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let writer = Thread {
             let file = open(path, O_WRONLY | (grows ? O_APPEND : 0))
             _ = Glibc.write(file, "z", 1)
             began.signal()
-            while !isOver.value { _ = Glibc.write(file, "z", 1) }
+            while !isOver.withLock({ $0 }) { _ = Glibc.write(file, "z", 1) }
             close(file)
             ended.signal()
         }
         writer.start()
         began.wait()
         let digests = StateFiles.digests([path, still])
-        isOver.value = true
+        isOver.withLock { $0 = true }
         ended.wait()
         #expect(digests[path]?.hasPrefix("unreadable: ") == true && digests[path]?.contains("written to while it was read") == true, "\(digests)")
         #expect(digests[still]?.count == 64)
@@ -40,18 +41,5 @@ import Testing
         #expect(truncate(path, 1 << 40) == 0)
         let digests = StateFiles.digests([path, short], within: .milliseconds(50))
         #expect(digests[path]?.contains("it has \(1 << 40) bytes") == true && digests[short]?.count == 64, "\(digests)")
-    }
-
-    /// A flag between two threads.
-    private final class Atomic: @unchecked Sendable {
-        private let lock = NSLock()
-        private var held: Bool
-
-        init(_ value: Bool) { held = value }
-
-        var value: Bool {
-            get { lock.withLock { held } }
-            set { lock.withLock { held = newValue } }
-        }
     }
 }

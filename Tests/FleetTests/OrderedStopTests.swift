@@ -53,12 +53,17 @@ import Testing
         #expect(try fleet.entriesAdded() == (try fleet.sinkRows()) + (try fleet.unread(group: "recorder")))
     }
 
-    @Test("open orders block the run in words that say what to do, and an override ends it unproven")
-    func openOrders() throws {
-        let fleet = try TestFleet { text in
+    /// A fleet whose gateway keeps two open orders.
+    private func stuck() throws -> TestFleet {
+        try TestFleet { text in
             text.replacingOccurrences(of: "order-gateway, --listen", with: "order-gateway, --stuck-orders, \"2\", --listen")
                 .replacingOccurrences(of: "gate_wait: 30s", with: "gate_wait: 1s")
         }
+    }
+
+    @Test("open orders block the run in words that say what to do, and an override ends it unproven")
+    func openOrders() throws {
+        let fleet = try stuck()
         defer { fleet.end() }
         try fleet.begin()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
@@ -92,10 +97,7 @@ import Testing
 
     @Test("what an emergency stop's end of a run leaves quiesced needs a person; what a quiesce leaves is said, and wanted")
     func leftQuiesced() throws {
-        let fleet = try TestFleet { text in
-            text.replacingOccurrences(of: "order-gateway, --listen", with: "order-gateway, --stuck-orders, \"2\", --listen")
-                .replacingOccurrences(of: "gate_wait: 30s", with: "gate_wait: 1s")
-        }
+        let fleet = try stuck()
         defer { fleet.end() }
         try fleet.begin()
         #expect(try fleet.trading("start", "--all", "--reason", "test").status == 0)
