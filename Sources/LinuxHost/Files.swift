@@ -1,4 +1,4 @@
-internal import Glibc
+package import Glibc
 
 /// Whole files and directories, synchronously.
 package enum Files {
@@ -115,12 +115,20 @@ package enum Files {
         var names: [String] = []
         errno = 0
         while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = name(of: entry)
             if name != ".", name != ".." { names.append(name) }
             errno = 0
         }
         guard errno == 0 else { throw .last("list", directory) }
         return names.sorted()
+    }
+
+    /// The name in an entry of readdir(3), read where it lies.
+    ///
+    /// An entry ends with its name, and the last one of a full buffer where the buffer's memory may end: a copy of the whole `dirent`, or
+    /// of its 256 bytes for the name, reads past that.
+    package static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
+        withUnsafePointer(to: &entry.pointee.d_name) { String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) }
     }
 
     /// An empty list when there is no such directory.

@@ -133,8 +133,7 @@ package enum Processes {
         guard let stream = opendir(directory) else { return false }
         defer { closedir(stream) }
         while let entry = readdir(stream) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            guard let number = Int32(name), number >= 100 else { continue }
+            guard let number = Int32(Files.name(of: entry)), number >= 100 else { continue }
             let target: String
             do { target = try Files.link("\(directory)/\(number)") } catch { continue }
             if isSlot(pid, number, target) { return true }

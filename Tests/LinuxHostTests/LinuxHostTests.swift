@@ -64,6 +64,18 @@ import Testing
         #expect(LinuxError("lock", "/x/slot", errno: EAGAIN).description == "cannot lock /x/slot: Resource temporarily unavailable")
     }
 
+    @Test("an entry of a directory is read as far as its name goes: behind it the memory may end")
+    func lastEntry() throws {
+        let page = sysconf(Int32(_SC_PAGESIZE))
+        let memory = try #require(mmap(nil, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+        defer { munmap(memory, 2 * page) }
+        #expect(mprotect(memory + page, page, PROT_NONE) == 0)
+        // As the kernel packs it (getdents64(2)): 19 bytes, the name, a zero; 8 bytes are a unit.
+        let entry = memory + page - 24
+        (entry + 19).copyMemory(from: Array("last".utf8) + [0], byteCount: 5)
+        #expect(Files.name(of: entry.assumingMemoryBound(to: dirent.self)) == "last")
+    }
+
     @Test("a lock is held once, and free when its holder lets go")
     func locks() throws {
         let path = "\(directory)/lock"
