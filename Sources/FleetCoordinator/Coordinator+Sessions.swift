@@ -166,7 +166,7 @@ extension Coordinator: WireSessionDelegate {
         case .report(let report)?:
             guard waiting.keep(report, of: host) else { return }
             home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
-        case .result(let result)?: onHome(session, host) { $0.answered(host, result) }
+        case .result(let result)?: onHome(session, host) { $0.answered(host, result, on: session) }
         case .latches(let set)?: onHome(session, host) { $0.brought(set.latches, by: host, isWhole: false) }
         case .logChunk(let chunk)?: onHome(session, host) { $0.logged(host, chunk) }
         case .auditChunk(let chunk)?: onHome(session, host) { $0.audited(host, chunk) }
@@ -233,17 +233,35 @@ extension Coordinator: WireSessionDelegate {
         let time = now().boot
         let wasKnown = hosts[host]?.isKnown(now: time, bound: settings.reportBound) ?? false
         hosts[host]?.lastWordAt = time
-        hosts[host]?.report = report
         hosts[host]?.reportAt = time
         hosts[host]?.reportSession = table.session(host)?.id
         hosts[host]?.refuses = refusal(by: report.hasPin ? report.pin : nil)
-        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: time) }
-        recordOpenLaunches(of: host, report)
-        alerts?.reported(host, report)
+        tookState(of: host, from: report)
         alertExpiry(of: host, report.facts)
-        showFlight(host, report)
         acknowledge(report.latchesInForce, by: host)
         if !wasKnown { eachActiveRun { _ in .hostReturned(host) } }
+    }
+
+    /// Makes `report` the newest word on what runs at `host`.
+    private func tookState(of host: HostName, from report: WireHostReport) {
+        hosts[host]?.report = report
+        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: now().boot) }
+        recordOpenLaunches(of: host, report)
+        alerts?.reported(host, report)
+        showFlight(host, report)
+    }
+
+    /// Takes over the state of the worker that an answer tells of: an order right after it is planned from what the answer said, not
+    /// from the report before it.
+    ///
+    /// `at`: the host's time since boot when it answered. A report made after the answer stands, and so does one of another session. The
+    /// report's age stays: the host's other workers are as old as they were.
+    private func tookState(of worker: WireWorkerReport, at host: HostName, _ at: BootTime, on session: WireSession) {
+        guard table.session(host) === session, hosts[host]?.reportSession == session.id, var report = hosts[host]?.report,
+            report.boottimeNs <= at.nanoseconds, let place = report.workers.firstIndex(where: { $0.service == worker.service })
+        else { return }
+        report.workers[place] = Self.bounded(worker)
+        tookState(of: host, from: report)
     }
 
     /// Undeclared workers of one host that are kept: what still runs there after it was taken out of the inventory.
@@ -267,23 +285,27 @@ extension Coordinator: WireSessionDelegate {
         if others > Self.undeclaredMax {
             say("a host reports more undeclared workers than are kept", of: host, level: .error, ["count": "\(others)", "kept": "\(Self.undeclaredMax)"])
         }
-        for worker in report.workers.indices {
-            report.workers[worker].gates = report.workers[worker].gates.prefix(Self.gatesMax).map { whole in
-                var gate = whole
-                (gate.name, gate.owner) = (Cleaned.cut(whole.name, bytesMax: Self.nameMax), Cleaned.cut(whole.owner, bytesMax: Self.nameMax))
-                (gate.value, gate.wants) = (Cleaned.cut(whole.value, bytesMax: Self.nameMax), Cleaned.cut(whole.wants, bytesMax: Self.nameMax))
-                gate.whyUnknown = Cleaned.cut(whole.whyUnknown, bytesMax: Self.wordsMax)
-                return gate
-            }
-            if report.workers[worker].recent.launches.count > LaunchHistory.recent { report.workers[worker].clearRecent() }
-            if report.workers[worker].counters.count > Self.countersMax { report.workers[worker].counters = [:] }
-            report.workers[worker].status = Cleaned.cut(report.workers[worker].status, bytesMax: Self.wordsMax)
-            report.workers[worker].note = Cleaned.cut(report.workers[worker].note, bytesMax: Self.wordsMax)
-            report.workers[worker].health = Cleaned.cut(report.workers[worker].health, bytesMax: Self.wordsMax)
-        }
+        report.workers = report.workers.map(Self.bounded)
         report.streams = Array(report.streams.prefix(Self.streamsMax))
         report.dependencies = Array(report.dependencies.prefix(Self.streamsMax))
         return report
+    }
+
+    private static func bounded(_ whole: WireWorkerReport) -> WireWorkerReport {
+        var worker = whole
+        worker.gates = whole.gates.prefix(gatesMax).map { whole in
+            var gate = whole
+            (gate.name, gate.owner) = (Cleaned.cut(whole.name, bytesMax: nameMax), Cleaned.cut(whole.owner, bytesMax: nameMax))
+            (gate.value, gate.wants) = (Cleaned.cut(whole.value, bytesMax: nameMax), Cleaned.cut(whole.wants, bytesMax: nameMax))
+            gate.whyUnknown = Cleaned.cut(whole.whyUnknown, bytesMax: wordsMax)
+            return gate
+        }
+        if whole.recent.launches.count > LaunchHistory.recent { worker.clearRecent() }
+        if whole.counters.count > countersMax { worker.counters = [:] }
+        worker.status = Cleaned.cut(whole.status, bytesMax: wordsMax)
+        worker.note = Cleaned.cut(whole.note, bytesMax: wordsMax)
+        worker.health = Cleaned.cut(whole.health, bytesMax: wordsMax)
+        return worker
     }
 
     /// Counters of one worker, and streams and dependencies of one host, that are kept.
@@ -331,9 +353,10 @@ extension Coordinator: WireSessionDelegate {
         }
     }
 
-    private func answered(_ host: HostName, _ result: WireCommandResult) {
+    private func answered(_ host: HostName, _ result: WireCommandResult, on session: WireSession) {
         guard let awaited = awaiting[result.operation] else { return }
         guard awaited.host == host else { return forged("result", by: host, of: awaited.host, result.operation) }
+        if result.hasWorker { tookState(of: result.worker, at: host, BootTime(nanoseconds: result.boottimeNs), on: session) }
         if result.outcome != .progress { awaiting[result.operation] = nil }
         switch awaited {
         case .run(let id, let command, _): handle(run: id, .answered(command, RunReply(result, host: host)), detail: (command, result))

@@ -36,7 +36,9 @@ struct SchemaReader {
             } else if let near = nearest(to: entry.key, in: keys) {
                 faults.add(entry.keyPosition, "unknown key \(entry.key) in \(name)", "write \(near)")
             } else {
-                faults.add(entry.keyPosition, "unknown key \(entry.key) in \(name)", "remove it; known here: \(keys.joined(separator: ", "))")
+                faults.add(
+                    entry.keyPosition, "unknown key \(entry.key) in \(name)",
+                    keys.isEmpty ? "remove it; no key is known here" : "remove it; known here: \(keys.joined(separator: ", "))")
             }
         }
         return Map(tree: tree, position: position ?? tree.position, name: name, faults: faults)

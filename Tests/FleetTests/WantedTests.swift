@@ -13,6 +13,20 @@ struct WantedTests {
         return try fleet.begun { try $0.beginWithoutRelay() }
     }
 
+    @Test("what an order's answer said is known to the order and the status right after it")
+    func orderAfterOrder() throws {
+        let fleet = try fleet("exec sleep 1000", ", ready: {delay: 1ms}")
+        defer { fleet.end() }
+        // Reports come every 50 ms: each order and each look follows within that.
+        for round in 1...6 {
+            #expect(try fleet.trading("start", "--all", "--reason", "open").status == 0, "\(fleet.logs)")
+            if round.isMultiple(of: 2) { #expect(try fleet.state("one") == "RUNNING", "round \(round)") }
+            let stop = try fleet.trading("stop", "--all", "--reason", "close")
+            #expect(stop.status == 0, "round \(round): \(stop.text)")
+            #expect(try fleet.state("one") == "STOPPED", "round \(round): \(stop.text)")
+        }
+    }
+
     @Test("a worker that is not ready in time needs a person")
     func notReady() throws {
         let fleet = try fleet("exec sleep 1000", ", ready: {notify: 1s}")
