@@ -1,5 +1,6 @@
 internal import FleetCore
 internal import FleetWire
+internal import LinuxHost
 
 /// One asked-for operation and its outcome: a repeat is answered from here and never done twice (law 3).
 ///
@@ -52,7 +53,9 @@ final class Operation: @unchecked Sendable {
     func publish(_ result: WireCommandResult) {
         guard self.result == nil else { return }
         if result.outcome != .progress { self.result = result }
+        Failpoint.beforeSend.pass("\(result.outcome)")
         for listener in listeners { listener.send(result) }
+        Failpoint.afterSend.pass("\(result.outcome)")
         if self.result != nil { listeners = [] }
     }
 }

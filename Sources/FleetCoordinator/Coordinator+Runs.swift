@@ -268,6 +268,7 @@ extension Coordinator {
             awaiting[wire.operation] = nil
             home.execute { [self] in handle(run: id, .answered(command, .refused(slug: slug, text: text))) }
         }
+        Failpoint.afterEffect.pass(String("\(ask)".prefix { $0 != "(" }))
     }
 
     /// The same for every repeat of one command, so that the agent carries it out once; with a part that is random for each run
@@ -341,10 +342,12 @@ extension Coordinator {
 
     func announceEnd(run id: UInt64) {
         guard let run = runs[id] else { return }
+        Failpoint.beforeSend.pass(run.api.kind)
         publish(run: id) {
             $0.kind = "ended"
             $0.ended = run.api
         }
+        Failpoint.afterSend.pass(run.api.kind)
         log.notice("run ended", metadata: ["run": "\(id)", "kind": "\(run.api.kind)", "state": "\(run.api.state)", "verdict": "\(run.api.verdict)"])
     }
 

@@ -72,7 +72,12 @@ package final class Journal: Sendable {
             if record.unixMicroseconds == 0 { record.unixMicroseconds = now }
             return record
         }
-        writer.append(JournalWriter.Pending(records: stamped, completion: completion))
+        for record in records { Failpoint.beforeRecord.pass(record.event) }
+        writer.append(
+            JournalWriter.Pending(records: stamped) { result in
+                if case .success = result { for record in stamped { Failpoint.afterRecord.pass(record.event) } }
+                completion(result)
+            })
     }
 
     /// The last durable record.
