@@ -109,12 +109,12 @@ struct APIRoutes: Sendable {
                 .init(id: event.sequence, name: event.kind, data: try APIJSON.encode(event), isLast: event.kind == "ended")
             }.response
         }
-        for verb in ["abort", "retry", "override", "attest"] {
-            router.post(RouterPath("\(Route.runs)/:id/\(verb)")) { request, context in
-                let asked = try await JSONAnswer.read(APIOverride.self, request, optional: verb == "retry")
-                if verb != "retry" { try demand(reason: asked.reason, for: "runs \(verb)") }
+        for intervention in Intervention.allCases {
+            router.post(RouterPath("\(Route.runs)/:id/\(intervention)")) { request, context in
+                let asked = try await JSONAnswer.read(APIOverride.self, request, optional: !intervention.needsReason)
+                if intervention.needsReason { try demand(reason: asked.reason, for: "runs \(intervention)") }
                 let caller = try Self.caller(context)
-                return try JSONAnswer.response(try await service.intervene(run: try Self.id(context), verb: verb, asked, by: caller))
+                return try JSONAnswer.response(try await service.intervene(run: try Self.id(context), intervention, asked, by: caller))
             }
         }
     }

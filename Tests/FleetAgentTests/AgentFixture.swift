@@ -100,7 +100,7 @@ final class AgentFixture {
     /// Orders and waits for the outcome.
     @discardableResult
     func order(
-        _ verb: Agent.Verb, of service: String = "feed", by: String = "test", reason: String = "test", notAfter: BootTime? = nil,
+        _ verb: Agent.Ask, of service: String = "feed", by: String = "test", reason: String = "test", notAfter: BootTime? = nil,
         meanwhile: () throws -> Void = {}
     ) throws -> WireCommandResult {
         guard let agent else { throw Missing(description: "no agent") }

@@ -30,7 +30,7 @@ import Testing
     }
 
     /// The order is given, its record waits, its time runs out, the record is written.
-    private func lateOrder(_ fixture: AgentFixture, _ agent: Agent, _ verb: Agent.Verb) throws -> WireCommandResult {
+    private func lateOrder(_ fixture: AgentFixture, _ agent: Agent, _ verb: Agent.Ask) throws -> WireCommandResult {
         let gate = JournalGate(agent)
         defer { gate.open() }
         let limit = Clock.boottime() + .milliseconds(200)

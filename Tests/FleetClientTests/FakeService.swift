@@ -118,8 +118,8 @@ final class FakeService: CoordinatorService {
         return stream
     }
 
-    func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
-        note("\(verb) \(id)", caller, request.reason)
+    func intervene(run id: UInt64, _ intervention: Intervention, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
+        note("\(intervention) \(id)", caller, request.reason)
         return APIDone()
     }
 

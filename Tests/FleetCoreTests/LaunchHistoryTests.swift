@@ -57,7 +57,7 @@ struct LaunchHistoryTests {
         let trace = LaunchTrace(
             worker: .init(pid: 7, startTicks: 99), shim: .init(pid: 6, startTicks: 98), cgroup: "/sys/fs/cgroup/x", slot: .init(device: 25, inode: 4_711))
         var machine = WorkerMachine(worker: "feed@md-1", policy: WorkerPolicy(), now: .zero)
-        _ = machine.handle(.startRequested(Order(operation: "o", verb: "start", by: "alice", reason: "r"), launch: "l1"), now: .zero)
+        _ = machine.handle(.startRequested(Order(operation: "o", verb: .start, by: "alice", reason: "r"), launch: "l1"), now: .zero)
         let effects = machine.handle(.processStarted(pid: 7, trace: trace), now: .zero)
         guard case .record(_, _, let fields)? = effects.first else { return #expect(Bool(false), "\(effects)") }
         #expect(LaunchTrace(field: { key in fields.first { $0.key == key }?.value }) == trace)

@@ -93,7 +93,7 @@ struct WorkerMachineHealthTests {
         #expect(stopped.has(.signal("TERM")))
         stopped.gone()
         #expect(stopped.answers == [.done(killed: false, held: false)] && stopped.machine.phase == .stopped)
-        held.tell(.holdReleaseRequested(held.order("hold"), kill: false))
+        held.tell(.holdReleaseRequested(held.order(.hold), kill: false))
         #expect(held.machine.phase == .running("a1", pid: 100))
         // A person has left it running: it is shown, and not stopped again for the same.
         fail(&held, times: 5)
@@ -121,7 +121,7 @@ struct WorkerMachineHealthTests {
     @Test("a quiesce under way is answered when the worker is found unhealthy")
     func quiesce() {
         var worker = running()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         worker.tell(.watchdogLate)
         #expect(worker.slug == "unhealthy" && worker.machine.slot == nil && worker.has(.signal("TERM")))
     }

@@ -13,9 +13,9 @@ struct WorkerMachineMarkTests {
         #expect(worker.machine.lock == Mark(by: "ops-1", text: "bad param file", unixMicroseconds: 5) && worker.machine.generation == 2)
         let locked = worker.machine
         for event in [
-            WorkerMachine.Event.startRequested(worker.order("start"), launch: "a2"), .stopRequested(worker.order("stop"), killNow: false),
-            .stopRequested(worker.order("stop"), killNow: true), .quiesceRequested(worker.order("quiesce")), .resumeRequested(worker.order("resume")),
-            .holdWaitRequested(worker.order("hold"), .seconds(1)), .holdReleaseRequested(worker.order("hold"), kill: true),
+            WorkerMachine.Event.startRequested(worker.order(.start), launch: "a2"), .stopRequested(worker.order(.stop), killNow: false),
+            .stopRequested(worker.order(.stop), killNow: true), .quiesceRequested(worker.order(.quiesce)), .resumeRequested(worker.order(.resume)),
+            .holdWaitRequested(worker.order(.hold), .seconds(1)), .holdReleaseRequested(worker.order(.hold), kill: true),
         ] {
             worker.tell(event)
             #expect(worker.slug == "locked" && worker.last.count == 1 && worker.machine == locked)
@@ -32,7 +32,7 @@ struct WorkerMachineMarkTests {
     func throughLock() {
         var worker = WorkerFixture.at(.running)
         worker.lock()
-        var order = worker.order("stop")
+        var order = worker.order(.stop)
         order.throughLock = true
         worker.tell(.stopRequested(order, killNow: false))
         #expect(worker.has(.signal("TERM")) && worker.machine.lock != nil)
@@ -88,7 +88,7 @@ struct WorkerMachineMarkTests {
         #expect(worker.last.contains(.answer(stop, .done(killed: true, held: false))))
         worker.stop()
         #expect(worker.answers == [Self.done])
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.slug == "locked" && worker.launches.isEmpty)
     }
 
@@ -101,7 +101,7 @@ struct WorkerMachineMarkTests {
         worker.unlock()
         worker.wait(.seconds(3_600))
         #expect(worker.launches.isEmpty)
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.launches == ["a2"])
     }
 
@@ -111,11 +111,11 @@ struct WorkerMachineMarkTests {
         worker.lock()
         worker.tell(.latched("l1"))
         #expect(worker.last.first == .killTree(latch: "l1"))
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.slug == "latched")
         worker.tell(.unlatched)
         worker.gone(.signalled(9, core: false))
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.slug == "locked")
     }
 
@@ -133,13 +133,13 @@ struct WorkerMachineMarkTests {
     func remark() {
         var worker = WorkerFixture.at(.running)
         let mark = Mark(by: "ops-1", text: "watch its memory", unixMicroseconds: 9)
-        worker.tell(.remarkRequested(worker.order("note"), mark))
+        worker.tell(.remarkRequested(worker.order(.note), mark))
         #expect(worker.records == [.workerNoted] && worker.machine.remark == mark && worker.machine.generation == 1)
-        worker.tell(.remarkRequested(worker.order("note"), mark))
+        worker.tell(.remarkRequested(worker.order(.note), mark))
         #expect(worker.records.isEmpty && worker.answers == [Self.done])
-        worker.tell(.remarkRequested(worker.order("note"), Mark(by: "ops-2", text: "", unixMicroseconds: 10)))
+        worker.tell(.remarkRequested(worker.order(.note), Mark(by: "ops-2", text: "", unixMicroseconds: 10)))
         #expect(worker.records == [.workerNoted] && worker.machine.remark == nil && worker.field("text", of: .workerNoted) == "")
-        worker.tell(.remarkRequested(worker.order("note"), nil))
+        worker.tell(.remarkRequested(worker.order(.note), nil))
         #expect(worker.records.isEmpty)
     }
 

@@ -68,7 +68,7 @@ private struct Walk {
             coreDump: random.chance(50) ? .wait : .killDump, health: random.chance(70) ? [check] : [], watchdog: .seconds(2))
     }
 
-    private mutating func makeOrder(_ verb: String) -> Order {
+    private mutating func makeOrder(_ verb: Verb) -> Order {
         if random.chance(10), let old = random.pickAny(open.values.filter { $0.verb == verb }.sorted { $0.operation < $1.operation }) { return old }
         var order = worker.order(verb)
         if random.chance(15) { order.expectedGeneration = UInt64(random.below(Int(worker.machine.generation) + 2)) }
@@ -80,12 +80,12 @@ private struct Walk {
         let launch = LaunchID("launch-\(launchCount)")
         let exit = WorkerExit(how: random.pick([.exited(0), .exited(1), .signalled(9, core: false), .unknown]), at: worker.now)
         switch random.below(39) {
-        case 0...2: return .startRequested(makeOrder("start"), launch: launch)
-        case 3, 4: return .stopRequested(makeOrder("stop"), killNow: random.chance(25))
-        case 5: return .quiesceRequested(makeOrder("quiesce"))
-        case 6: return .resumeRequested(makeOrder("resume"))
-        case 7: return .holdWaitRequested(makeOrder("hold"), .seconds(random.below(20)))
-        case 8: return .holdReleaseRequested(makeOrder("hold"), kill: random.chance(50))
+        case 0...2: return .startRequested(makeOrder(.start), launch: launch)
+        case 3, 4: return .stopRequested(makeOrder(.stop), killNow: random.chance(25))
+        case 5: return .quiesceRequested(makeOrder(.quiesce))
+        case 6: return .resumeRequested(makeOrder(.resume))
+        case 7: return .holdWaitRequested(makeOrder(.hold), .seconds(random.below(20)))
+        case 8: return .holdReleaseRequested(makeOrder(.hold), kill: random.chance(50))
         case 9...11: return .processStarted(pid: Int32(100 + random.below(100)))
         case 12: return .launchFailed("no")
         case 13, 14: return .readySaid
@@ -105,9 +105,9 @@ private struct Walk {
         case 27, 28: return .healthRead(index: random.below(2), problem: random.chance(60) ? "HTTP 503" : nil)
         case 29: return random.chance(50) ? .mainPIDChanged(Int32(100 + random.below(100))) : .reloading(random.chance(50))
         case 30:
-            let order = makeOrder(random.chance(30) ? "lock" : "unlock")
-            return order.verb == "lock" ? .lockRequested(order, Mark(by: "ops-\(random.below(2))", text: "x", unixMicroseconds: 1)) : .unlockRequested(order)
-        case 31: return .remarkRequested(makeOrder("note"), random.chance(50) ? Mark(by: "ops-1", text: "y", unixMicroseconds: 1) : nil)
+            let order = makeOrder(random.chance(30) ? .lock : .unlock)
+            return order.verb == .lock ? .lockRequested(order, Mark(by: "ops-\(random.below(2))", text: "x", unixMicroseconds: 1)) : .unlockRequested(order)
+        case 31: return .remarkRequested(makeOrder(.note), random.chance(50) ? Mark(by: "ops-1", text: "y", unixMicroseconds: 1) : nil)
         case 38: return .marksUnrecorded
         default: return .timeReached(launch: launch)
         }
@@ -132,7 +132,7 @@ private struct Walk {
     /// that the tree is gone. Nil, or what is wrong.
     mutating func end() -> String? {
         worker.unlock()
-        if worker.machine.slot?.verb != "stop" {
+        if worker.machine.slot?.verb != .stop {
             worker.stop()
             // In some phases the answer comes at once.
             if worker.machine.slot == nil { return worker.answers.isEmpty ? "the stop has no answer in \(worker.machine.phase)" : nil }
@@ -218,8 +218,8 @@ private struct Walk {
                 if answered.contains(order.operation), !mayRepeat { fail("\(order.operation) \(order.verb) is answered twice") }
                 answered.insert(order.operation)
                 open[order.operation] = nil
-                if case .done = answer, order.verb == "stop", machine.phase != .stopped { fail("a stop is answered as done in \(machine.phase)") }
-                if case .done = answer, order.verb == "stop", before.launch != nil {
+                if case .done = answer, order.verb == .stop, machine.phase != .stopped { fail("a stop is answered as done in \(machine.phase)") }
+                if case .done = answer, order.verb == .stop, before.launch != nil {
                     switch (before.phase, event) {
                     case (.verifying, .verified), (.verifying, .timeReached), (.launching, .launchFailed): break
                     default: fail("a stop is answered as done by \(event) in \(before.phase)")
@@ -236,7 +236,7 @@ private struct Walk {
         if let old = before.slot, machine.slot?.operation != old.operation, !answered.contains(old.operation) {
             fail("\(old.operation) \(old.verb) lost the slot without an answer")
         }
-        if let old = before.slot, old.verb == "stop", let new = machine.slot, new.operation != old.operation {
+        if let old = before.slot, old.verb == .stop, let new = machine.slot, new.operation != old.operation {
             if case .stopRequested(_, killNow: true) = event {} else { fail("a stop was superseded by \(new.verb)") }
         }
         if machine.generation < before.generation { fail("the generation fell") }
@@ -249,7 +249,7 @@ private struct Walk {
             }
         }
         if machine.lock != nil, case .backoff = machine.phase { fail("waiting for a restart under a lock") }
-        if case .verifying = machine.phase, machine.slot?.verb != "stop" { fail("verifying for nobody") }
+        if case .verifying = machine.phase, machine.slot?.verb != .stop { fail("verifying for nobody") }
         if let old = before.slot, machine.slot?.operation == old.operation, machine.slot != old { fail("the order in the slot has changed") }
         if case .stopping(_, _, let graceEnds, let limit) = machine.phase, graceEnds > limit { fail("the grace ends after its bound") }
         if case .held = machine.phase, machine.policy.stop.then == .kill { fail("held though it was to be killed") }

@@ -33,7 +33,7 @@ struct WorkerMachineRestartTests {
         #expect(worker.field("slug", of: .workerFailed) == "start-limit")
         worker.wait(.seconds(3_600))
         #expect(worker.launches.isEmpty)
-        worker.tell(.startRequested(worker.order("start"), launch: "b1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "b1"))
         #expect(worker.launches == ["b1"] && worker.machine.restarts == 0 && worker.machine.backoffStep == 0)
     }
 
@@ -134,7 +134,7 @@ struct WorkerMachineRestartTests {
     func quiescedDies() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         worker.tell(.notified("X_QUIESCED=1"))
         worker.gone(.exited(1))
         #expect(worker.machine.deadline == nil && !worker.machine.quiesced)
@@ -183,7 +183,7 @@ struct WorkerMachineRestartTests {
         past.failed = "ended 3 times in 60 s and will not be restarted"
         worker = WorkerFixture(past: past)
         #expect(worker.machine.deadline == nil && worker.machine.phase == .failed("ended 3 times in 60 s and will not be restarted"))
-        worker.tell(.startRequested(worker.order("start"), launch: "b1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "b1"))
         #expect(worker.launches == ["b1"])
     }
 

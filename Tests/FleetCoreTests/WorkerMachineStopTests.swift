@@ -42,7 +42,7 @@ struct WorkerMachineStopTests {
     func killedOrNot() {
         for (how, killed) in [(WorkerExit.How.exited(0), false), (.signalled(9, core: false), true), (.unknown, true)] {
             var worker = WorkerFixture.at(.running)
-            worker.tell(.stopRequested(worker.order("stop"), killNow: true))
+            worker.tell(.stopRequested(worker.order(.stop), killNow: true))
             worker.gone(how)
             #expect(worker.answers.last == .done(killed: killed, held: false), "\(how)")
         }
@@ -58,7 +58,7 @@ struct WorkerMachineStopTests {
         #expect(worker.machine.verification?.unknown.map(\.what) == [.sockets, .locks, .marker])
         worker.tell(.verified("a1", WorkerFixture.left))
         #expect(worker.records == [.workerVerified] && worker.answers.isEmpty && worker.machine.verification == WorkerFixture.left)
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.machine.verification == nil)
         worker.tell(.verified("a1", WorkerFixture.clear))
         #expect(worker.last.isEmpty && worker.machine.verification == nil)
@@ -176,7 +176,7 @@ struct WorkerMachineStopTests {
         held.tell(.dumping(true, bytes: 0))
         held.wait(.seconds(60))
         #expect(held.last.isEmpty && held.machine.phase == .dumping("a1", pid: 100))
-        held.tell(.holdReleaseRequested(held.order("hold"), kill: true))
+        held.tell(.holdReleaseRequested(held.order(.hold), kill: true))
         #expect(held.has(.killTree(latch: nil)))
     }
 

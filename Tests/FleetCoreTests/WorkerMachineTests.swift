@@ -9,7 +9,7 @@ struct WorkerMachineTests {
     @Test("a start is recorded, launched, and answered once the worker says that it is ready")
     func start() {
         var worker = WorkerFixture()
-        let order = worker.order("start")
+        let order = worker.order(.start)
         worker.tell(.startRequested(order, launch: "a1"))
         #expect(worker.records == [.workerStart] && worker.launches == ["a1"])
         #expect(worker.last.last == .launch("a1"))
@@ -20,14 +20,14 @@ struct WorkerMachineTests {
         #expect(worker.machine.phase == .running("a1", pid: 7) && worker.machine.slot == nil && worker.machine.generation == 1)
         worker.tell(.readySaid)
         #expect(worker.last.isEmpty)
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.answers == [Self.done] && worker.launches.isEmpty)
     }
 
     @Test("a worker that is ready by delay is ready then, not before")
     func readyByDelay() {
         var worker = WorkerFixture(ready: .delay(.seconds(2)))
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.tell(.processStarted(pid: 7))
         worker.wait(.seconds(1))
         #expect(worker.answers.isEmpty)
@@ -38,7 +38,7 @@ struct WorkerMachineTests {
     @Test("READY=1 heard before the word that the process runs is not lost")
     func readyEarly() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.tell(.readySaid)
         #expect(worker.last.isEmpty)
         worker.tell(.processStarted(pid: 7))
@@ -48,7 +48,7 @@ struct WorkerMachineTests {
     @Test("a worker that never says ready fails its start and is left running; said late it counts")
     func notReady() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.tell(.processStarted(pid: 7))
         worker.wait(.seconds(20))
         #expect(worker.slug == "not-ready")
@@ -61,20 +61,20 @@ struct WorkerMachineTests {
     @Test("a launch that fails is said, and only an order starts it again")
     func launchFails() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.tell(.launchFailed("no such file"))
         #expect(worker.records == [.workerLaunchFailed] && worker.slug == "launch-failed")
         #expect(worker.machine.phase == .failed("no such file") && worker.machine.deadline == nil)
         worker.tell(.launchFailed("again"))
         #expect(worker.last.isEmpty)
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.launches == ["a2"])
     }
 
     @Test("a shim that does not report is killed and the launch called failed; a stop waiting for it is not called done")
     func launchLate() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.stop()
         #expect(worker.slug == "superseded")
         worker.wait(WorkerMachine.launchBound)
@@ -139,14 +139,14 @@ struct WorkerMachineTests {
     @Test("a stop during a launch waits for the process, signals it, and ends with it")
     func stopWhileLaunching() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.stop()
         #expect(worker.machine.phase == .launching("a1"))
         worker.tell(.processStarted(pid: 7))
         #expect(worker.has(.signal("TERM")))
         worker.gone()
         #expect(worker.answers == [Self.done])
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         worker.stop()
         worker.tell(.launchFailed("no shim"))
         #expect(worker.answers == [Self.done] && worker.machine.phase == .stopped)
@@ -155,7 +155,7 @@ struct WorkerMachineTests {
     @Test("an order to kill during a launch kills what it launched, whenever it shows")
     func killWhileLaunching() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         worker.stop(killNow: true)
         #expect(worker.has(.killTree(latch: nil)))
         worker.tell(.processStarted(pid: 7))
@@ -171,9 +171,9 @@ struct WorkerMachineTests {
         let first = worker.stop()
         worker.stop()
         #expect(worker.slug == "busy" && worker.machine.slot == first)
-        worker.tell(.startRequested(worker.order("start"), launch: "a2"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a2"))
         #expect(worker.slug == "busy")
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         #expect(worker.slug == "busy")
         let kill = worker.stop(killNow: true)
         #expect(worker.slug == "superseded" && worker.machine.slot == kill)
@@ -186,7 +186,7 @@ struct WorkerMachineTests {
     @Test("a stop that waits for a launch is not superseded by another stop")
     func oneStopWhileLaunching() {
         var worker = WorkerFixture()
-        worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         let first = worker.stop()
         worker.stop()
         #expect(worker.slug == "busy" && worker.machine.slot == first)
@@ -217,13 +217,13 @@ struct WorkerMachineTests {
         #expect(worker.machine.deadline == nil)
         worker.wait(.seconds(3_600))
         #expect(worker.last.isEmpty)
-        worker.tell(.holdWaitRequested(worker.order("hold"), .seconds(60)))
+        worker.tell(.holdWaitRequested(worker.order(.hold), .seconds(60)))
         #expect(worker.records == [.holdWait] && worker.machine.deadline == worker.now + .seconds(60))
         worker.tell(.extensionSaid(.seconds(600)))
         #expect(worker.machine.deadline! <= worker.now + .seconds(60))
         worker.wait(.seconds(60))
         #expect(worker.records == [.workerHold] && worker.slug == "hold")
-        worker.tell(.holdReleaseRequested(worker.order("hold"), kill: true))
+        worker.tell(.holdReleaseRequested(worker.order(.hold), kill: true))
         #expect(worker.records == [.holdRelease, .workerKill] && worker.has(.killTree(latch: nil)))
         worker.gone(.signalled(9, core: false))
         #expect(worker.last.contains(.answer(stop, .done(killed: true, held: true))))
@@ -235,7 +235,7 @@ struct WorkerMachineTests {
         worker.run()
         let stop = worker.stop()
         worker.wait(.seconds(10))
-        worker.tell(.holdReleaseRequested(worker.order("hold"), kill: false))
+        worker.tell(.holdReleaseRequested(worker.order(.hold), kill: false))
         #expect(worker.machine.phase == .running("a1", pid: 100) && worker.machine.slot == nil)
         #expect(worker.last.contains { if case .answer(stop, .failed("hold-released", _)) = $0 { true } else { false } })
         worker.stop()
@@ -256,9 +256,9 @@ struct WorkerMachineTests {
     func notHeld() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.holdWaitRequested(worker.order("hold"), .seconds(1)))
+        worker.tell(.holdWaitRequested(worker.order(.hold), .seconds(1)))
         #expect(worker.slug == "not-held")
-        worker.tell(.holdReleaseRequested(worker.order("hold"), kill: true))
+        worker.tell(.holdReleaseRequested(worker.order(.hold), kill: true))
         #expect(worker.slug == "not-held" && worker.machine.phase == .running("a1", pid: 100))
     }
 
@@ -275,24 +275,24 @@ struct WorkerMachineTests {
         let slot = worker.machine.slot
         worker.tell(.latched("l1"))
         #expect(mayRun == (worker.last.first == .killTree(latch: "l1")))
-        if let slot, slot.verb == "start" { #expect(worker.slug == "latched") }
-        if let slot, slot.verb == "stop" { #expect(worker.machine.slot == slot) }
+        if let slot, slot.verb == .start { #expect(worker.slug == "latched") }
+        if let slot, slot.verb == .stop { #expect(worker.machine.slot == slot) }
         worker.tell(.latched("l1"))
         #expect(worker.last.isEmpty)
         if phase == .launching {
             worker.tell(.processStarted(pid: 7))
             #expect(worker.last.first == .killTree(latch: "l1") && worker.records.contains(.emergencyKill))
         }
-        worker.tell(.startRequested(worker.order("start"), launch: "a9"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a9"))
         #expect(worker.slug == "latched" && worker.launches.isEmpty)
         worker.gone(.signalled(9, core: false))
-        if let slot, slot.verb == "stop" { #expect(worker.answers == [.done(killed: phase != .verifying, held: phase == .held)]) }
+        if let slot, slot.verb == .stop { #expect(worker.answers == [.done(killed: phase != .verifying, held: phase == .held)]) }
         worker.wait(.seconds(60))
         #expect(worker.launches.isEmpty && worker.machine.launch == nil)
         worker.tell(.unlatched)
         worker.wait(.seconds(60))
         #expect(worker.launches.isEmpty)
-        worker.tell(.startRequested(worker.order("start"), launch: "a9"))
+        worker.tell(.startRequested(worker.order(.start), launch: "a9"))
         #expect(worker.launches == ["a9"])
     }
 
@@ -360,7 +360,7 @@ struct WorkerMachineTests {
     func quiesce() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         #expect(worker.last == [.record(.workerQuiesce, order: worker.machine.slot, fields: []), .perform(WorkerFixture.quiesce)])
         worker.tell(.actionSent(problem: nil))
         #expect(worker.last.isEmpty)
@@ -368,7 +368,7 @@ struct WorkerMachineTests {
         #expect(worker.last.isEmpty)
         worker.tell(.notified("X_QUIESCED=1"))
         #expect(worker.records == [.workerQuiesced] && worker.answers == [Self.done] && worker.machine.quiesced)
-        worker.tell(.resumeRequested(worker.order("resume")))
+        worker.tell(.resumeRequested(worker.order(.resume)))
         worker.tell(.notified("X_QUIESCED=0"))
         #expect(worker.answers == [Self.done] && !worker.machine.quiesced)
     }
@@ -377,12 +377,12 @@ struct WorkerMachineTests {
     func quiesceLate() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         worker.wait(.seconds(5))
         #expect(worker.slug == "quiesce-late" && worker.machine.deadline == nil)
         worker.tell(.notified("X_QUIESCED=1"))
         #expect(worker.machine.quiesced && worker.last.isEmpty)
-        worker.tell(.resumeRequested(worker.order("resume")))
+        worker.tell(.resumeRequested(worker.order(.resume)))
         worker.tell(.actionSent(problem: "no such process"))
         #expect(worker.slug == "resume-failed")
     }
@@ -391,10 +391,10 @@ struct WorkerMachineTests {
     func resumeSupersedes() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
-        worker.tell(.resumeRequested(worker.order("resume")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
+        worker.tell(.resumeRequested(worker.order(.resume)))
         #expect(worker.slug == "superseded" && worker.has(.perform(WorkerFixture.resume)))
-        worker.tell(.quiesceRequested(worker.order("quiesce")))
+        worker.tell(.quiesceRequested(worker.order(.quiesce)))
         #expect(worker.slug == "busy")
     }
 
@@ -402,9 +402,9 @@ struct WorkerMachineTests {
     func stale() {
         var worker = WorkerFixture()
         worker.run()
-        worker.tell(.stopRequested(worker.order("stop", generation: 0), killNow: true))
+        worker.tell(.stopRequested(worker.order(.stop, generation: 0), killNow: true))
         #expect(worker.slug == "stale" && worker.machine.phase == .running("a1", pid: 100))
-        worker.tell(.stopRequested(worker.order("stop", generation: 1), killNow: false))
+        worker.tell(.stopRequested(worker.order(.stop, generation: 1), killNow: false))
         #expect(worker.has(.signal("TERM")) && worker.machine.generation == 2)
     }
 }

@@ -42,7 +42,7 @@ import Testing
         case 8: _ = try await coordinator.emergencyStop(APIJSON.decodeOrder(APIEmergencyRequest.self, from: body), by: caller, bound: .milliseconds(1))
         case 9: _ = try await coordinator.releaseLatch(APIJSON.decodeOrder(APILatchRelease.self, from: body), by: caller)
         case 10: _ = try await coordinator.succeed(APIJSON.decodeOrder(APISuccessionRequest.self, from: body), by: caller)
-        default: _ = try await coordinator.intervene(run: 1, verb: "override", APIJSON.decodeOrder(APIOverride.self, from: body), by: caller)
+        default: _ = try await coordinator.intervene(run: 1, .override, APIJSON.decodeOrder(APIOverride.self, from: body), by: caller)
         }
     }
 }

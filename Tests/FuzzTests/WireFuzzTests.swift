@@ -80,7 +80,7 @@ import Testing
         for run in try await coordinator.runs().runs where run.state == .active || run.state == .blocked {
             var request = APIOverride()
             request.reason = "the next one"
-            _ = try? await coordinator.intervene(run: run.id, verb: "abort", request, by: caller)
+            _ = try? await coordinator.intervene(run: run.id, .abort, request, by: caller)
         }
         var request = APIRunRequest()
         request.scope.services = ["strategy"]

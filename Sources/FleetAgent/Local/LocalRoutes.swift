@@ -30,9 +30,9 @@ struct LocalRoutes {
             case (.POST, Route.emergencyStop): try emergencyStop(decode(APIEmergencyRequest.self, body))
             case (.POST, Route.emergencyRelease): try release(decode(APILatchRelease.self, body))
             case (.POST, Route.accept): try acceptStore(order(APIAcceptRequest.self, body))
-            case (.POST, Route.lock): try mark("lock", order(APIMarkRequest.self, body))
-            case (.POST, Route.unlock): try mark("unlock", order(APIMarkRequest.self, body))
-            case (.POST, Route.note): try mark("note", order(APIMarkRequest.self, body))
+            case (.POST, Route.lock): try mark(.lock, order(APIMarkRequest.self, body))
+            case (.POST, Route.unlock): try mark(.unlock, order(APIMarkRequest.self, body))
+            case (.POST, Route.note): try mark(.note, order(APIMarkRequest.self, body))
             case (.GET, _) where path.hasPrefix(Route.worker("")): try worker(String(path.dropFirst(Route.worker("").count)))
             case (.POST, Route.layout): try layout(order(APILayoutAsk.self, body))
             case (.GET, Route.runs):
@@ -197,7 +197,7 @@ struct LocalRoutes {
 
     private func intervene(_ rest: String, _ request: APIOverride) throws {
         let parts = rest.split(separator: "/")
-        guard parts.count == 2, let id = UInt64(parts[0]), parts[1] == "abort" else {
+        guard parts.count == 2, let id = UInt64(parts[0]), parts[1] == Intervention.abort.rawValue else {
             throw APIProblem(
                 slug: "not-found", what: "REFUSED  runs \(rest): a run of one host can be aborted, and nothing else",
                 why: "It has no gates and proves nothing of other hosts.", then: "trading --local runs abort ID --reason …")
@@ -210,8 +210,8 @@ struct LocalRoutes {
         guard let shell = agent.shell(service) else {
             throw APIProblem(slug: "unknown-service", what: "REFUSED  no service \(request.worker) on \(agent.host)")
         }
-        let verb: Agent.Verb = request.release ? .holdRelease(kill: request.kill) : .holdWait(.nanoseconds(Int64(clamping: request.waitNs)))
-        agent.order(verb, shell, by: peer.origin, reason: request.reason, run: nil) { result in
+        let ask: Agent.Ask = request.release ? .holdRelease(kill: request.kill) : .holdWait(.nanoseconds(Int64(clamping: request.waitNs)))
+        agent.order(ask, shell, by: peer.origin, reason: request.reason, run: nil) { result in
             if result.outcome == .done {
                 var done = APIDone()
                 done.text = request.release ? "\(shell.name): hold released\(request.kill ? ", killed" : "")" : "\(shell.name): waits on"
@@ -224,24 +224,29 @@ struct LocalRoutes {
 
     // MARK: Locks, notes and one worker's page
 
-    private func mark(_ verb: String, _ request: APIMarkRequest) throws {
-        guard verb == "note" || !request.reason.allSatisfy(\.isWhitespace) else {
+    private func mark(_ verb: MarkVerb, _ request: APIMarkRequest) throws {
+        guard verb == .note || !request.reason.allSatisfy(\.isWhitespace) else {
             throw APIProblem(slug: "no-reason", what: "REFUSED  \(verb) without a reason", then: "add --reason TEXT")
         }
         guard !request.services.isEmpty else { throw APIProblem(slug: "bad-request", what: "REFUSED  \(verb): nothing was named") }
         let shells = try request.services.map { name in try shell(named: name) }
-        let locks = verb == "unlock" ? shells.compactMap { shell in shell.machine.lock.map { "\(shell.name) was locked \(agent.localRuns.words($0))" } } : []
-        let what: Agent.Verb = verb == "lock" ? .lock : verb == "unlock" ? .unlock : .note(request.reason)
+        let locks = verb == .unlock ? shells.compactMap { shell in shell.machine.lock.map { "\(shell.name) was locked \(agent.localRuns.words($0))" } } : []
+        let ask: Agent.Ask =
+            switch verb {
+            case .lock: .lock
+            case .unlock: .unlock
+            case .note: .note(request.reason)
+            }
         let gathering = MarkGathering(names: shells.map(\.name.description)) { problem in
             if let problem { return reply.answer(problem, keepAlive: keepAlive) }
             var done = APIDone()
-            let past = verb == "note" ? (request.reason.isEmpty ? "without a note" : "noted") : "\(verb)ed"
+            let past = verb == .note ? (request.reason.isEmpty ? "without a note" : "noted") : "\(verb)ed"
             done.text = "\(shells.map(\.name.description).joined(separator: ", ")) \(past)"
             if !locks.isEmpty { done.text += ". \(locks.joined(separator: "; ")). The coordinator tells the receivers of alerts once this host reports it" }
             later(done)
         }
         for shell in shells {
-            agent.order(what, shell, by: peer.origin, reason: request.reason, run: nil) { gathering.take($0, of: shell.name.description) }
+            agent.order(ask, shell, by: peer.origin, reason: request.reason, run: nil) { gathering.take($0, of: shell.name.description) }
         }
     }
 

@@ -36,7 +36,7 @@ final class LocalRuns: @unchecked Sendable {
 
     private struct Step {
         let label: String
-        let verb: Agent.Verb
+        let ask: Agent.Ask
         let services: [String]
     }
 
@@ -132,10 +132,10 @@ final class LocalRuns: @unchecked Sendable {
             let tier = shell.declaration.tier.raw
             if let index = tiers.firstIndex(where: { $0.0 == tier }) { tiers[index].1.append(shell) } else { tiers.append((tier, [shell])) }
         }
-        func each(_ tiers: [(String, [WorkerShell])], _ verb: Agent.Verb, _ included: (WorkerShell) -> Bool = { _ in true }) -> [Step] {
+        func each(_ tiers: [(String, [WorkerShell])], _ ask: Agent.Ask, _ included: (WorkerShell) -> Bool = { _ in true }) -> [Step] {
             tiers.compactMap { tier, shells in
                 let services = shells.filter(included).map(\.service)
-                return services.isEmpty ? nil : Step(label: tier, verb: verb, services: services)
+                return services.isEmpty ? nil : Step(label: tier, ask: ask, services: services)
             }
         }
         let stops = each(tiers, .stop(killNow: false))
@@ -156,7 +156,7 @@ final class LocalRuns: @unchecked Sendable {
             var out = APIPlanStep()
             out.number = UInt32(index + 1)
             out.label = step.label
-            out.text = "\(step.verb.word) \(step.services.joined(separator: ", "))"
+            out.text = "\(step.ask.verb) \(step.services.joined(separator: ", "))"
             out.workers = step.services.map { "\($0)@\(agent.host)" }
             return out
         }
@@ -189,15 +189,15 @@ final class LocalRuns: @unchecked Sendable {
                 answered(id, service, outcome: .failedTo, text: "\(service) is no longer on this host")
                 continue
             }
-            agent.order(step.verb, shell, by: by, reason: reason, run: id, throughLock: record.throughLocks) { [weak self] result in
-                self?.answered(id, service, outcome: result.outcome, text: Self.words(step.verb, service, result))
+            agent.order(step.ask, shell, by: by, reason: reason, run: id, throughLock: record.throughLocks) { [weak self] result in
+                self?.answered(id, service, outcome: result.outcome, text: Self.words(step.ask, service, result))
             }
         }
     }
 
-    private static func words(_ verb: Agent.Verb, _ service: String, _ result: WireCommandResult) -> String {
+    private static func words(_ ask: Agent.Ask, _ service: String, _ result: WireCommandResult) -> String {
         if result.outcome != .done { return result.text }
-        switch verb {
+        switch ask {
         case .stop:
             let exit =
                 result.worker.hasLastExit && result.goneBoottimeNs > 0
@@ -205,7 +205,7 @@ final class LocalRuns: @unchecked Sendable {
                 : "was stopped already"
             return "\(service) stopped, \(exit)\(result.killed ? ", KILLED" : "")"
         case .start: return "\(service) ready, PID \(result.worker.pid)"
-        default: return "\(service) \(verb.word)d"
+        default: return "\(service) \(ask.verb)d"
         }
     }
 
@@ -244,7 +244,7 @@ final class LocalRuns: @unchecked Sendable {
         guard record.run.endedUnixUs == 0 else {
             throw APIProblem(slug: "run-ended", what: "REFUSED  local run \(id) has ended", then: "trading --local runs \(id)")
         }
-        let verb = record.current >= 0 ? record.steps[record.current].verb.word : ""
+        let verb = record.current >= 0 ? record.steps[record.current].ask.verb.rawValue : ""
         let under = record.pending.isEmpty ? "" : ". Ordered before, goes on by itself: \(verb) of \(record.pending.sorted().joined(separator: ", "))"
         records[id]?.aborted = "aborted by \(by): \"\(reason)\"\(under)"
         records[id]?.pending = []

@@ -12,7 +12,8 @@ extension Agent {
     static let questionTimeout: Duration = .seconds(2)
     static let streamsTimeout: Duration = .seconds(10)
 
-    enum Verb: Sendable {
+    /// A verb with what belongs to it.
+    enum Ask: Sendable {
         case start
         case stop(killNow: Bool)
         case quiesce
@@ -25,16 +26,16 @@ extension Agent {
         /// Empty: takes the note away.
         case note(String)
 
-        var word: String {
+        var verb: Verb {
             switch self {
-            case .start: "start"
-            case .stop: "stop"
-            case .quiesce: "quiesce"
-            case .resume: "resume"
-            case .holdWait, .holdRelease: "hold"
-            case .lock: "lock"
-            case .unlock: "unlock"
-            case .note: "note"
+            case .start: .start
+            case .stop: .stop
+            case .quiesce: .quiesce
+            case .resume: .resume
+            case .holdWait, .holdRelease: .hold
+            case .lock: .lock
+            case .unlock: .unlock
+            case .note: .note
             }
         }
     }
@@ -90,20 +91,24 @@ extension Agent {
             return refuse("busy", "\(count) operations are going on at \(host). Wait for some to end")
         }
         operation.attach(listener)
-        let order = Order(
-            operation: command.operation, verb: "", by: session.author(claiming: command.origin), reason: command.reason,
-            run: command.run == 0 ? nil : command.run,
-            expectedGeneration: command.expectedGeneration == 0 ? nil : command.expectedGeneration)
+        func begin(_ ask: Ask, _ shell: WorkerShell) {
+            self.begin(
+                ask,
+                Order(
+                    operation: command.operation, verb: ask.verb, by: session.author(claiming: command.origin), reason: command.reason,
+                    run: command.run == 0 ? nil : command.run,
+                    expectedGeneration: command.expectedGeneration == 0 ? nil : command.expectedGeneration), shell)
+        }
         switch (command.what, shell) {
-        case (.start, let shell?): begin(.start, order, shell)
-        case (.stop(let stop), let shell?): begin(.stop(killNow: stop.killNow), order, shell)
-        case (.quiesce, let shell?): begin(.quiesce, order, shell)
-        case (.resume, let shell?): begin(.resume, order, shell)
-        case (.holdWait(let wait), let shell?): begin(.holdWait(.nanoseconds(Int64(clamping: wait.forNs))), order, shell)
-        case (.holdRelease(let release), let shell?): begin(.holdRelease(kill: release.kill), order, shell)
-        case (.lock, let shell?): begin(.lock, order, shell)
-        case (.unlock, let shell?): begin(.unlock, order, shell)
-        case (.remark(let remark), let shell?): begin(.note(remark.text), order, shell)
+        case (.start, let shell?): begin(.start, shell)
+        case (.stop(let stop), let shell?): begin(.stop(killNow: stop.killNow), shell)
+        case (.quiesce, let shell?): begin(.quiesce, shell)
+        case (.resume, let shell?): begin(.resume, shell)
+        case (.holdWait(let wait), let shell?): begin(.holdWait(.nanoseconds(Int64(clamping: wait.forNs))), shell)
+        case (.holdRelease(let release), let shell?): begin(.holdRelease(kill: release.kill), shell)
+        case (.lock, let shell?): begin(.lock, shell)
+        case (.unlock, let shell?): begin(.unlock, shell)
+        case (.remark(let remark), let shell?): begin(.note(remark.text), shell)
         case (.readDetail, let shell?): readDetail(shell, operation)
         case (.readGate(let gate), _): readGate(gate, operation)
         case (.readStreams, _): readStreams(operation)
@@ -120,7 +125,7 @@ extension Agent {
     ///
     /// People's orders have no time limit; `notAfter` is what a coordinator's have. `throughLock`: a lock doesn't refuse it.
     func order(
-        _ verb: Verb, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, notAfter: BootTime? = nil, throughLock: Bool = false,
+        _ ask: Ask, _ shell: WorkerShell, by: String, reason: String, run: UInt64?, notAfter: BootTime? = nil, throughLock: Bool = false,
         listener: @escaping (WireCommandResult) -> Void
     ) {
         let id = "local-\(Random.hex(8))"
@@ -133,18 +138,16 @@ extension Agent {
             return listener(result)
         }
         operation.attach(Operation.Listener(key: "local", send: listener))
-        begin(verb, Order(operation: id, verb: "", by: by, reason: reason, run: run, throughLock: throughLock), shell)
+        begin(ask, Order(operation: id, verb: ask.verb, by: by, reason: reason, run: run, throughLock: throughLock), shell)
     }
 
-    private func begin(_ verb: Verb, _ order: Order, _ shell: WorkerShell) {
-        var order = order
-        order.verb = verb.word
-        if case .start = verb, !shell.isDeclared {
+    private func begin(_ ask: Ask, _ order: Order, _ shell: WorkerShell) {
+        if case .start = ask, !shell.isDeclared {
             return answer(
                 order,
                 .refused(slug: "not-declared", text: "\(shell.name) is no longer in this host's inventory; it can be stopped, not started"), from: shell)
         }
-        switch verb {
+        switch ask {
         case .start: shell.handle(.startRequested(order, launch: Self.newLaunchID()))
         case .stop(let killNow): shell.handle(.stopRequested(order, killNow: killNow))
         case .quiesce: shell.handle(.quiesceRequested(order))
@@ -167,7 +170,7 @@ extension Agent {
             return expire(operation.id, why, at: shell)
         }
         switch answer {
-        case .done(let killed, _) where order.verb == "stop": stopped(shell, operation, killed: killed)
+        case .done(let killed, _) where order.verb == .stop: stopped(shell, operation, killed: killed)
         case .done(let killed, let held):
             publish(operation, .done, text: held ? "it was held" : "", shell: shell, killed: killed)
         case .progress(let slug, let text): publish(operation, .progress, slug: slug, text: text, shell: shell)

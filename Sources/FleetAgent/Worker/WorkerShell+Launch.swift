@@ -217,7 +217,7 @@ extension WorkerShell {
             if machine.launch == id { handle(.launchFailed("it is under emergency stop \(latch)")) }
             return
         }
-        if let order = machine.slot, order.verb == "start", let late = agent.late(order.operation) {
+        if let order = machine.slot, order.verb == .start, let late = agent.late(order.operation) {
             // Without `go` nothing runs.
             link.send(.kill(id: link.requestID(), latch: nil))
             return handle(.launchFailed(late))

@@ -265,7 +265,7 @@ final class WorkerShell: @unchecked Sendable {
 
     /// A lock, its end or a note that could not be recorded is gone at this agent's next start: that is no success.
     private func acknowledged(_ order: Order, _ answer: WorkerMachine.Answer) -> WorkerMachine.Answer {
-        guard let recordProblem, case .done = answer, ["lock", "unlock", "note"].contains(order.verb) else { return answer }
+        guard let recordProblem, case .done = answer, [.lock, .unlock, .note].contains(order.verb) else { return answer }
         return .failed(
             slug: "not-recorded",
             text:

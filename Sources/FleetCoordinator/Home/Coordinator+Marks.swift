@@ -1,5 +1,5 @@
 package import FleetAPI
-internal import FleetCore
+package import FleetCore
 internal import FleetJournal
 internal import FleetWire
 internal import NIOCore
@@ -154,9 +154,7 @@ extension Coordinator {
 }
 
 /// What a person puts on a worker or takes off it.
-package enum MarkVerb: String, Sendable, CaseIterable {
-    case lock, unlock, note
-
+extension MarkVerb {
     func past(clearing: Bool) -> String {
         switch self {
         case .lock: "locked: no verb but an emergency stop acts on it"

@@ -163,23 +163,23 @@ extension Coordinator: CoordinatorService {
         }
     }
 
-    package func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
-        guard !request.reason.isEmpty || verb == "retry" else {
-            throw APIProblem(slug: "no-reason", what: "REFUSED  \(verb) of run \(id) needs a reason", why: "", then: "Add --reason \"…\"")
+    package func intervene(run id: UInt64, _ intervention: Intervention, _ request: APIOverride, by caller: Caller) async throws -> APIDone {
+        guard !request.reason.isEmpty || !intervention.needsReason else {
+            throw APIProblem(slug: "no-reason", what: "REFUSED  \(intervention) of run \(id) needs a reason", why: "", then: "Add --reason \"…\"")
         }
         let event: RunMachine.Event
-        switch verb {
-        case "abort": event = .abortOrdered(by: caller.name, reason: request.reason)
-        case "retry": event = .retryOrdered(by: caller.name)
-        case "override" where !request.gate.isEmpty:
+        switch intervention {
+        case .abort: event = .abortOrdered(by: caller.name, reason: request.reason)
+        case .retry: event = .retryOrdered(by: caller.name)
+        case .override where !request.gate.isEmpty:
             event = .overridden(RunOverride(what: .gate(request.gate), by: caller.name, reason: request.reason))
-        case "override" where !request.stream.isEmpty:
+        case .override where !request.stream.isEmpty:
             event = .overridden(RunOverride(what: .stream(StreamName(request.stream)), by: caller.name, reason: request.reason))
-        case "attest" where request.poweredOff && !request.host.isEmpty:
+        case .attest where request.poweredOff && !request.host.isEmpty:
             event = .overridden(RunOverride(what: .hostOff(HostName(request.host)), by: caller.name, reason: request.reason))
-        default:
+        case .override, .attest:
             throw APIProblem(
-                slug: "bad-request", what: "REFUSED  \(verb) names nothing to act on", why: "",
+                slug: "bad-request", what: "REFUSED  \(intervention) names nothing to act on", why: "",
                 then: "override takes --gate or --stream, attest --host H --powered-off")
         }
         return try await onHome { [self] in
@@ -189,7 +189,7 @@ extension Coordinator: CoordinatorService {
             try known(request, in: id)
             handle(run: id, event)
             var done = APIDone()
-            done.text = "run \(id): \(verb) by \(caller.name)"
+            done.text = "run \(id): \(intervention) by \(caller.name)"
             return done
         }
     }

@@ -44,8 +44,7 @@ package protocol CoordinatorService: AnyObject, Sendable {
     /// The run's events from a sequence on; ends after the one of kind `ended`. Bounded buffer: a reader that falls more
     /// than 10,000 events behind gets the stream ended.
     func events(run id: UInt64, from sequence: UInt64) async throws -> AsyncStream<APIRunEvent>
-    /// verb: abort, retry, override, attest
-    func intervene(run id: UInt64, verb: String, _ request: APIOverride, by caller: Caller) async throws -> APIDone
+    func intervene(run id: UInt64, _ intervention: Intervention, _ request: APIOverride, by caller: Caller) async throws -> APIDone
     /// Lines since a moment (microseconds since 1970; 0: no bound) that hold a text (empty: every line), at most so many of each log.
     func logs(services: [String], host: String?, lines: UInt32, follow: Bool, since: UInt64, grep: String) async throws -> AsyncStream<APILogEntry>
     func audit(host: String?, limit: UInt32) async throws -> APIAuditPage

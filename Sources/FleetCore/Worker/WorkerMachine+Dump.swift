@@ -17,7 +17,7 @@ extension WorkerMachine {
             dumpRecorded = true
             effects.append(.record(.workerDumping, order: slot, fields: [Field("pid", pid), Field("stopping", isUnderStop)] + dumpedFields))
         }
-        if slot?.verb == "start" {
+        if slot?.verb == .start {
             effects += finish(.failed(slug: "ended", text: "\(dumpingWords) instead of getting ready. Look at trading logs \(worker.service)"))
         }
         if isUnderStop, policy.release.coreDump == .killDump, !killedThisStop { effects += kill(launch, pid, Self.cutShort, now) }
@@ -32,7 +32,7 @@ extension WorkerMachine {
         enter(from, now)
         switch from {
         case .killing: lateSaid = isLate
-        case .starting, .running: if slot?.verb == "stop" { return beginStop(launch, pid, now) }
+        case .starting, .running: if slot?.verb == .stop { return beginStop(launch, pid, now) }
         default: break
         }
         return []
@@ -60,7 +60,7 @@ extension WorkerMachine {
 
     /// A stop, by order or of its own, is under way.
     package var isUnderStop: Bool {
-        if slot?.verb == "stop" { return true }
+        if slot?.verb == .stop { return true }
         switch phase {
         case .stopping, .held, .killing: return true
         case .dumping:

@@ -2,12 +2,12 @@
 extension WorkerMachine {
     mutating func stop(_ order: Order, killNow: Bool, _ now: BootTime) -> [Effect] {
         if let refused = refusal(order, superseding: true, locked: launch != nil) { return refused }
-        if let slot, slot.verb == "stop", !killNow || killedThisStop {
+        if let slot, slot.verb == .stop, !killNow || killedThisStop {
             let then: String =
                 if case .held = phase { "It is held: trading hold wait \(worker), or trading hold release \(worker)" } else { "It goes on by itself" }
             return [.answer(order, .refused(slug: "busy", text: "\(worker) is busy: stop by \(slot.by). \(then)"))]
         }
-        let isOwnStop = slot?.verb != "stop"
+        let isOwnStop = slot?.verb != .stop
         var effects = accept(order)
         wanted = Wanted(isUp: false, by: order.by, reason: order.reason, since: now)
         ownStop = nil
@@ -209,7 +209,7 @@ extension WorkerMachine {
         }
         let record = Effect.record(.workerStop, order: slot, fields: exit.fields + [Field("killed", killedThisStop), Field("held", heldThisStop)])
         let look = look(at: launch)
-        if slot?.verb == "stop" { enter(.verifying(launch, by: now + Self.verifyBound), now) } else { enter(.stopped, now) }
+        if slot?.verb == .stop { enter(.verifying(launch, by: now + Self.verifyBound), now) } else { enter(.stopped, now) }
         return look + [record]
     }
 

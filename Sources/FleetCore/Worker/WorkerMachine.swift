@@ -226,7 +226,7 @@ package struct WorkerMachine: Equatable, Sendable {
         if let slot, !order.operation.isEmpty, slot.operation == order.operation {
             switch phase {
             case .held: return [.answer(slot, heldProgress)]
-            case .dumping where slot.verb == "stop": return [.answer(slot, dumpingProgress)]
+            case .dumping where slot.verb == .stop: return [.answer(slot, dumpingProgress)]
             default: return []
             }
         }
@@ -340,7 +340,7 @@ package struct WorkerMachine: Equatable, Sendable {
             ]
         }
         enter(.starting(launch, pid: pid, by: now + policy.readyWithin), now)
-        if slot?.verb == "stop" { return effects + beginStop(launch, pid, now) }
+        if slot?.verb == .stop { return effects + beginStop(launch, pid, now) }
         if readyEarly { effects += ready(now) }
         return effects
     }
@@ -350,7 +350,7 @@ package struct WorkerMachine: Equatable, Sendable {
         guard case .launching(let launch) = phase else { return [] }
         launchBy = nil
         history.end(launch, isLate ? .ended(WorkerExit(how: .unknown, at: now)) : .never)
-        let isEnd = slot?.verb == "stop" || latch != nil || doomed
+        let isEnd = slot?.verb == .stop || latch != nil || doomed
         let late = isLate ? [Field(LaunchAccount.lateField, "unknown")] : []
         let effects: [Effect] = [.record(.workerLaunchFailed, order: slot, fields: [Field("why", why), Field("next", isEnd ? "stopped" : "failed")] + late)]
         if isEnd {
@@ -372,7 +372,7 @@ package struct WorkerMachine: Equatable, Sendable {
         history.ready(launch)
         enter(.running(launch, pid: pid), now)
         let effects: [Effect] = [.record(.workerReady, order: slot, fields: [Field("pid", pid), Field("took", took.words)])]
-        return effects + (slot?.verb == "start" ? finish(.done(killed: false, held: false)) : []) + judge(now)
+        return effects + (slot?.verb == .start ? finish(.done(killed: false, held: false)) : []) + judge(now)
     }
 
     private mutating func reloading(_ isReloading: Bool) -> [Effect] {
@@ -414,7 +414,7 @@ package struct WorkerMachine: Equatable, Sendable {
     // MARK: Quiesce and resume
 
     private mutating func act(_ order: Order, _ action: ActionSpec?, begin: AuditEvent, _ now: BootTime) -> [Effect] {
-        if let refused = refusal(order, superseding: order.verb == "resume" && slot?.verb == "quiesce") { return refused }
+        if let refused = refusal(order, superseding: order.verb == .resume && slot?.verb == .quiesce) { return refused }
         guard let action else {
             return [.answer(order, .refused(slug: "no-\(order.verb)", text: "\(worker) declares no \(order.verb) in the inventory"))]
         }
@@ -438,15 +438,15 @@ package struct WorkerMachine: Equatable, Sendable {
     private mutating func actionShown(_ now: BootTime) -> [Effect] {
         guard let order = slot, action(of: order) != nil else { return [] }
         actionBy = nil
-        quiesced = order.verb == "quiesce"
+        quiesced = order.verb == .quiesce
         let event: AuditEvent = quiesced ? .workerQuiesced : .workerResumed
         return [.record(event, order: order, fields: [])] + finish(.done(killed: false, held: false))
     }
 
     private func action(of order: Order) -> ActionSpec? {
         switch order.verb {
-        case "quiesce": policy.quiesce
-        case "resume": policy.resume
+        case .quiesce: policy.quiesce
+        case .resume: policy.resume
         default: nil
         }
     }
@@ -486,7 +486,7 @@ package struct WorkerMachine: Equatable, Sendable {
             effects = [.record(.workerStop, order: nil, fields: [Field("already", "stopped"), Field("latch", id), Field("why", "not restarted")])]
         case .stopped, .verifying, .failed: break
         }
-        if let order = slot, order.verb != "stop" {
+        if let order = slot, order.verb != .stop {
             slot = nil
             effects.append(.answer(order, .refused(slug: "latched", text: "\(worker) is under emergency stop \(id)")))
         }
@@ -527,7 +527,7 @@ package struct WorkerMachine: Equatable, Sendable {
         case .starting:
             if readyByDelay { return effects + ready(now) }
             lateSaid = true
-            guard slot?.verb == "start" else { return effects }
+            guard slot?.verb == .start else { return effects }
             return effects
                 + finish(
                     .failed(
@@ -555,7 +555,7 @@ package struct WorkerMachine: Equatable, Sendable {
             .record(.workerKill, order: slot, fields: [Field("why", "its launch is late"), Field("level", "warning")]), .killTree(latch: nil),
         ]
         let why = "the shim of \(worker) did not report within \(Self.launchBound.words)"
-        if slot?.verb == "stop" {
+        if slot?.verb == .stop {
             // Nothing has shown that nothing runs: the stop has not succeeded, and the next one looks.
             effects += finish(.failed(slug: "launch-unresolved", text: "\(why): whether it runs is not known. Look at trading status and stop it again"))
         }

@@ -42,8 +42,7 @@ package struct LaunchID: Name {
 package struct Order: Equatable, Sendable {
     /// Unique per operation: a repeat of the same id is the same order.
     package var operation: String
-    /// start, stop, quiesce, resume, hold, lock, unlock, note
-    package var verb: String
+    package var verb: Verb
     package var by: String
     package var reason: String
     /// The run it belongs to; nil: none.
@@ -54,7 +53,7 @@ package struct Order: Equatable, Sendable {
     package var throughLock: Bool
 
     package init(
-        operation: String, verb: String, by: String, reason: String, run: UInt64? = nil, expectedGeneration: UInt64? = nil, throughLock: Bool = false
+        operation: String, verb: Verb, by: String, reason: String, run: UInt64? = nil, expectedGeneration: UInt64? = nil, throughLock: Bool = false
     ) {
         self.operation = operation
         self.verb = verb

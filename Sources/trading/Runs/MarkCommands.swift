@@ -1,6 +1,7 @@
 import ArgumentParser
 import FleetAPI
 import FleetClient
+import FleetCore
 
 struct LockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,7 @@ struct LockCommand: AsyncParsableCommand {
     @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
-    func run() async throws { try await MarkVerb.send("lock", Route.lock, services, why.reason, global) }
+    func run() async throws { try await MarkRequest.send(.lock, Route.lock, services, why.reason, global) }
 }
 
 struct UnlockCommand: AsyncParsableCommand {
@@ -27,7 +28,7 @@ struct UnlockCommand: AsyncParsableCommand {
     @OptionGroup var why: ReasonOption
     @OptionGroup var global: GlobalOptions
 
-    func run() async throws { try await MarkVerb.send("unlock", Route.unlock, services, why.reason, global) }
+    func run() async throws { try await MarkRequest.send(.unlock, Route.unlock, services, why.reason, global) }
 }
 
 struct NoteCommand: AsyncParsableCommand {
@@ -43,15 +44,15 @@ struct NoteCommand: AsyncParsableCommand {
         if clear, !reason.isEmpty { throw ValidationError("--clear takes the note away: leave --reason out.") }
     }
 
-    func run() async throws { try await MarkVerb.send("note", Route.note, services, reason, global, mayBeEmpty: clear) }
+    func run() async throws { try await MarkRequest.send(.note, Route.note, services, reason, global, mayBeEmpty: clear) }
 }
 
-private enum MarkVerb {
+private enum MarkRequest {
     static func send(
-        _ verb: String, _ path: String, _ services: [String], _ reason: String, _ global: GlobalOptions, mayBeEmpty: Bool = false
+        _ verb: MarkVerb, _ path: String, _ services: [String], _ reason: String, _ global: GlobalOptions, mayBeEmpty: Bool = false
     ) async throws {
         if !mayBeEmpty, reason.allSatisfy(\.isWhitespace) {
-            let example = verb == "note" ? "\"core parked for the vendor\", or take it away with --clear" : "\"bad param file, PE-4411\""
+            let example = verb == .note ? "\"core parked for the vendor\", or take it away with --clear" : "\"bad param file, PE-4411\""
             throw Failure("\(verb) needs a reason: --reason \(example)", .usage)
         }
         if services.contains("") { throw Failure("A name is empty.", .usage) }

@@ -1,19 +1,20 @@
 import ArgumentParser
 import FleetAPI
 import FleetClient
+import FleetCore
 
 /// What a person does to a run that waits.
 ///
 /// Each is a decision with a name and a reason, in the audit and in the certificate.
-struct Intervention {
+struct InterventionRequest {
     let run: UInt64
-    let verb: String
+    let intervention: Intervention
     let global: GlobalOptions
 
     func send(_ request: APIOverride) async throws {
         let client = try await Reach(global, relays: false).first().client
-        let done: APIDone = try await client.order("The \(verb) of run \(run)", shows: "trading runs \(run)", "\(Route.run(run))/\(verb)", request)
-        Terminal.out([done.text.isEmpty ? "run \(run): \(verb) accepted" : done.text])
+        let done: APIDone = try await client.order("The \(intervention) of run \(run)", shows: "trading runs \(run)", "\(Route.run(run))/\(intervention)", request)
+        Terminal.out([done.text.isEmpty ? "run \(run): \(intervention) accepted" : done.text])
     }
 }
 
@@ -29,7 +30,7 @@ struct RunsAbort: AsyncParsableCommand {
     func run() async throws {
         var request = APIOverride()
         request.reason = why.reason
-        try await Intervention(run: id, verb: "abort", global: global).send(request)
+        try await InterventionRequest(run: id, intervention: .abort, global: global).send(request)
     }
 }
 
@@ -43,7 +44,7 @@ struct RunsRetry: AsyncParsableCommand {
     func run() async throws {
         var request = APIOverride()
         request.reason = reason
-        try await Intervention(run: id, verb: "retry", global: global).send(request)
+        try await InterventionRequest(run: id, intervention: .retry, global: global).send(request)
     }
 }
 
@@ -68,7 +69,7 @@ struct RunsOverride: AsyncParsableCommand {
         request.gate = gate ?? ""
         request.stream = stream ?? ""
         request.reason = why.reason
-        try await Intervention(run: id, verb: "override", global: global).send(request)
+        try await InterventionRequest(run: id, intervention: .override, global: global).send(request)
     }
 }
 
@@ -91,6 +92,6 @@ struct RunsAttest: AsyncParsableCommand {
         request.host = host
         request.poweredOff = poweredOff
         request.reason = why.reason
-        try await Intervention(run: id, verb: "attest", global: global).send(request)
+        try await InterventionRequest(run: id, intervention: .attest, global: global).send(request)
     }
 }

@@ -29,7 +29,7 @@ struct WorkerFixture {
             past: past, now: now)
     }
 
-    mutating func order(_ verb: String, by: String = "ops-1", generation: UInt64? = nil) -> Order {
+    mutating func order(_ verb: Verb, by: String = "ops-1", generation: UInt64? = nil) -> Order {
         orders += 1
         return Order(operation: "op-\(orders)", verb: verb, by: by, reason: "test", expectedGeneration: generation)
     }
@@ -45,21 +45,21 @@ struct WorkerFixture {
     mutating func waitDeadline() { if let deadline = machine.deadline { wait(deadline - now) } }
 
     mutating func lock(by: String = "ops-1", _ text: String = "bad param file") {
-        tell(.lockRequested(order("lock", by: by), Mark(by: by, text: text, unixMicroseconds: 5)))
+        tell(.lockRequested(order(.lock, by: by), Mark(by: by, text: text, unixMicroseconds: 5)))
     }
 
-    mutating func unlock() { tell(.unlockRequested(order("unlock"))) }
+    mutating func unlock() { tell(.unlockRequested(order(.unlock))) }
 
     /// Running and ready, by an order that was answered.
     mutating func run(_ launch: LaunchID = "a1") {
-        tell(.startRequested(order("start"), launch: launch))
+        tell(.startRequested(order(.start), launch: launch))
         tell(.processStarted(pid: 100))
         tell(.readySaid)
     }
 
     @discardableResult
     mutating func stop(killNow: Bool = false) -> Order {
-        let order = order("stop")
+        let order = order(.stop)
         tell(.stopRequested(order, killNow: killNow))
         return order
     }
@@ -105,9 +105,9 @@ extension WorkerFixture {
         var worker = WorkerFixture(then: phase == .held ? .hold : then, health: health)
         switch phase {
         case .stopped: break
-        case .launching: worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+        case .launching: worker.tell(.startRequested(worker.order(.start), launch: "a1"))
         case .starting:
-            worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+            worker.tell(.startRequested(worker.order(.start), launch: "a1"))
             worker.tell(.processStarted(pid: 100))
         case .running: worker.run()
         case .stopping:
@@ -128,7 +128,7 @@ extension WorkerFixture {
             worker.run()
             worker.gone(.exited(1))
         case .failed:
-            worker.tell(.startRequested(worker.order("start"), launch: "a1"))
+            worker.tell(.startRequested(worker.order(.start), launch: "a1"))
             worker.tell(.launchFailed("no"))
         }
         return worker
