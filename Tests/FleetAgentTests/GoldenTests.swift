@@ -4,8 +4,8 @@ import FleetWire
 import LinuxHost
 import NIOCore
 import SwiftProtobuf
-import Testing
 import TestSupport
+import Testing
 
 @testable import FleetAgent
 @testable import FleetCoordinator

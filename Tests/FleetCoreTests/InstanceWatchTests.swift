@@ -117,6 +117,36 @@ struct InstanceWatchTests {
         #expect(older.closed(session: "1") == [] && older.contest != nil, "an older program's record names none: a person settles it")
     }
 
+    @Test("silence to a challenge is no end: a newer instance that can't answer for what the silent one runs makes two")
+    func silent() {
+        func after(_ new: InstanceWatch.Instance, mayRun: Bool = true) -> InstanceWatch {
+            var watch = InstanceWatch()
+            _ = watch.opened(instance("a", session: "1", boot: "boot-a", journal: "one"))
+            watch.reported(session: "1", mayRun: mayRun, now: Self.time("1"))
+            #expect(watch.opened(new) == [.challenge(session: "1")])
+            #expect(watch.isDoubtful == (mayRun && new.journal == "two"), "it is asked and has not answered")
+            #expect(watch.unanswered(session: "1") == [.close(session: "1")])
+            _ = watch.closed(session: "1")
+            #expect(!watch.isDoubtful)
+            return watch
+        }
+        #expect(after(instance("b", session: "2", boot: "boot-a", journal: "two")).contest != nil)
+        #expect(after(instance("b", session: "2", boot: "boot-a", journal: "one")).contest == nil, "the same agent, restarted")
+        #expect(after(instance("b", session: "2", boot: "boot-a", journal: "two"), mayRun: false).contest == nil, "nothing ran there")
+    }
+
+    @Test("a successor that says that nothing runs takes its predecessors away: what comes after it is compared with it alone")
+    func covered() {
+        var watch = InstanceWatch(before: instance("", session: "1", boot: "boot-a", journal: "one"))
+        _ = watch.opened(instance("b", session: "2", boot: "boot-a", journal: "one"))
+        watch.reported(session: "2", mayRun: true, now: Self.time("2"))
+        #expect(watch.instances.count == 2)
+        watch.reported(session: "2", mayRun: false, now: Self.time("2"))
+        #expect(watch.instances.map(\.id) == ["b"])
+        _ = watch.closed(session: "2")
+        #expect(watch.opened(instance("c", session: "3", boot: "boot-a", journal: "two")) == [] && watch.contest == nil)
+    }
+
     @Test("whether an older instance lives is undecided until it has answered, or its session has ended")
     func undecided() {
         var watch = InstanceWatch()

@@ -71,6 +71,27 @@ struct OpenLaunchesTests {
         }
     }
 
+    @Test("what a start was ordered of may run until its host has spoken behind it; what its host said runs has run until a stop of it is proven")
+    func ordered() throws {
+        var open = OpenLaunches()
+        open.order(["feed@md-1", "gateway@ex-1"])
+        #expect(open.open(on: "md-1") == ["feed"] && open.hosts == ["ex-1", "md-1"])
+        #expect(open.unplaced(on: "md-1", declared: []) == ["feed@md-1"])
+        let down = open.change(by: "md-1", running: [], declared: ["feed"], undeclaredMax: 4, pending: ["feed"])
+        #expect(down == nil, "the order may be on its way")
+        let ended = try #require(told(open, "md-1", []))
+        #expect(ended == OpenLaunches.Change(host: "md-1", begun: [], ended: ["feed"]))
+        open.apply(ended)
+        #expect(open.open(on: "md-1").isEmpty && !open.hasRun("feed@md-1"), "it never ran")
+        let begun = try #require(told(open, "ex-1", ["gateway"]))
+        #expect(begun == OpenLaunches.Change(host: "ex-1", begun: ["gateway"], ended: []))
+        open.apply(begun)
+        open.apply(try #require(told(open, "ex-1", [])))
+        #expect(open.open(on: "ex-1").isEmpty && open.hasRun("gateway@ex-1"))
+        open.proven(["gateway@ex-1"])
+        #expect(!open.hasRun("gateway@ex-1"))
+    }
+
     // MARK: Plans
 
     private func planner(

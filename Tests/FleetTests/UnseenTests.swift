@@ -156,7 +156,7 @@ struct UnseenTests {
         fleet.coordinator?.end()
         try fleet.startCoordinator()
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
-        let says = "one@st-1 ran when st-1 was last heard, and the inventory no longer has it there"
+        let says = "one@st-1 ran, or was about to, when st-1 was last heard, and the inventory no longer has it there"
         let status = try fleet.trading("status")
         #expect(flat(status.text).contains(says) && status.status == (hostToo ? 3 : 4), "\(status.status) \(status.text)")
         let start = try fleet.trading("start", "--all", "--reason", "moved")
@@ -252,7 +252,7 @@ struct UnseenTests {
         #expect(start.status == 0, "\(start.text)")
     }
 
-    @Test("more undeclared workers of a host than are kept make a stop of everything unproven, by their number")
+    @Test("more running undeclared workers of a host than are kept make a stop of it or of everything unproven, by their number, until none is left")
     func manyUndeclared() throws {
         let fleet = try TestFleet(hosts: ["md-1"], tiers: ["t"]) { _ in
             (0..<66).map { "  w\($0): {tier: t, hosts: [md-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}" }.joined(separator: "\n")
@@ -264,10 +264,14 @@ struct UnseenTests {
             .write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
         fleet.coordinator?.end()
         try fleet.startCoordinator()
-        let says = "md-1 reports 1 undeclared worker more than are kept"
+        let says = "md-1 runs 1 undeclared worker more than are kept"
         #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains(says) }, "\(fleet.logs)")
-        let stop = try fleet.trading("stop", "--all", "--reason", "end of day")
+        let stop = try fleet.trading("stop", "--host", "md-1", "--reason", "end of day")
         #expect(stop.status == 3 && flat(stop.text).contains(says), "\(stop.text)")
+        // What is stopped makes room for what is not.
+        #expect(try eventually(within: 10) { !flat(try fleet.trading("status").text).contains("more than are kept") })
+        let rest = try fleet.trading("stop", "--all", "--reason", "the rest")
+        #expect(rest.status == 0 && rest.text.contains("verdict: proven"), "\(rest.text)")
     }
 
     @Test("a worker that died before it was ready does not keep a stop from being proven")

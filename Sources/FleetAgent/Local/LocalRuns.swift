@@ -190,7 +190,9 @@ final class LocalRuns: @unchecked Sendable {
                 continue
             }
             agent.order(step.ask, shell, by: by, reason: reason, run: id, throughLock: record.throughLocks) { [weak self] result in
-                self?.answered(id, service, outcome: result.outcome, text: Self.words(step.ask, service, result))
+                // What can't be told of its tree is no end that may be built on.
+                let isDoubtful = result.outcome == .done && result.checks.contains { $0.what == Verification.What.tree.rawValue && $0.state == .checkUnknown }
+                self?.answered(id, service, outcome: isDoubtful ? .failedTo : result.outcome, text: Self.words(step.ask, service, result))
             }
         }
     }
@@ -203,7 +205,8 @@ final class LocalRuns: @unchecked Sendable {
                 result.worker.hasLastExit && result.goneBoottimeNs > 0
                 ? (result.worker.lastExit.known ? (result.worker.lastExit.signalled ? "signal" : "exit") + " \(result.worker.lastExit.code)" : "exit unknown")
                 : "was stopped already"
-            return "\(service) stopped, \(exit)\(result.killed ? ", KILLED" : "")"
+            let doubt = result.checks.first { $0.what == Verification.What.tree.rawValue && $0.state == .checkUnknown }.map { ": \($0.text)" } ?? ""
+            return "\(service) stopped, \(exit)\(result.killed ? ", KILLED" : "")\(doubt)"
         case .start: return "\(service) ready, PID \(result.worker.pid)"
         default: return "\(service) \(ask.verb)d"
         }

@@ -299,10 +299,25 @@ extension Agent: WireSessionDelegate {
                 if latches.book.latches[latch.id] == nil {
                     result.notKept = LatchBook.notKept("there")
                 }
+                result.workers += doubts(under: latch.scope, beside: result.workers)
                 send(result)
             }
         }
         latches.set(latch, from: source, isOrder: true)
+    }
+
+    /// Workers of the scope of which an earlier launch is in doubt: what the kill can't find is not gone for that.
+    private func doubts(under scope: LatchScope, beside outcomes: [WireEmergencyResult.Gone]) -> [WireEmergencyResult.Gone] {
+        shells.compactMap { shell in
+            let declaration = shell.declaration
+            guard let launch = shell.machine.strayed, !outcomes.contains(where: { $0.service == shell.service && !$0.gone }),
+                scope.covers(service: declaration.service, tier: declaration.tier, host: host, emergencyKilled: declaration.spec.emergencyKilled)
+            else { return nil }
+            var doubt = WireEmergencyResult.Gone()
+            doubt.service = shell.service
+            doubt.text = "its launch \(launch) was not shown to have ended: its shim was lost, and it had no cgroup of its own"
+            return doubt
+        }
     }
 
     // MARK: Logs and audit

@@ -42,6 +42,8 @@ struct AgentJournalFold: Equatable, Sendable {
         var lock: Mark?
         var remark: Mark?
         var verification: Verification?
+        /// The oldest launch of this boot whose tree was never shown empty.
+        var strayed: String?
         var verifiedUnixMicroseconds: UInt64 = 0
         var history = LaunchHistory()
         /// What the last order wanted, and when, in microseconds of Unix time.
@@ -180,6 +182,7 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerVerified:
             if let launch = record["launch"], launch == worker.endedLaunch {
                 worker.verification = Verification({ record[$0] }, at: .zero)
+                worker.strayed = worker.verification?.strays(LaunchID(launch), after: worker.strayed.map { LaunchID($0) })?.raw
                 worker.verifiedUnixMicroseconds = record.unixMicroseconds
             }
         case .workerLocked: worker.lock = Self.mark(record)
@@ -305,6 +308,7 @@ extension AgentJournalFold {
         past.lock = worker.lock
         past.remark = worker.remark
         guard !rebooted else { return past }
+        past.strayed = worker.strayed.map { LaunchID($0) }
         if !worker.open { past.downSince = worker.downUnixMicroseconds.map(boot) }
         past.recentStarts = worker.starts.map(boot)
         past.backoffStep = worker.backoffStep

@@ -30,7 +30,7 @@ struct CertificateFiles: Sendable {
     /// The largest PEM file that is read.
     private static let credentialBytesMax = 1 << 20
 
-    /// Each file is whole or absent; the signature comes last. None that is there is ever replaced: a run whose number has
+    /// Each file is whole or absent, and the certificate comes last: none is without its signature. None that is there is ever replaced: a run whose number has
     /// come again gets names of its own, and `note` of what that means, which makes its certificate at most unproven.
     /// Throws what the disk or the key refuses.
     func write(_ unwritten: APICertificate, repeated note: (inout APICertificate, String) -> Void) throws -> Kept {
@@ -52,9 +52,9 @@ struct CertificateFiles: Sendable {
         let certPEM = try Files.read(certificatePath, limit: Self.credentialBytesMax)
         let document = try APIJSON.encode(certificate)
         let path = "\(directory)/certificates/\(name).json"
-        try Files.writeNew(path, document, mode: 0o640)
         let signature = try DetachedSignature.sign(document, certPEM: certPEM, keyPEM: Files.read(keyPath, limit: Self.credentialBytesMax))
         try Files.writeNew("\(directory)/certificates/\(name).p7s", signature.der, mode: 0o640)
+        try Files.writeNew(path, document, mode: 0o640)
         return Kept(
             certificate: certificate, sha256: Digest.sha256Hex(document), path: path,
             signerSerial: try Certificate.all(pem: certPEM, object: certificatePath)[0].serialHex)

@@ -19,7 +19,7 @@ extension Coordinator {
         }
         machine.conclude(
             unseen: fleet.unseen(after: machine.plan, in: inventory) + relaunched + fleet.otherParts(of: machine.plan.covered), contested: contested,
-            settled: settledByPersons)
+            settled: settledByPersons, moved: attestedGone(of: machine.plan), hasRun: Set(machine.plan.covered.filter(openLaunches.hasRun)))
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
         let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)
@@ -55,8 +55,16 @@ extension Coordinator {
         Self.count(&certificate)
         certificate.attested += UInt32(machine.evidence.settledHosts.count)
         // Once a whole stop has said it, it is said.
-        let named = machine.plan.isOfEverything && machine.ending == nil ? machine.evidence.settledHosts : [:]
+        let plan = machine.plan
+        let isWhole = plan.isOfEverything && plan.excluded.isEmpty && plan.excludedHosts.isEmpty && machine.ending == nil
+        let named = isWhole ? machine.evidence.settledHosts : [:]
         keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, naming: named, run: id)
+    }
+
+    /// Hosts of which a person has attested that one of the plan's services is gone there: the inventory has moved it since.
+    private func attestedGone(of plan: Plan) -> Set<HostName> {
+        let services = Set(plan.covered.map(\.service))
+        return Set(settledByPersons.keys.filter { !openLaunches.attestedGone(on: $0).isDisjoint(with: services) })
     }
 
     private static func order(_ evidence: RunEvidence) -> [APITierProof] {
@@ -217,6 +225,7 @@ extension Coordinator {
                 switch result {
                 case .success(let appended):
                     certificate.auditSequence = appended.last?.sequence ?? 0
+                    if certificate.verdict == Verdict.proven.rawValue, let plan = runs[id]?.machine?.plan, plan.kind == .stop { provenStopped(plan.workers) }
                     for (host, how) in named where settledByPersons[host] == how { settledByPersons[host] = nil }
                 case .failure(let error): Self.lessen(&certificate, "the verdict could not be recorded: \(error)")
                 }

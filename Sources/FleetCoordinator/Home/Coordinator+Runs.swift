@@ -106,6 +106,7 @@ extension Coordinator {
         api.beganUnixUs = now().unixMicroseconds
         api.steps = machine.plan.steps.enumerated().map { Self.status(of: $0.offset, in: machine) }
         runs[id] = RunRecord(machine: machine, named: named, api: api)
+        if plan.kind == .start || plan.kind == .restart { starts(plan.workers, run: id) }
         if plan.kind != .start { for worker in plan.workers where !plan.quiescedBefore.contains(worker) { lastActed[worker] = id } }
         let time = now().boot
         for (name, host) in hosts where !host.isKnown(now: time, bound: settings.reportBound) {
@@ -321,6 +322,7 @@ extension Coordinator {
 
     private func finish(run id: UInt64) {
         guard let machine = runs[id]?.machine else { return }
+        starting[id] = nil
         for (operation, awaited) in awaiting {
             if case .run(id, _, _) = awaited { awaiting[operation] = nil }
         }

@@ -68,6 +68,10 @@ package final class Coordinator: @unchecked Sendable {
     var lastRun: UInt64
     var book: LedgerBook
     private(set) var openLaunches: OpenLaunches
+    /// The workers of each run under way that starts some.
+    var starting: [UInt64: Set<WorkerName>] = [:]
+    /// Starts that were sent and not answered, by host and operation, with the session that they were sent on: on another one none is carried out.
+    var startsOut: [HostName: [String: (session: String, service: ServiceName)]] = [:]
     /// The last run that quiesced, resumed or stopped each worker, or was to.
     var lastActed: [WorkerName: UInt64]
     /// What persons have attested of hosts since the last certificate that says so.
@@ -138,13 +142,14 @@ package final class Coordinator: @unchecked Sendable {
         let (bootNow, unixNow) = (Clock.boottime(), Clock.unixMicroseconds())
         hosts = Dictionary(
             uniqueKeysWithValues: inventory.hosts.map { spec in
-                let before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow) }
+                var before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow) }
+                before?.mayRun = !fold.openLaunches.open(on: spec.name).isEmpty
                 return (spec.name, HostRecord(spec: spec, contest: fold.contested[spec.name], contestedAt: fold.contestedAt[spec.name] ?? 0, before: before))
             })
         alerts = AlertDesk(
             inventory: inventory, coordinator: settings.name, instance: instance, journal: journal, past: fold.alerts, home: home, log: log)
         for (name, host) in hosts where host.watch.hasUnheard { table.set(isDivided: true, name) }
-        for host in openLaunches.services.keys { table.set(unplaced: openLaunches.unplaced(on: host, declared: declared[host] ?? []), on: host) }
+        for host in openLaunches.hosts { table.set(unplaced: openLaunches.unplaced(on: host, declared: declared[host] ?? []), on: host) }
         for past in fold.runs.values { runs[past.id] = RunRecord(past) }
         for latch in fold.latches.all where latch.release != nil { owe(latch.id) }
     }
@@ -205,6 +210,24 @@ package final class Coordinator: @unchecked Sendable {
         table.set(unplaced: openLaunches.unplaced(on: change.host, declared: declared[change.host] ?? []), on: change.host)
     }
 
+    func provenStopped(_ workers: [WorkerName]) { openLaunches.proven(workers) }
+
+    /// A run that starts `workers` begins; its first record names them. Until it has ended none of them counts as down by a report: the order
+    /// may be on its way.
+    func starts(_ workers: [WorkerName], run id: UInt64) {
+        openLaunches.order(workers)
+        starting[id] = Set(workers)
+    }
+
+    /// Services of which a start may still be carried out on `host`: by a run that is under way, or by a command of this session that has not
+    /// been answered.
+    func startsPending(on host: HostName) -> Set<ServiceName> {
+        let session = table.session(host)?.id
+        startsOut[host] = startsOut[host]?.filter { $0.value.session == session }
+        let ofRuns = starting.values.joined().filter { $0.host == host }.map(\.service)
+        return Set(ofRuns).union((startsOut[host] ?? [:]).values.map(\.service))
+    }
+
     // MARK: Clocks
 
     func now() -> Moment { Moment(boot: Clock.boottime(), unixMicroseconds: Clock.unixMicroseconds()) }
@@ -225,8 +248,8 @@ package final class Coordinator: @unchecked Sendable {
     func send(_ command: WireCommand, to host: HostName) -> Sending {
         guard let session = table.session(host) else { return .silent }
         if let why = hosts[host]?.refuses, command.what?.isQuestion != true { return .refused(slug: SessionLimit.stranger.slug, text: "\(host): \(why)") }
-        if let how = hosts[host]?.watch.contested, case .start? = command.what {
-            return .refused(slug: "host-contested", text: "two instances of \(host) live (\(how)): nothing is started there")
+        if let host = hosts[host], host.watch.contested != nil || host.watch.isDoubtful, case .start? = command.what {
+            return .refused(slug: "host-contested", text: "\(host.spec.name): \(host.whyUnknown): nothing is started there")
         }
         var command = command
         command.session = session.id
@@ -234,6 +257,7 @@ package final class Coordinator: @unchecked Sendable {
         var envelope = WireEnvelope()
         envelope.command = command
         if let (slug, text) = session.refusal(of: envelope) { return .refused(slug: slug, text: "\(host): \(text)") }
+        if case .start? = command.what { startsOut[host, default: [:]][command.operation] = (session.id, ServiceName(command.service)) }
         session.send(envelope)
         return .sent
     }

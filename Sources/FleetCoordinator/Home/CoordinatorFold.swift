@@ -14,6 +14,8 @@ package struct CoordinatorFold: Equatable, Sendable {
     package var latches = LatchBook(releasedMax: SessionTable.releasedMax)
     /// The last succession that an operator has signed and this coordinator was given.
     package var succession: WireSignedStatement?
+    /// The workers of stops without a verdict yet.
+    private var stopping: [UInt64: [WorkerName]] = [:]
     /// A latch is recorded after its kill, and somebody may have released it by then.
     private var releasedEarly: [String: Latch.Release] = [:]
     package var book = LedgerBook()
@@ -83,7 +85,10 @@ package struct CoordinatorFold: Equatable, Sendable {
             runs[run] = Past(
                 id: run, kind: record["kind"] ?? "", by: (record.by ?? ""), reason: record.reason ?? "", began: record.unixMicroseconds, ended: nil,
                 verdict: "", failed: nil)
-            if record["kind"] != RunKind.start.rawValue {
+            let kind = record["kind"].flatMap { RunKind(rawValue: $0) }
+            if kind == .start || kind == .restart { openLaunches.order(Self.names(record["workers"]).compactMap { WorkerName($0) }) }
+            if kind == .stop { stopping[run] = Self.names(record["workers"]).compactMap { WorkerName($0) } }
+            if kind != .start {
                 let before = Set(Self.names(record["quiesced_before"]))
                 for name in Self.names(record["workers"]) where !before.contains(name) {
                     if let worker = WorkerName(name) { lastActed[worker] = run }
@@ -98,6 +103,8 @@ package struct CoordinatorFold: Equatable, Sendable {
         case .verdict:
             guard let run = record.run else { return }
             runs[run]?.verdict = record["verdict"] ?? ""
+            let stopped = stopping.removeValue(forKey: run) ?? []
+            if record["verdict"] == Verdict.proven.rawValue { openLaunches.proven(stopped) }
             for host in Self.names(record[Self.settledField]) { settledByPersons[HostName(host)] = nil }
             for field in record.fields where field.key.hasPrefix(Self.cutField) {
                 let parts = field.key.dropFirst(Self.cutField.count).split(separator: "/", maxSplits: 1).map(String.init)

@@ -57,6 +57,13 @@ extension Coordinator {
         }
     }
 
+    /// The word of an instance whose place another has taken.
+    func displacedReported(_ host: HostName, mayRun: Bool, on session: WireSession) {
+        let wasDoubtful = hosts[host]?.watch.isDoubtful ?? false
+        hosts[host]?.watch.reported(session: session.id, mayRun: mayRun, now: now().boot)
+        if wasDoubtful, hosts[host]?.watch.isDoubtful == false { eachActiveRun { _ in .hostReturned(host) } }
+    }
+
     /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
     ///
     /// `isLast`: of its session, or of this coordinator: nothing is held back.
@@ -65,7 +72,7 @@ extension Coordinator {
         // What one of two says ends nothing of the other's.
         guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
             let whole = openLaunches.change(
-                by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax)
+                by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax, pending: startsPending(on: host))
         else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
         let isWhole = isLast || whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false

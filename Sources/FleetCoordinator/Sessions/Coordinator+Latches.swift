@@ -61,8 +61,8 @@ extension Coordinator {
         for index in answer.hosts.indices where divided.contains(answer.hosts[index].host) { answer.hosts[index].final = false }
         let answered = Set(results.map(\.host))
         let unplaced = table.unplaced.filter { covers(scope, $0) }.map(\.host.raw)
-        // What runs on a host that the inventory doesn't have nobody here can tell; nor a relay, which keeps no record, of one with nothing placed on it.
-        let unknown = isOfAll ? (table.outsiders + (settings.relay ? inventory.hosts.map(\.name) : [])).map(\.raw) : []
+        // What runs on a host that the inventory doesn't have, or on a silent one with nothing placed on it, nobody here can tell.
+        let unknown = isOfAll ? (table.outsiders + inventory.hosts.map(\.name)).map(\.raw) : scope.hosts.map(\.raw)
         answer.silentHosts = Set(silent + divided + (covered.map(\.raw) + unplaced + unknown).filter { !answered.contains($0) }).sorted()
         return answer
     }

@@ -162,7 +162,7 @@ extension Coordinator: WireSessionDelegate {
         case .pong?: onHome(session, host) { $0.watched(host, $0.hosts[host]?.watch.answered(session: session.id)) }
         case .report(let report)? where table.session(host) !== session:
             // A displaced instance's: what it runs is shown nowhere, and yet it runs.
-            onHome(session, host) { $0.hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: $0.now().boot) }
+            onHome(session, host) { $0.displacedReported(host, mayRun: Self.mayRun(report), on: session) }
         case .report(let report)?:
             guard waiting.keep(report, of: host) else { return }
             home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
@@ -272,18 +272,28 @@ extension Coordinator: WireSessionDelegate {
     private func bounded(_ report: WireHostReport, of host: HostName, declaring names: Set<ServiceName>) -> WireHostReport {
         var report = report
         var seen: Set<String> = []
-        var others = 0
-        report.workers = report.workers.filter { worker in
-            guard seen.insert(worker.service).inserted else { return false }
-            if names.contains(ServiceName(worker.service)) { return true }
-            // What can't be a service's name is none that was ever declared.
-            guard isValidName(worker.service) else { return false }
-            others += 1
-            return others <= Self.undeclaredMax
+        var kept: [WireWorkerReport] = []
+        var (running, others): ([WireWorkerReport], [WireWorkerReport]) = ([], [])
+        var cut = 0
+        for worker in report.workers where seen.insert(worker.service).inserted {
+            if names.contains(ServiceName(worker.service)) {
+                kept.append(worker)
+            } else if !isValidName(worker.service) {
+                // What can't be a service's name is none that was ever declared.
+                continue
+            } else if ObservedWorker(worker).isDown {
+                if others.count < Self.undeclaredMax { others.append(worker) }
+            } else if running.count < Self.undeclaredMax {
+                running.append(worker)
+            } else {
+                cut += 1
+            }
         }
-        hosts[host]?.undeclaredCut = max(0, others - Self.undeclaredMax)
-        if others > Self.undeclaredMax {
-            say("a host reports more undeclared workers than are kept", of: host, level: .error, ["count": "\(others)", "kept": "\(Self.undeclaredMax)"])
+        // What may run comes first: of what is down no order has to know.
+        report.workers = kept + running + others.prefix(Self.undeclaredMax - running.count)
+        hosts[host]?.undeclaredCut = cut
+        if cut > 0 {
+            say("a host runs more undeclared workers than are kept", of: host, level: .error, ["more": "\(cut)", "kept": "\(Self.undeclaredMax)"])
         }
         report.workers = report.workers.map(Self.bounded)
         report.streams = Array(report.streams.prefix(Self.streamsMax))
@@ -354,6 +364,7 @@ extension Coordinator: WireSessionDelegate {
     }
 
     private func answered(_ host: HostName, _ result: WireCommandResult, on session: WireSession) {
+        if result.outcome != .progress { startsOut[host]?[result.operation] = nil }
         guard let awaited = awaiting[result.operation] else { return }
         guard awaited.host == host else { return forged("result", by: host, of: awaited.host, result.operation) }
         if result.hasWorker { tookState(of: result.worker, at: host, BootTime(nanoseconds: result.boottimeNs), on: session) }

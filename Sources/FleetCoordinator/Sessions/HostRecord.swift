@@ -38,7 +38,10 @@ struct HostRecord {
     }
 
     var whyUnknown: String {
-        get { watch.contested.map { "two instances of it live: \($0)" } ?? silentBecause }
+        get {
+            if let how = watch.contested { return "two instances of it live: \(how)" }
+            return watch.isDoubtful ? "another instance of it has not said yet whether it lives" : silentBecause
+        }
         set { silentBecause = newValue }
     }
 
@@ -59,7 +62,7 @@ struct HostRecord {
 
     /// It talks, has reported within the session's bound, and is one.
     func isKnown(now: BootTime, bound: Duration) -> Bool {
-        guard watch.contested == nil, connected, let reportAt else { return false }
+        guard watch.contested == nil, !watch.isDoubtful, connected, let reportAt else { return false }
         return now - reportAt <= bound
     }
 

@@ -100,6 +100,13 @@ package struct InstanceWatch: Equatable, Sendable {
     /// An older instance was asked whether it lives, and has not answered yet.
     package var isUndecided: Bool { contest == nil && instances.dropLast().contains(where: \.isOpen) }
 
+    /// An older instance that may run something is asked whether it lives, and the newest can't answer for what it runs: until it has answered, or
+    /// its session has ended, it is unknown what runs on this host.
+    package var isDoubtful: Bool {
+        guard contest == nil, let newest = instances.last else { return false }
+        return instances.dropLast().contains { $0.isOpen && $0.mayRun && !newest.succeeds($0) }
+    }
+
     /// Two live and not both are heard: what the other runs nobody here can order.
     package var hasUnheard: Bool { contest != nil && instances.count(where: \.isOpen) < 2 }
 
@@ -140,14 +147,24 @@ package struct InstanceWatch: Equatable, Sendable {
         guard let index = instances.firstIndex(where: { $0.session == session }) else { return }
         instances[index].mayRun = mayRun
         instances[index].lastWordAt = now
+        guard !mayRun else { return }
+        // It knows what ran under those that it succeeds: nothing of it is left.
+        let own = instances[index]
+        let covered = instances[..<index].filter { !$0.isOpen && own.succeeds($0) && contest?.instances.contains($0.id) != true }.map(\.id)
+        instances.removeAll { covered.contains($0.id) }
     }
 
     /// The end of a session is not the end of what runs behind it: only an instance whose last word was that nothing runs is gone with it.
-    /// The one that is left must be the other of the two: a successor of the one that is gone leaves the other unknown.
+    /// The one that is left must be the other of the two: a successor of the one that is gone leaves the other unknown. Silence to a challenge
+    /// is no end either: a newer instance that can't answer for what the silent one runs makes two.
     package mutating func closed(session: String) -> [Effect] {
         guard let index = instances.firstIndex(where: { $0.session == session }) else { return [] }
         instances[index].isOpen = false
-        guard let contest, !instances[index].mayRun else { return [] }
+        guard let contest else {
+            guard let newest = instances.last, newest.session != session, instances[index].mayRun, !newest.succeeds(instances[index]) else { return [] }
+            return self.contest(newest, instances[index])
+        }
+        guard !instances[index].mayRun else { return [] }
         let gone = instances.remove(at: index)
         guard instances.count == 1, contest.instances.contains(gone.id), contest.instances.contains(instances[0].id) else { return [] }
         self.contest = nil

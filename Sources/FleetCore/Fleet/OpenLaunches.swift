@@ -5,6 +5,10 @@
 package struct OpenLaunches: Equatable, Sendable {
     /// By host, so that a host's report is compared with its own alone.
     package private(set) var services: [HostName: Set<ServiceName>] = [:]
+    /// What a start was ordered of and its host has not spoken of since: it may run there.
+    private var ordered: [HostName: Set<ServiceName>] = [:]
+    /// What has run there, by its host's own word, since a stop of it was proven last.
+    private var everRan: [HostName: Set<ServiceName>] = [:]
     /// What a person has attested gone of hosts that were silent. It may run there all the same: an agent that dials in again shows that
     /// its host is not gone.
     private var attested: [HostName: Set<ServiceName>] = [:]
@@ -32,13 +36,18 @@ package struct OpenLaunches: Equatable, Sendable {
 
     /// The difference between what is on record of a host and `running`, the services of which something may run there by its own word; nil:
     /// there is none. Of those that `declared` doesn't have no more than `undeclaredMax` are taken in.
-    package func change(by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int) -> Change? {
+    ///
+    /// `pending`: of which a start may still be carried out there. That they do not run yet is no end.
+    package func change(
+        by host: HostName, running: Set<ServiceName>, declared: Set<ServiceName>, undeclaredMax: Int, pending: Set<ServiceName> = []
+    ) -> Change? {
         let known = services[host] ?? []
-        guard known != running || attested[host] != nil else { return nil }
+        let wanted = ordered[host] ?? []
+        guard known != running || attested[host] != nil || !wanted.isEmpty else { return nil }
         let new = running.subtracting(known)
         let room = max(0, undeclaredMax - known.subtracting(declared).count)
         let begun = new.intersection(declared).union(new.subtracting(declared).sorted().prefix(room))
-        let ended = known.subtracting(running)
+        let ended = known.union(wanted).subtracting(running).subtracting(pending)
         // An empty one is the host's own word that nothing runs, where a person's stood.
         return begun.isEmpty && ended.isEmpty && attested[host] == nil ? nil : Change(host: host, begun: begun.sorted(), ended: ended.sorted())
     }
@@ -46,8 +55,33 @@ package struct OpenLaunches: Equatable, Sendable {
     package mutating func apply(_ change: Change) {
         let left = (services[change.host] ?? []).union(change.begun).subtracting(change.ended)
         services[change.host] = left.isEmpty ? nil : left
+        let wanted = (ordered[change.host] ?? []).subtracting(change.begun).subtracting(change.ended)
+        ordered[change.host] = wanted.isEmpty ? nil : wanted
+        if !change.begun.isEmpty { everRan[change.host, default: []].formUnion(change.begun) }
         attested[change.host] = change.isAttested ? (attested[change.host] ?? []).union(change.ended) : nil
     }
+
+    /// A start of these is on record: until their hosts' later words they may run, whatever becomes of the order and of whoever gave it.
+    package mutating func order(_ workers: some Sequence<WorkerName>) {
+        for worker in workers where services[worker.host]?.contains(worker.service) != true { ordered[worker.host, default: []].insert(worker.service) }
+    }
+
+    /// True if the host itself has said that this worker runs, and no stop of it was proven since.
+    package func hasRun(_ worker: WorkerName) -> Bool { everRan[worker.host]?.contains(worker.service) ?? false }
+
+    /// A stop of these was proven.
+    package mutating func proven(_ workers: some Sequence<WorkerName>) {
+        for worker in workers { everRan[worker.host]?.remove(worker.service) }
+    }
+
+    /// What may run on a host.
+    package func open(on host: HostName) -> Set<ServiceName> { (services[host] ?? []).union(ordered[host] ?? []) }
+
+    /// The hosts on which something may run, in order.
+    package var hosts: [HostName] { Set(services.keys).union(ordered.keys).sorted() }
+
+    /// What a person has attested gone of a host that has not spoken since.
+    package func attestedGone(on host: HostName) -> Set<ServiceName> { attested[host] ?? [] }
 
     /// What counts as running again since a host outside the inventory, of which it was attested gone, has dialled in; nil: nothing does.
     package func returned(_ host: HostName) -> Change? {
@@ -72,6 +106,6 @@ package struct OpenLaunches: Equatable, Sendable {
 
     /// Those of a host that the inventory, which has `declared` there, doesn't place there, in order.
     package func unplaced(on host: HostName, declared: Set<ServiceName>) -> [WorkerName] {
-        (services[host] ?? []).subtracting(declared).sorted().map { WorkerName($0, on: host) }
+        open(on: host).subtracting(declared).sorted().map { WorkerName($0, on: host) }
     }
 }

@@ -166,7 +166,10 @@ package struct StopCoverage: Equatable, Sendable {
         coverChecks(checks, of: worker, killed: killed)
         let name = worker.description
         guard let exit else {
-            if !neverRan(worker) { lack(.exit, name, .none, "how \(worker) ended is not known") }
+            if !neverRan(worker) {
+                let isForgotten = saysNeverRan(worker) ? ": it has run, and its agent's journal knows of no launch. Was the journal lost?" : ""
+                lack(.exit, name, .none, "how \(worker) ended is not known\(isForgotten)")
+            }
             return
         }
         let isClean = (inventory.declared(worker)?.stop ?? StopSpec()).isClean(exit)
@@ -190,8 +193,10 @@ package struct StopCoverage: Equatable, Sendable {
         lack(.tree, name, .measured, "\(worker) ended and left processes that did not: \(tree.words)")
     }
 
-    /// Whether its agent says that no process of it has ever run there, so that none can have left anything.
-    private func neverRan(_ worker: WorkerName) -> Bool {
+    /// Whether no process of it has ever run there, so that none can have left anything: its agent says so, and nobody has seen one.
+    private func neverRan(_ worker: WorkerName) -> Bool { saysNeverRan(worker) && !evidence.hasRun.contains(worker) }
+
+    private func saysNeverRan(_ worker: WorkerName) -> Bool {
         guard let launches = evidence.launches[worker]?.launches else { return false }
         return launches.allSatisfy { $0.end == .never } && launches.first.map { $0.number == 1 } ?? true
     }

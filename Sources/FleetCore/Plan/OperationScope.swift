@@ -162,7 +162,7 @@ package struct ObservedFleet: Equatable, Sendable {
     package var outsiders: [HostName] = []
     /// Workers that ran by the last word of hosts that are silent now, and that the inventory no longer places there, in order.
     package var unheard: [WorkerName] = []
-    /// Hosts that report more workers beside the inventory than are kept, and how many are not.
+    /// Hosts that report more workers that may run beside the inventory than are kept, and how many are not.
     package var undeclaredCut: [HostName: Int] = [:]
     /// Hosts of which two instances live, and how they were told apart, for people.
     package var contested: [HostName: String] = [:]
@@ -183,12 +183,12 @@ package struct ObservedFleet: Equatable, Sendable {
 
     /// For people.
     package static func words(unheard worker: WorkerName) -> String {
-        "\(worker) ran when \(worker.host) was last heard, and the inventory no longer has it there: whether it runs is not known. If it doesn't: trading hosts settle \(worker.host) --reason …"
+        "\(worker) ran, or was about to, when \(worker.host) was last heard, and the inventory no longer has it there: whether it runs is not known. If it doesn't: trading hosts settle \(worker.host) --reason …"
     }
 
     /// For people.
     package static func words(cut count: Int, on host: HostName) -> String {
-        "\(host) reports \(count) undeclared worker\(count == 1 ? "" : "s") more than are kept: what they are is not known here. trading --local status shows them there"
+        "\(host) runs \(count) undeclared worker\(count == 1 ? "" : "s") more than are kept: what they are is not known here. trading --local status shows them there"
     }
 
     /// What a stop of everything but these hosts can't tell of, one sentence each, in order: it makes such a stop at most unproven (law 6).
@@ -197,8 +197,14 @@ package struct ObservedFleet: Equatable, Sendable {
         let used = Set(inventory.workers.map(\.host)).union(excluded)
         let silent = inventory.hosts.map(\.name).filter { !used.contains($0) && !reporting.contains($0) }
         return silent.map { "\($0) does not report: what may run there beside the inventory is not known. Without it: --exclude-host \($0)" }
-            + undeclaredCut.filter { !excluded.contains($0.key) }.sorted { $0.key < $1.key }.map { Self.words(cut: $0.value, on: $0.key) }
-            + outsiders.filter { !excluded.contains($0) }.map(Self.words(outsider:))
+            + cut(without: excluded) + outsiders.filter { !excluded.contains($0) }.map(Self.words(outsider:))
+    }
+
+    /// Hosts of `these`, nil being any, that report more running workers beside the inventory than are kept, one sentence each: what is named may be
+    /// among the others.
+    package func cut(on these: Set<HostName>? = nil, without excluded: Set<HostName>) -> [String] {
+        undeclaredCut.filter { these?.contains($0.key) != false && !excluded.contains($0.key) }.sorted { $0.key < $1.key }
+            .map { Self.words(cut: $0.value, on: $0.key) }
     }
 
     /// Hosts of these workers that go by another part of the inventory, one sentence each: they stop by that, and what they look at is that one's.
@@ -212,11 +218,15 @@ package struct ObservedFleet: Equatable, Sendable {
             guard let last = workers[worker]?.lastLaunch, let seen = launches[worker]?.mark, last.journal == seen.journal else { return false }
             return last.number > seen.number
         }.map { "\($0) was launched again while the stop was under way" }
+            + plan.covered.filter { worker in
+                guard let now = workers[worker]?.lastLaunch?.journal, let seen = launches[worker]?.journal else { return false }
+                return !now.isEmpty && !seen.isEmpty && now != seen
+            }.map { "\($0): its agent's journal was begun anew while the stop was under way; what was launched meanwhile is not known" }
     }
 
     /// The same at the end of a stop, with what has come up meanwhile beside its plan.
     package func unseen(after plan: Plan, in inventory: Inventory) -> [String] {
-        guard plan.isOfEverything else { return [] }
+        guard plan.isOfEverything else { return cut(on: plan.cutHosts, without: plan.excludedHosts) }
         let known = plan.beside.union(plan.covered).union(plan.excluded)
         let new = undeclared(in: inventory).filter { !known.contains($0) && !plan.excludedHosts.contains($0.host) }
         return unseen(in: inventory, without: plan.excludedHosts) + new.map { "\($0) is not in the inventory and came up while everything was being stopped" }

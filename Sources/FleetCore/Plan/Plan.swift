@@ -19,6 +19,8 @@ package struct Plan: Equatable, Sendable {
     package var unseen: [String]
     /// The whole fleet was named, but for what was excluded by name.
     package var isOfEverything: Bool
+    /// Hosts on which it covers a worker of any name; nil: all.
+    package var cutHosts: Set<HostName>?
     package var excluded: [WorkerName]
     package var excludedHosts: Set<HostName>
     /// Workers that ran beside the inventory when the plan was made.

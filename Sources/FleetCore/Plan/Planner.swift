@@ -114,12 +114,20 @@ package struct Planner: Sendable {
             kind: kind, steps: steps.steps, workers: acting, notes: notes, inventoryDigest: inventory.digest, locked: locked,
             notCovered: excluded.map { "\($0) (\(fleet.state($0).state.rawValue)) is excluded by name" }, stoppedBefore: before, otherEnds: ends,
             unseen: stops
-                ? (scope.all ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : []) + unheard.map(ObservedFleet.words(unheard:))
+                ? (scope.all
+                    ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : fleet.cut(on: cutHosts(scope), without: Set(scope.excludedHosts)))
+                    + unheard.map(ObservedFleet.words(unheard:))
                     + fleet.otherParts(of: covered) : [],
             isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)
+        plan.cutHosts = cutHosts(scope)
         if stops { plan.quiescedBefore = Set(acting.filter { fleet.state($0).quiesced }) }
         return plan
+    }
+
+    /// Where a worker that is not known here would be in the scope: on a host that is named, or anywhere by its service or its service's tier; nil.
+    private func cutHosts(_ scope: OperationScope) -> Set<HostName>? {
+        scope.all || !scope.tiers.isEmpty || scope.services.contains { WorkerName($0) == nil } ? nil : Set(scope.hosts)
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.

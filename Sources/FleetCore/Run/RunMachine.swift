@@ -215,17 +215,6 @@ package struct RunMachine: Equatable, Sendable {
         }
     }
 
-    /// The hosts whose word the verdict rests on: of workers that are covered or looked at, and where the plan's streams are measured.
-    package var witnesses: Set<HostName> { Set((plan.covered + plan.otherEnds).map(\.host)).union(readsStreams) }
-
-    /// What is seen of the fleet once the run has ended, as far as its verdict speaks of it.
-    package mutating func conclude(unseen: [String], contested: [HostName: String], settled: [HostName: String] = [:]) {
-        evidence.unseen = unseen
-        let witnesses = witnesses
-        evidence.settledHosts = settled.filter { plan.isOfEverything || witnesses.contains($0.key) }
-        evidence.contested.merge(contested.filter { witnesses.contains($0.key) }) { during, _ in during }
-    }
-
     package var current: PlanStep? { plan.steps.indices.contains(step) ? plan.steps[step] : nil }
 
     /// Hosts that still owe an answer.
@@ -401,7 +390,11 @@ package struct RunMachine: Equatable, Sendable {
             effects += stopped(WorkerName(service, on: asked.host), done, command, asked)
         case (.verify(let service), .done(let done)):
             evidence.verified(WorkerName(service, on: asked.host), done, now)
-            if !done.treeEmpty {
+            if let doubt = done.treeDoubt {
+                if !accepted.contains(WorkerName(service, on: asked.host)) {
+                    failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: "\(service)@\(asked.host): \(doubt)")
+                }
+            } else if !done.treeEmpty {
                 failures[command] = Failure(
                     asked: asked, slug: "not-gone",
                     text: "\(service)@\(asked.host) has processes left\(done.text.isEmpty ? "" : ": \(done.text)")")
@@ -471,7 +464,9 @@ package struct RunMachine: Equatable, Sendable {
 
     private mutating func stopped(_ worker: WorkerName, _ done: RunReply.Done, _ command: CommandID, _ asked: Outstanding) -> [Effect] {
         evidence.stopped(worker, done)
-        if !done.treeEmpty {
+        if let doubt = done.treeDoubt {
+            failures[command] = Failure(asked: asked, slug: Self.leftBehindGate, text: "\(worker) has stopped: \(doubt)")
+        } else if !done.treeEmpty {
             failures[command] = Failure(
                 asked: asked, slug: "not-gone", text: "\(worker) is called stopped, yet \(done.text.isEmpty ? "its tree is not shown empty" : done.text)")
         } else if let left = done.leftBehind {

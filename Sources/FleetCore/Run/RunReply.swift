@@ -70,6 +70,9 @@ package enum RunReply: Equatable, Sendable {
             self.stateFiles = stateFiles
         }
 
+        /// Why it can't be told whether something of its tree lives, though nothing of it is found; nil: it can.
+        package var treeDoubt: String? { checks.first { $0.what == .tree && $0.state == .unknown }?.text }
+
         /// What is left, in a sentence; nil: nothing is.
         package var leftBehind: String? {
             let left = checks.filter { $0.state == .left && $0.what != .tree }

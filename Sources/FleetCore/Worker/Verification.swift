@@ -46,6 +46,13 @@ package struct Verification: Equatable, Sendable {
             ], at: at)
     }
 
+    /// The launch that is in doubt once this was seen of `launch`, where `before` was: one stays so until its own tree is shown empty.
+    package func strays(_ launch: LaunchID, after before: LaunchID?) -> LaunchID? {
+        guard let tree = checks.first(where: { $0.what == .tree }) else { return before }
+        if tree.state == .unknown { return before ?? launch }
+        return tree.state == .clear && before == launch ? nil : before
+    }
+
     package var left: [Check] { checks.filter { $0.state == .left } }
 
     package var unknown: [Check] { checks.filter { $0.state == .unknown } }

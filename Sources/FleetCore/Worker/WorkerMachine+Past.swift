@@ -9,6 +9,7 @@ extension WorkerMachine {
         package var history = LaunchHistory()
         package var wanted: Wanted?
         package var verification: Verification?
+        package var strayed: LaunchID?
         /// Since when it is as it is, where no launch lives; nil: not known.
         package var downSince: BootTime?
         package var recentStarts: [BootTime] = []
@@ -36,6 +37,7 @@ extension WorkerMachine {
         history = past.history
         wanted = past.wanted
         verification = past.verification
+        strayed = past.strayed
         recentStarts = past.recentStarts
         backoffStep = past.backoffStep
         readySince = past.readySince
@@ -61,6 +63,7 @@ extension WorkerMachine {
         past.history = history
         past.wanted = wanted
         past.verification = verification
+        past.strayed = strayed
         past.recentStarts = recentStarts
         past.backoffStep = backoffStep
         past.readySince = readySince

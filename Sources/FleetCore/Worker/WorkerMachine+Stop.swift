@@ -240,6 +240,7 @@ extension WorkerMachine {
 
     private mutating func settle(_ launch: LaunchID, _ result: Verification, _ now: BootTime) -> [Effect] {
         verification = result
+        strayed = result.strays(launch, after: strayed)
         let level = result.left.isEmpty && result.unknown.isEmpty ? [] : [Field("level", "warning")]
         let record = Effect.record(.workerVerified, order: slot, fields: [Field("launch", launch)] + result.fields + level)
         guard case .verifying = phase else { return [record] }

@@ -43,6 +43,8 @@ package struct WorkerMachine: Equatable, Sendable {
     package internal(set) var history = LaunchHistory()
     /// What that launch has left; nil while that is not known.
     package internal(set) var verification: Verification?
+    /// The oldest launch of this boot of which it could not be told whether something of it lives. Later ones do not make up for it.
+    package internal(set) var strayed: LaunchID?
     /// Of the core so far; 0 where it is unknown.
     package internal(set) var dumpedBytes: UInt64 = 0
     /// When the current phase began.

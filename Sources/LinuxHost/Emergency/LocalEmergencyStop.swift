@@ -84,6 +84,7 @@ package enum LocalEmergencyStop {
         }
         let writer = LatchWriter.start(latch, directories: present.map { "\($0)/latch" })
         var stop = Sweep(latch: latch, started: started, settled: settled)
+        var looked: [LaunchDirectory] = []
         func sweep() {
             var spared: Set<String> = []
             var problems: [LinuxError] = []
@@ -93,6 +94,7 @@ package enum LocalEmergencyStop {
                 spared.insert(service)
                 return false
             }
+            looked = found
             stop.kill(found, until: deadline)
             stop.killStrays(below: runDirectory, until: deadline) { service in
                 // One whose directory was made again has its note again.
@@ -114,6 +116,14 @@ package enum LocalEmergencyStop {
             writer.results + absent.map { LatchWrite(path: "\($0)/latch", error: LinuxError("make", "\($0)/latch", errno: ENOENT)) }
         report.workers = stop.outcomes
         report.problems += stop.problems
+        for launch in looked where !stop.outcomes.contains(where: { $0.service == launch.service && !$0.gone }) {
+            do throws(LinuxError) {
+                guard let worker = try launch.worker, try worker.bootID == BootID.read(), let doubt = try launch.doubt(nil) else { continue }
+                report.problems.append(LinuxError("tell what is left of", "launch \(launch.launch) of \(launch.service)", errno: ESRCH, detail: doubt))
+            } catch {
+                report.problems.append(error)
+            }
+        }
         return report
     }
 

@@ -129,6 +129,20 @@ package struct LaunchDirectory: Hashable, Sendable {
         return "its cgroup \(cgroup) is not empty\(pids.isEmpty ? "" : " (PID \(pids))")"
     }
 
+    /// Why it can't be told that nothing of this launch lives where nothing of it is found; nil: its shim has said that its tree was empty, or
+    /// an empty cgroup shows it, or nothing of it has ever run.
+    ///
+    /// `trace`: what the journal kept of it, if the directory is gone.
+    package func doubt(_ trace: LaunchTrace?) throws(LinuxError) -> String? {
+        if let exit = try exit, exit.treeEmpty { return nil }
+        let (known, group) = (try worker, try cgroup)
+        guard trace?.worker != nil || known != nil else { return nil }
+        return (group ?? trace?.cgroup ?? "").isEmpty ? Self.lostWithoutCgroup : nil
+    }
+
+    private static let lostWithoutCgroup =
+        "its shim was lost, and it had no cgroup of its own: a process that has left its tree is not found. Until the host boots anew it is not known whether one lives"
+
     /// Whether a shim or a worker of this service lives, of this launch or another.
     package var isSlotHeld: Bool {
         get throws(LinuxError) { try FileLock.isHeld(path: "\(parent)/slot") }

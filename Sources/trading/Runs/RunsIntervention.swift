@@ -13,7 +13,8 @@ struct InterventionRequest {
 
     func send(_ request: APIOverride) async throws {
         let client = try await Reach(global, relays: false).first().client
-        let done: APIDone = try await client.order("The \(intervention) of run \(run)", shows: "trading runs \(run)", "\(Route.run(run))/\(intervention)", request)
+        let done: APIDone = try await client.order(
+            "The \(intervention) of run \(run)", shows: "trading runs \(run)", "\(Route.run(run))/\(intervention)", request)
         Terminal.out([done.text.isEmpty ? "run \(run): \(intervention) accepted" : done.text])
     }
 }

@@ -136,7 +136,7 @@ enum Explanations {
         ),
         (
             "left-behind",
-            "The worker has ended and something of it is still there: a process, a socket, hugepages, a lock or PID file, or its shutdown marker is missing. The line names it. Remove it and retry; a repeated stop looks again. Going on as it is: trading runs override ID --gate left-behind --reason, and the verdict is then at most unproven."
+            "The worker has ended and something of it is still there: a process, a socket, hugepages, a lock or PID file, or its shutdown marker is missing; or its shim was lost and it had no cgroup of its own, so that it can't be told whether a process lives. The line names it. Remove it and retry; a repeated stop looks again. Going on as it is: trading runs override ID --gate left-behind --reason, and the verdict is then at most unproven."
         ),
         (
             "hugepages",
