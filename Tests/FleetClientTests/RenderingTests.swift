@@ -58,6 +58,18 @@ struct RenderingTests {
         return status
     }
 
+    @Test("a run that has ended shows why, and nothing to unblock; one that waits shows what it waits for")
+    func endedRun() {
+        var run = APIRun()
+        run.id = 7
+        run.blocked = "a@h1 failed: exit 1"
+        for (state, word) in [(APIRun.State.failed, "FAILED  "), (.aborted, "ABORTED  "), (.blocked, "BLOCKED  run 7, ")] {
+            run.state = state
+            let lines = RunScreen.page(run, zone: FleetZone(named: "UTC"), style: ScreenStyle(width: 100))
+            #expect(lines.last == "\(word)a@h1 failed: exit 1", "\(lines)")
+        }
+    }
+
     @Test("with the longest legal names every line keeps state and age, and names are shortened in the middle", arguments: [80, 100, 160, 250])
     func longNames(width: Int) {
         var status = status()

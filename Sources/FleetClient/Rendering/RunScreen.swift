@@ -35,7 +35,12 @@ package enum RunScreen {
             lines += wrapped.dropFirst().map { String(repeating: " ", count: head.count) + $0 }
         }
         if !run.blocked.isEmpty {
-            lines += BlockText.lines(run.blocked, run: run.id, width: style.width)
+            switch run.state {
+            // Why it ended; nobody can unblock it.
+            case .completed, .aborted, .failed:
+                lines += ScreenText.wrapped("\(word(run.state))  \(Cleaned.text(run.blocked))", width: style.width, indent: "  ")
+            case .active, .blocked, .runUnknown, .UNRECOGNIZED: lines += BlockText.lines(run.blocked, run: run.id, width: style.width)
+            }
         }
         if run.hasCertificate { return style.apply(lines + [""]) + CertificateScreen.lines(run.certificate, zone: zone, style: style) }
         return style.apply(lines)
