@@ -7,7 +7,8 @@ package struct OpenLaunches: Equatable, Sendable {
     package private(set) var services: [HostName: Set<ServiceName>] = [:]
     /// What a start was ordered of and its host has not spoken of since: it may run there.
     private var ordered: [HostName: Set<ServiceName>] = [:]
-    /// What has run there, by its host's own word, since a stop of it was proven last.
+    /// What has run there, by its host's own word, since a stop of it was proven last; of each host `everRanMax` at most, for it may say ever
+    /// new names.
     private var everRan: [HostName: Set<ServiceName>] = [:]
     /// What a person has attested gone of hosts that were silent. It may run there all the same: an agent that dials in again shows that
     /// its host is not gone.
@@ -31,6 +32,9 @@ package struct OpenLaunches: Equatable, Sendable {
         /// Without what ended: that may wait for a later word, what began may not. Nil: nothing began.
         package var begunAlone: Change? { begun.isEmpty ? nil : Change(host: host, begun: begun, ended: []) }
     }
+
+    /// More services than a host ever has.
+    private static let everRanMax = 1_024
 
     package init() {}
 
@@ -57,7 +61,7 @@ package struct OpenLaunches: Equatable, Sendable {
         services[change.host] = left.isEmpty ? nil : left
         let wanted = (ordered[change.host] ?? []).subtracting(change.begun).subtracting(change.ended)
         ordered[change.host] = wanted.isEmpty ? nil : wanted
-        if !change.begun.isEmpty { everRan[change.host, default: []].formUnion(change.begun) }
+        for service in change.begun where everRan[change.host, default: []].count < Self.everRanMax { everRan[change.host, default: []].insert(service) }
         attested[change.host] = change.isAttested ? (attested[change.host] ?? []).union(change.ended) : nil
     }
 

@@ -222,7 +222,7 @@ import WireImpostors
             return ((host?["report"] as? [String: Any])?["workers"] as? [Any])?.count ?? 0
         }
         #expect(try eventually(within: 10) { try count() == 65 })
-        #expect(fleet.coordinator?.log.contains("a host reports more undeclared workers than are kept") == true)
+        #expect(fleet.coordinator?.log.contains("a host runs more undeclared workers than are kept") == true)
         let grown = try resident() - before
         #expect(grown < 60_000, "the coordinator has grown by \(grown) kB")
         #expect(try fleet.hostStatuses().contains { $0["host"] as? String == "ex-1" && $0["known"] as? Bool == true })
