@@ -82,14 +82,14 @@ struct OpenLaunchesTests {
         let ended = try #require(told(open, "md-1", []))
         #expect(ended == OpenLaunches.Change(host: "md-1", begun: [], ended: ["feed"]))
         open.apply(ended)
-        #expect(open.open(on: "md-1").isEmpty && !open.hasRun("feed@md-1"), "it never ran")
+        #expect(open.open(on: "md-1").isEmpty && open.ranUnder("feed@md-1") == nil, "it never ran")
         let begun = try #require(told(open, "ex-1", ["gateway"]))
         #expect(begun == OpenLaunches.Change(host: "ex-1", begun: ["gateway"], ended: []))
-        open.apply(begun)
+        open.apply(begun, journal: "j1")
         open.apply(try #require(told(open, "ex-1", [])))
-        #expect(open.open(on: "ex-1").isEmpty && open.hasRun("gateway@ex-1"))
+        #expect(open.open(on: "ex-1").isEmpty && open.ranUnder("gateway@ex-1") == "j1")
         open.proven(["gateway@ex-1"])
-        #expect(!open.hasRun("gateway@ex-1"))
+        #expect(open.ranUnder("gateway@ex-1") == nil)
     }
 
     // MARK: Plans

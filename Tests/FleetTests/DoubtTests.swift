@@ -83,7 +83,7 @@ struct DoubtTests {
             }
             #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.state("one") == "STOPPED" }, "\(fleet.logs)")
             let stop = try fleet.trading("stop", "--all", "--reason", "close")
-            #expect(stop.status == 3 && flat(stop.text).contains("its agent's journal knows of no launch"), "\(stop.text)")
+            #expect(stop.status == 3 && flat(stop.text).contains("its agent's journal, begun anew since, knows of no launch"), "\(stop.text)")
         }
     }
 

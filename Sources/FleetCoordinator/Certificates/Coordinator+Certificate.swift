@@ -19,7 +19,7 @@ extension Coordinator {
         }
         machine.conclude(
             unseen: fleet.unseen(after: machine.plan, in: inventory) + relaunched + fleet.otherParts(of: machine.plan.covered), contested: contested,
-            settled: settledByPersons, moved: attestedGone(of: machine.plan), hasRun: Set(machine.plan.covered.filter(openLaunches.hasRun)))
+            settled: settledByPersons, moved: attestedGone(of: machine.plan), ranUnder: ranUnder(machine.plan.covered))
         let ledger = Ledger(inventory: inventory, book: machine.book, evidence: machine.evidence)
         let lines = ledger.lines(of: machine.plan)
         let coverage = StopCoverage(plan: machine.plan, inventory: inventory, evidence: machine.evidence, ledger: lines, ending: machine.ending)
@@ -59,6 +59,10 @@ extension Coordinator {
         let isWhole = plan.isOfEverything && plan.excluded.isEmpty && plan.excludedHosts.isEmpty && machine.ending == nil
         let named = isWhole ? machine.evidence.settledHosts : [:]
         keep(certificate, settling: lines.filter { $0.verdict == .proven }.map { ($0.stream, $0.consumer, ledger.cut(of: $0)) }, naming: named, run: id)
+    }
+
+    private func ranUnder(_ workers: [WorkerName]) -> [WorkerName: String] {
+        Dictionary(workers.compactMap { worker in openLaunches.ranUnder(worker).map { (worker, $0) } }) { first, _ in first }
     }
 
     /// Hosts of which a person has attested that one of the plan's services is gone there: the inventory has moved it since.

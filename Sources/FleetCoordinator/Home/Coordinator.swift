@@ -206,7 +206,7 @@ package final class Coordinator: @unchecked Sendable {
     // MARK: What may run
 
     func apply(_ change: OpenLaunches.Change) {
-        openLaunches.apply(change)
+        openLaunches.apply(change, journal: hosts[change.host]?.watch.newest?.journal ?? "")
         table.set(unplaced: openLaunches.unplaced(on: change.host, declared: declared[change.host] ?? []), on: change.host)
     }
 

@@ -174,7 +174,8 @@ package struct CoordinatorFold: Equatable, Sendable {
             openLaunches.apply(
                 OpenLaunches.Change(
                     host: HostName(record["host"] ?? ""), begun: Self.names(record["begun"]).map(ServiceName.init),
-                    ended: Self.names(record["ended"]).map(ServiceName.init), isAttested: record["how"] != nil))
+                    ended: Self.names(record["ended"]).map(ServiceName.init), isAttested: record["how"] != nil),
+                journal: met[HostName(record["host"] ?? "")]?.journal ?? "")
         case .alertSent, .alertDelivered, .alertFailed: alerts.take(event, record)
         default: return
         }

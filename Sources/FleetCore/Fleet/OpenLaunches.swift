@@ -7,9 +7,9 @@ package struct OpenLaunches: Equatable, Sendable {
     package private(set) var services: [HostName: Set<ServiceName>] = [:]
     /// What a start was ordered of and its host has not spoken of since: it may run there.
     private var ordered: [HostName: Set<ServiceName>] = [:]
-    /// What has run there, by its host's own word, since a stop of it was proven last; of each host `everRanMax` at most, for it may say ever
-    /// new names.
-    private var everRan: [HostName: Set<ServiceName>] = [:]
+    /// What has run there, by its host's own word, since a stop of it was proven last, with the agent's journal of then, which knows of it. Of each
+    /// host `everRanMax` at most, for it may say ever new names.
+    private var everRan: [HostName: [ServiceName: String]] = [:]
     /// What a person has attested gone of hosts that were silent. It may run there all the same: an agent that dials in again shows that
     /// its host is not gone.
     private var attested: [HostName: Set<ServiceName>] = [:]
@@ -56,12 +56,15 @@ package struct OpenLaunches: Equatable, Sendable {
         return begun.isEmpty && ended.isEmpty && attested[host] == nil ? nil : Change(host: host, begun: begun.sorted(), ended: ended.sorted())
     }
 
-    package mutating func apply(_ change: Change) {
+    /// `journal`: of the agent whose word it is; empty: not known.
+    package mutating func apply(_ change: Change, journal: String = "") {
         let left = (services[change.host] ?? []).union(change.begun).subtracting(change.ended)
         services[change.host] = left.isEmpty ? nil : left
         let wanted = (ordered[change.host] ?? []).subtracting(change.begun).subtracting(change.ended)
         ordered[change.host] = wanted.isEmpty ? nil : wanted
-        for service in change.begun where everRan[change.host, default: []].count < Self.everRanMax { everRan[change.host, default: []].insert(service) }
+        for service in change.begun where everRan[change.host, default: [:]].count < Self.everRanMax {
+            everRan[change.host, default: [:]][service] = journal
+        }
         attested[change.host] = change.isAttested ? (attested[change.host] ?? []).union(change.ended) : nil
     }
 
@@ -70,12 +73,12 @@ package struct OpenLaunches: Equatable, Sendable {
         for worker in workers where services[worker.host]?.contains(worker.service) != true { ordered[worker.host, default: []].insert(worker.service) }
     }
 
-    /// True if the host itself has said that this worker runs, and no stop of it was proven since.
-    package func hasRun(_ worker: WorkerName) -> Bool { everRan[worker.host]?.contains(worker.service) ?? false }
+    /// The journal of the agent that said that this worker runs, or was being started; nil: none has since a stop of it was proven last.
+    package func ranUnder(_ worker: WorkerName) -> String? { everRan[worker.host]?[worker.service] }
 
     /// A stop of these was proven.
     package mutating func proven(_ workers: some Sequence<WorkerName>) {
-        for worker in workers { everRan[worker.host]?.remove(worker.service) }
+        for worker in workers { everRan[worker.host]?[worker.service] = nil }
     }
 
     /// What may run on a host.

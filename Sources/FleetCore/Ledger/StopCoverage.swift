@@ -167,8 +167,8 @@ package struct StopCoverage: Equatable, Sendable {
         let name = worker.description
         guard let exit else {
             if !neverRan(worker) {
-                let isForgotten = saysNeverRan(worker) ? ": it has run, and its agent's journal knows of no launch. Was the journal lost?" : ""
-                lack(.exit, name, .none, "how \(worker) ended is not known\(isForgotten)")
+                let forgotten = ": it has run, and its agent's journal, begun anew since, knows of no launch. Was the old one lost?"
+                lack(.exit, name, .none, "how \(worker) ended is not known\(saysNeverRan(worker) ? forgotten : "")")
             }
             return
         }
@@ -193,8 +193,12 @@ package struct StopCoverage: Equatable, Sendable {
         lack(.tree, name, .measured, "\(worker) ended and left processes that did not: \(tree.words)")
     }
 
-    /// Whether no process of it has ever run there, so that none can have left anything: its agent says so, and nobody has seen one.
-    private func neverRan(_ worker: WorkerName) -> Bool { saysNeverRan(worker) && !evidence.hasRun.contains(worker) }
+    /// Whether no process of it has ever run there, so that none can have left anything: its agent says so, by a journal that would know.
+    private func neverRan(_ worker: WorkerName) -> Bool {
+        guard saysNeverRan(worker) else { return false }
+        guard let journal = evidence.ranUnder[worker], !journal.isEmpty else { return true }
+        return evidence.launches[worker]?.journal == journal
+    }
 
     private func saysNeverRan(_ worker: WorkerName) -> Bool {
         guard let launches = evidence.launches[worker]?.launches else { return false }

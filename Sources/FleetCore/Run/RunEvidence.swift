@@ -85,8 +85,8 @@ package struct RunEvidence: Equatable, Sendable {
     package var launches: [WorkerName: LaunchHistory] = [:]
     /// Workers that were launched after they had been shown stopped.
     package var launchedAgain: Set<WorkerName> = []
-    /// Workers that were seen to run since a stop of them was proven last, by whatever the audit knows.
-    package var hasRun: Set<WorkerName> = []
+    /// Workers that were seen to run since a stop of them was proven last, with the journal of the agent that said so; empty: not known.
+    package var ranUnder: [WorkerName: String] = [:]
     /// Path to digest of each worker's declared state files.
     package var stateFiles: [WorkerName: [String: String]] = [:]
     package var quiesced: [WorkerName: Moment] = [:]

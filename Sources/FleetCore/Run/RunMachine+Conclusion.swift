@@ -6,10 +6,10 @@ extension RunMachine {
     /// What is seen of the fleet once the run has ended, as far as its verdict speaks of it.
     package mutating func conclude(
         unseen: [String], contested: [HostName: String], settled: [HostName: String] = [:], moved: Set<HostName> = [],
-        hasRun: Set<WorkerName> = []
+        ranUnder: [WorkerName: String] = [:]
     ) {
         evidence.unseen = unseen
-        evidence.hasRun = hasRun
+        evidence.ranUnder = ranUnder
         let witnesses = witnesses
         evidence.settledHosts = settled.filter { plan.isOfEverything || witnesses.contains($0.key) || moved.contains($0.key) }
         evidence.contested.merge(contested.filter { witnesses.contains($0.key) }) { during, _ in during }
