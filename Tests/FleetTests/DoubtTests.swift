@@ -87,8 +87,37 @@ struct DoubtTests {
         }
     }
 
-    @Test("a start that went out and was never answered may run: it is not started elsewhere, and nothing is proven without it", arguments: [false, true])
-    func startUnheard(aborted: Bool) throws {
+    @Test("the end of a clone closes nothing of what the host runs that it was cloned from")
+    func cloneThatEnds() throws {
+        let fleet = try TestFleet(hosts: ["ex-1", "md-1"], tiers: ["t"]) { _ in
+            "  gateway: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
+        }
+        .started(allowing: "/usr/bin")
+        defer { fleet.end() }
+        let pid = try fleet.pid("gateway")
+        let clone = try fleet.startClone(of: "ex-1")
+        defer { clone.end() }
+        #expect(try eventually(within: 20) { flat(try fleet.trading("status").text).contains("TWO INSTANCES live") }, "\(fleet.logs)")
+        try fleet.killAgent("ex-1")
+        clone.end()
+        #expect(try eventually(within: 20) { try fleet.audit().contains { $0["event"] as? String == "HOST_SETTLED" } }, "\(fleet.logs)")
+        try moved(fleet, from: "ex-1", to: "md-1")
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("gateway") != nil }, "\(fleet.logs)")
+        for verb in ["start", "stop"] {
+            let refused = try fleet.trading(verb, "gateway", "--reason", "moved")
+            #expect(refused.status != 0 && flat(refused.text).contains("gateway@ex-1"), "\(refused.text)")
+        }
+        #expect(kill(pid, 0) == 0)
+    }
+
+    enum Unheard: CaseIterable, Sendable { case coordinatorKilled, aborted, abortedAndSilent }
+
+    @Test(
+        "a start that went out and was never answered may run: it is not started elsewhere, and nothing is proven without it", arguments: Unheard.allCases)
+    func startUnheard(how: Unheard) throws {
+        let aborted = how != .coordinatorKilled
         let fleet = try TestFleet(hosts: ["md-1", "st-1"], tiers: ["t"]) { _ in
             "  one: {tier: t, hosts: [st-1], run: [\(TestFleet.bin)/torture-worker, plain]}"
         }
@@ -106,12 +135,14 @@ struct DoubtTests {
         #expect(try eventually(within: 10) { try fleet.audit().contains { $0["event"] as? String == "RUN_STEP" && "\($0["fields"] ?? "")".contains("start") } })
         _ = try fleet.trading("runs")
         if aborted { #expect(try fleet.trading("runs", "abort", "1", "--reason", "too late").status == 0) } else { fleet.coordinator?.killNow() }
+        if how == .abortedAndSilent { #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 }, "\(fleet.logs)") }
+        if how == .abortedAndSilent { fleet.coordinator?.end() }
         fleet.agents["st-1"]?.signal(SIGCONT)
         let said = { (try? String(contentsOfFile: "\(fleet.work)/one", encoding: .utf8)) ?? "" }
         #expect(eventually(within: 10) { said().hasPrefix("start ") }, "it was not carried out: \(fleet.logs)")
         pid = Int32(said().split(separator: " ").dropFirst().first ?? "") ?? 0
         try fleet.killAgent("st-1")
-        if aborted { fleet.coordinator?.end() }
+        if how == .aborted { fleet.coordinator?.end() }
         try moved(fleet, from: "st-1", to: "md-1")
         try fleet.startCoordinator()
         #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
@@ -147,10 +178,28 @@ struct DoubtTests {
         #expect(!flat(start.text).contains("one@st-1"), "\(start.text)")
     }
 
-    @Test("a tree whose shim was lost and that had no cgroup is not called empty, by this stop or a later one, until the host boots anew")
-    func lostShim() throws {
+    @Test("a start that fails puts no launch before it in doubt")
+    func failedStart() throws {
+        let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { directory in "  one: {tier: t, hosts: [ex-1], run: [\(directory)/one], ready: {delay: 0s}}" }
+        fleet.flags = ["--cgroup-root", "none"]
+        try FileManager.default.copyItem(atPath: "/usr/bin/yes", toPath: fleet.work + "/one")
+        _ = try fleet.started(allowing: fleet.work)
+        defer { fleet.end() }
+        #expect(try fleet.trading("stop", "--all", "--reason", "close").text.contains("verdict: proven"))
+        try "no program".write(toFile: fleet.work + "/one", atomically: true, encoding: .utf8)
+        #expect(chmod(fleet.work + "/one", 0o755) == 0)
+        #expect(try fleet.trading("start", "--all", "--reason", "open").status != 0)
+        let stop = try fleet.trading("stop", "--all", "--reason", "close")
+        #expect(stop.text.contains("verdict:") && !flat(stop.text).contains("was lost"), "\(stop.text)")
+        #expect(try fleet.trading("emergency-stop", "--everything", "--yes", "--reason", "panic").status == 0)
+    }
+
+    @Test(
+        "a tree whose shim was lost and that had no cgroup is not called empty, by this stop or a later one, until the host boots anew",
+        arguments: ["", ", restart: {policy: on-failure, delay: 0s}"])
+    func lostShim(restart: String) throws {
         let fleet = try TestFleet(hosts: ["ex-1"], tiers: ["t"]) { _ in
-            "  one: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}}"
+            "  one: {tier: t, hosts: [ex-1], run: [/usr/bin/sleep, 1000], ready: {delay: 0s}\(restart)}"
         }
         fleet.flags = ["--cgroup-root", "none"]
         _ = try fleet.started(allowing: "/usr/bin")
@@ -160,8 +209,11 @@ struct DoubtTests {
         let identity = try String(contentsOfFile: "\(launches)/\(launch)/identity", encoding: .utf8)
         let shim = try #require(identity.split(separator: "\n").first { $0.hasPrefix("pid=") }.flatMap { Int32($0.dropFirst(4)) })
         kill(shim, SIGKILL)
-        #expect(try eventually(within: 10) { try ["STOPPED", "FAILED"].contains(fleet.state("one")) }, "\(fleet.logs)")
-        var stop = try stopAsItIs(fleet, saying: "its shim was lost")
+        #expect(
+            try eventually(within: 10) {
+                try restart.isEmpty ? ["STOPPED", "FAILED"].contains(fleet.state("one")) : fleet.worker("one")?["restarts"] as? Int == 1
+            }, "\(fleet.logs)")
+        var stop = try stopAsItIs(fleet, saying: "the shim of its launch \(launch) was lost")
         #expect(stop.status == 3 && stop.text.contains("verdict: unproven") && !stop.text.contains("empty (measured)"), "\(stop.text)")
         for restarts in [false, true] {
             if restarts {
@@ -170,11 +222,26 @@ struct DoubtTests {
                 #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 })
             }
             #expect(try fleet.trading("start", "--all", "--reason", "open").status == 0, "\(fleet.logs)")
-            stop = try stopAsItIs(fleet, saying: "its launch \(launch) was not shown to have ended")
+            stop = try stopAsItIs(fleet, saying: "the shim of its launch \(launch) was lost")
             #expect(stop.status == 3 && stop.text.contains("process tree was not shown empty"), "\(stop.text)")
         }
         let emergency = try fleet.trading("emergency-stop", "--everything", "--yes", "--reason", "panic")
         #expect(emergency.status == 4 && flat(emergency.text).contains("its launch \(launch) was not shown to have ended"), "\(emergency.text)")
+        // Nobody declares it any more, and it is in doubt all the same.
+        #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
+        try String(contentsOfFile: fleet.inventory, encoding: .utf8).replacingOccurrences(of: "  one: {", with: "  two: {")
+            .write(toFile: fleet.inventory, atomically: true, encoding: .utf8)
+        fleet.coordinator?.end()
+        try fleet.startCoordinator()
+        for restarts in [false, true] {
+            if restarts {
+                try fleet.killAgent("ex-1")
+                try fleet.startAgent("ex-1")
+            }
+            #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("two") != nil }, "\(fleet.logs)")
+            stop = try stopAsItIs(fleet, saying: "the shim of its launch \(launch) was lost")
+            #expect(stop.status == 3 && stop.text.contains("one@ex-1"), "\(stop.text)")
+        }
     }
 
     @Test("an emergency stop of everything names a silent host on which nothing is declared")

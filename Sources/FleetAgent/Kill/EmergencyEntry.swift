@@ -19,14 +19,17 @@ final class EmergencyEntry: @unchecked Sendable {
     let shimProcess: ProcessIdentity?
     /// Set where the launch's directory is gone: by what the rest of it is found, without a shim that could tell.
     let lost: (trace: LaunchTrace, slot: String)?
+    /// Where its shim keeps how it ended; nil: not known.
+    let directory: LaunchDirectory?
     /// An own duplicate of the connection to the shim; -1: none.
     private let shim: Int32
 
     /// Duplicates `shimDescriptor`; the caller keeps its own.
     init(
         service: ServiceName, tier: TierName, host: HostName, emergencyKilled: Bool, launch: LaunchID, pid: Int32, process: PIDFD?,
-        shimProcess: ProcessIdentity?, shimDescriptor: Int32, lost: (trace: LaunchTrace, slot: String)? = nil
+        shimProcess: ProcessIdentity?, shimDescriptor: Int32, directory: LaunchDirectory? = nil, lost: (trace: LaunchTrace, slot: String)? = nil
     ) {
+        self.directory = directory
         self.service = service
         self.tier = tier
         self.host = host
@@ -45,7 +48,7 @@ final class EmergencyEntry: @unchecked Sendable {
     func with(tier: TierName, emergencyKilled: Bool, pid: Int32, process: PIDFD?) -> EmergencyEntry {
         EmergencyEntry(
             service: service, tier: tier, host: host, emergencyKilled: emergencyKilled, launch: launch, pid: pid, process: process,
-            shimProcess: shimProcess, shimDescriptor: shim, lost: lost)
+            shimProcess: shimProcess, shimDescriptor: shim, directory: directory, lost: lost)
     }
 
     func isCovered(by scope: LatchScope) -> Bool {
@@ -80,7 +83,8 @@ final class EmergencyEntry: @unchecked Sendable {
     func left() -> [ProcessIdentity]? {
         do {
             if let lost { return try lost.trace.living(slot: lost.slot) }
-            guard let shimProcess, try shimProcess.isAlive() else { return [] }
+            // A shim that was lost has looked at nothing: where its launch has no cgroup either, it can't be told.
+            guard let shimProcess, try shimProcess.isAlive() else { return try directory?.doubt(nil) == nil ? [] : nil }
             return try Processes.livingDescendants(of: shimProcess)
         } catch {
             return nil

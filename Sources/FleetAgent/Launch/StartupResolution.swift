@@ -132,6 +132,10 @@ final class StartupResolution: @unchecked Sendable {
                 quiesced: isLast && folded?.quiesced == true, directory: launch.directory, done: { [self] in adopted() })
             shell.adopt(launch.directory, descriptor: launch.descriptor)
         }
+        // What nobody declares any more is in doubt all the same.
+        for (service, folded) in agent.fold.workers.sorted(by: { $0.key < $1.key }) where folded.strayed != nil && !rebooted && agent.shell(service) == nil {
+            _ = agent.addUndeclared(service, tier: "", emergencyKilled: true)
+        }
         var handled: Set<String> = []
         for launch in missing where adopt(launch) { handled.insert(launch.service) }
         for (service, folded) in agent.fold.workers where folded.open && !handled.contains(service) {
@@ -147,7 +151,9 @@ final class StartupResolution: @unchecked Sendable {
                 }
             } else if record != nil || rebooted || folded.wasSeen {
                 // Its shim was lost with it, or its directory, or the whole host was.
-                exit = WorkerExit(how: .unknown, at: Clock.boottime())
+                var unknown = WorkerExit(how: .unknown, at: Clock.boottime())
+                do { unknown.isTreeInDoubt = try !rebooted && record?.directory.doubt(folded.trace) != nil } catch { unknown.isTreeInDoubt = true }
+                exit = unknown
             } else {
                 // The intent got no further than the journal.
                 shell.handle(.foundNever(LaunchID(folded.launch)))

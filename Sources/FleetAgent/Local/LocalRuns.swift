@@ -190,9 +190,7 @@ final class LocalRuns: @unchecked Sendable {
                 continue
             }
             agent.order(step.ask, shell, by: by, reason: reason, run: id, throughLock: record.throughLocks) { [weak self] result in
-                // What can't be told of its tree is no end that may be built on.
-                let isDoubtful = result.outcome == .done && result.checks.contains { $0.what == Verification.What.tree.rawValue && $0.state == .checkUnknown }
-                self?.answered(id, service, outcome: isDoubtful ? .failedTo : result.outcome, text: Self.words(step.ask, service, result))
+                self?.answered(id, service, outcome: result.outcome, text: Self.words(step.ask, service, result))
             }
         }
     }

@@ -363,7 +363,7 @@ package final class Agent: @unchecked Sendable {
         }
         for leftover in shells where !next.contains(where: { $0 === leftover }) {
             leftover.isDeclared = false
-            if leftover.machine.launch != nil || leftover.machine.slot != nil {
+            if leftover.machine.launch != nil || leftover.machine.slot != nil || leftover.machine.strayed != nil {
                 next.append(leftover)
             } else {
                 retired[leftover.service] = leftover.machine.past

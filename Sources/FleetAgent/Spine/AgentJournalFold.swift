@@ -108,6 +108,8 @@ struct AgentJournalFold: Equatable, Sendable {
         // `coordinator/ctl-1`; older agents wrote the name alone.
         if event == .partAccepted, let by = record.by { partFrom = CoordinatorName(by.split(separator: "/").last.map(String.init) ?? by) }
         if event == .agentStart {
+            // Nothing outlives its boot.
+            if let boot = record["boot_id"], boot != bootID { for service in workers.keys { workers[service]?.strayed = nil } }
             bootID = record["boot_id"] ?? bootID
             if id.isEmpty { id = record["journal"] ?? "" }
             return
@@ -182,7 +184,6 @@ struct AgentJournalFold: Equatable, Sendable {
         case .workerVerified:
             if let launch = record["launch"], launch == worker.endedLaunch {
                 worker.verification = Verification({ record[$0] }, at: .zero)
-                worker.strayed = worker.verification?.strays(LaunchID(launch), after: worker.strayed.map { LaunchID($0) })?.raw
                 worker.verifiedUnixMicroseconds = record.unixMicroseconds
             }
         case .workerLocked: worker.lock = Self.mark(record)
@@ -232,10 +233,12 @@ struct AgentJournalFold: Equatable, Sendable {
             }
         var notified: [String: String] = [:]
         for field in record.fields where WorkerExit.keeps(field.key) { notified[field.key] = field.value }
-        return WorkerExit(
+        var exit = WorkerExit(
             how: how, killedByLatch: record["latch"], notified: notified, saidStopping: record["said_stopping"] == "true",
             status: record["status"] ?? "", tree: TreeEnd(field: { record[$0] }),
             at: BootTime(nanoseconds: record["gone_boottime_ns"].flatMap { UInt64($0) } ?? 0))
+        exit.isTreeInDoubt = record[WorkerExit.doubtField] == "true"
+        return exit
     }
 
     private mutating func remember(_ operation: String, _ record: AuditRecord, _ hash: String) {
@@ -263,6 +266,7 @@ extension AgentJournalFold.Worker {
             let neverRan = event == .workerLaunchFailed && record[LaunchAccount.lateField] == nil
             let exit = AgentJournalFold.exit(record) ?? WorkerExit(how: .unknown, at: .zero)
             history.end(LaunchID(launch), neverRan ? .never : .ended(exit))
+            if exit.isTreeInDoubt { strayed = strayed ?? launch }
         }
         if open { downUnixMicroseconds = record.unixMicroseconds }
         open = false

@@ -88,8 +88,13 @@ enum ReportBuilder {
             let shim = shell.lost == nil ? "its shim holds it and stops it as ever, but how it ends" : "its shim can't be reached, how it ends"
             let age = shell.conditions.words("removed", at: now)
             report.health = "RUN DIRECTORY REMOVED: \(shim) will not be known. Restart it when you can\(age.isEmpty ? "" : " (removed\(age))")"
+        } else if let strayed = machine.strayed {
+            report.health = "IN DOUBT: \(Verification.doubt(strayed).text)"
+            // What nobody declares may be started elsewhere: it counts as what may run.
+            if machine.launch == nil, !shell.isDeclared { report.state = .workerUnknown }
         } else {
-            report.health = facts?.isHalted == true ? "STOPPED BY A SIGNAL (T)\(shell.conditions.words("halted", at: now))" : machine.health(now: now)
+            report.health =
+                facts?.isHalted == true ? "STOPPED BY A SIGNAL (T)\(shell.conditions.words("halted", at: now))" : machine.health(now: now)
         }
         if case .dumping = machine.phase { report.dumpedBytes = machine.dumpedBytes }
         if let inFlight = figure(shell, "X_INFLIGHT") { report.inFlight = inFlight }

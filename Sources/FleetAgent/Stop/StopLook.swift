@@ -15,8 +15,8 @@ struct StopLook: Sendable {
     let isOfEarlierBoot: Bool
     /// As the journal kept it; nil: it was never seen to run.
     let trace: LaunchTrace?
-    /// An earlier launch of this boot whose tree was never shown empty.
-    let strayed: LaunchDirectory?
+    /// A launch of this boot whose tree was never shown empty.
+    let strayed: LaunchID?
     let exit: WorkerExit?
     /// Other live workers of this host have hugepages of their own, so the pools' counts are not this one's alone.
     let othersUsePages: Bool
@@ -70,27 +70,15 @@ struct StopLook: Sendable {
     /// By the identities that the launch recorded, its cgroup and its slot; a zombie counts as gone.
     private func tree() -> Verification.Check {
         let own = ownTree()
-        guard own.state == .clear, let strayed, strayed.launch != directory.launch, !isOfEarlierBoot else { return own }
-        do {
-            if let left = try strayed.remains(after: .zero) { return .init(.tree, .left, "of its launch \(strayed.launch): \(left)") }
-            // Its directory may be gone by now: it was in doubt, and only its shim's record takes that away.
-            if let exit = try strayed.exit, exit.treeEmpty { return own }
-            return .init(
-                .tree, .unknown,
-                "its launch \(strayed.launch) was not shown to have ended: its shim was lost, and it had no cgroup of its own. Only a boot ends the doubt")
-        } catch {
-            return .init(.tree, .unknown, "it can't be told whether a process of launch \(strayed.launch) is left: \(error)")
-        }
+        guard own.state == .clear, let strayed, !isOfEarlierBoot else { return own }
+        return Verification.doubt(strayed)
     }
 
     private func ownTree() -> Verification.Check {
         do {
             if isOfEarlierBoot { return .init(.tree, .clear, "the host was restarted since") }
             if let left = try directory.remains(after: Self.shimBound) ?? trace?.remains() { return .init(.tree, .left, left) }
-            guard try directory.isSlotHeld else {
-                if let doubt = try directory.doubt(trace) { return .init(.tree, .unknown, doubt) }
-                return .init(.tree, .clear, "no process of it is left")
-            }
+            guard try directory.isSlotHeld else { return .init(.tree, .clear, "no process of it is left") }
             // The next launch of the service holds it too: only what has inherited it from this one is left of it.
             let holders = try Processes.holding(slot: directory.slot)
             return .init(

@@ -107,7 +107,7 @@ extension WorkerShell {
             EmergencyEntry(
                 service: declaration.service, tier: declaration.tier, host: agent.host,
                 emergencyKilled: declaration.spec.emergencyKilled, launch: id, pid: worker?.pid ?? 0, process: nil,
-                shimProcess: shimProcess, shimDescriptor: descriptor))
+                shimProcess: shimProcess, shimDescriptor: descriptor, directory: directory))
         let link = ShimLink(
             launch: id, directory: directory, instance: agent.instance,
             onMessage: { [weak self] message in self?.said(message, by: id) }, onClosed: { [weak self] in self?.lost(id) })
@@ -362,15 +362,20 @@ extension WorkerShell {
         }
     }
 
-    func finishUnknown(_ id: LaunchID, _ why: String) {
+    func finishUnknown(_ id: LaunchID, _ why: String, inDoubt: Bool = false) {
         log.error("a launch ended and its exit status is unknown", metadata: ["launch": "\(id)", "why": "\(why)"])
+        let lastWords = notified.filter { WorkerExit.keeps($0.key) }
         cleared(id)
         defer { endAdoption() }
         let now = Clock.boottime()
-        if let adoption { return handle(.foundGone(id, WorkerExit(how: .unknown, at: now), wasStopping: adoption.stopping)) }
+        var exit = WorkerExit(how: .unknown, at: now)
+        exit.isTreeInDoubt = inDoubt
+        if let adoption { return handle(.foundGone(id, exit, wasStopping: adoption.stopping)) }
         guard machine.launch == id else { return }
         if let order = machine.slot { agent.operations[order.operation]?.goneAt = now }
-        handle(.gone(WorkerExit(how: .unknown, notified: notified.filter { WorkerExit.keeps($0.key) }, status: status, at: now)))
+        exit.notified = lastWords
+        exit.status = status
+        handle(.gone(exit))
     }
 
     private func cleared(_ id: LaunchID) {
@@ -405,8 +410,8 @@ extension WorkerShell {
     private enum Finding: Sendable {
         case exit(ShimExit)
         case reconnected(Int32)
-        /// Nothing of the tree is left and no exit was kept.
-        case empty
+        /// Nothing of the tree is found and no exit was kept; without a cgroup of its own something of it may live all the same.
+        case empty(inDoubt: Bool)
         /// The shim is gone, something of the tree lives; what could be identified was killed.
         case leftovers
         /// The launch's directory is gone: what lives of it is known by its processes alone.
@@ -420,7 +425,7 @@ extension WorkerShell {
                 switch finding {
                 case .exit(let exit): self.finish(id, exit)
                 case .reconnected(let descriptor): self.attach(directory, id, descriptor)
-                case .empty: self.finishUnknown(id, "its shim was lost")
+                case .empty(let inDoubt): self.finishUnknown(id, "its shim was lost", inDoubt: inDoubt)
                 case .removed: self.adoptLost(id, self.trace ?? LaunchTrace(worker: nil))
                 case .leftovers:
                     self.lossChecks += 1
@@ -453,7 +458,7 @@ extension WorkerShell {
             let isOver = try !directory.isSlotHeld && directory.remains(after: .zero) == nil && trace?.left(slot: directory.slot) == nil
             guard !isOver else {
                 if let exit = try directory.exit { return .exit(exit) }
-                return .empty
+                return .empty(inDoubt: try directory.doubt(trace) != nil)
             }
             try trace?.kill(slot: directory.slot)
             if let worker = try directory.worker, try worker.isAlive() {

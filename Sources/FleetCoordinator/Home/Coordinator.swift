@@ -70,8 +70,12 @@ package final class Coordinator: @unchecked Sendable {
     private(set) var openLaunches: OpenLaunches
     /// The workers of each run under way that starts some.
     var starting: [UInt64: Set<WorkerName>] = [:]
-    /// Starts that were sent and not answered, by host and operation, with the session that they were sent on: on another one none is carried out.
-    var startsOut: [HostName: [String: (session: String, service: ServiceName)]] = [:]
+    private let aliveMark: AliveMark
+    private var marking: RepeatedTask?
+    /// What could not be recorded of what runs on a host, in its order.
+    var changesOwed: [HostName: [OpenLaunches.Change]] = [:]
+    /// Starts that were sent and not answered.
+    var startsOut = StartsOut()
     /// The last run that quiesced, resumed or stopped each worker, or was to.
     var lastActed: [WorkerName: UInt64]
     /// What persons have attested of hosts since the last certificate that says so.
@@ -140,9 +144,11 @@ package final class Coordinator: @unchecked Sendable {
         parts = try Dictionary(uniqueKeysWithValues: inventory.hosts.map { ($0.name, try builder.part(for: $0)) })
         declared = parts.mapValues { Set($0.workers.map { ServiceName($0.service) }) }
         let (bootNow, unixNow) = (Clock.boottime(), Clock.unixMicroseconds())
+        aliveMark = AliveMark(in: settings.stateDirectory)
+        let aliveBefore = try aliveMark.read()
         hosts = Dictionary(
             uniqueKeysWithValues: inventory.hosts.map { spec in
-                var before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow) }
+                var before = fold.met[spec.name].map { $0.instance(bootNow: bootNow, unixNow: unixNow, heard: max(fold.aliveUnixMicroseconds, aliveBefore)) }
                 before?.mayRun = !fold.openLaunches.open(on: spec.name).isEmpty
                 return (spec.name, HostRecord(spec: spec, contest: fold.contested[spec.name], contestedAt: fold.contestedAt[spec.name] ?? 0, before: before))
             })
@@ -178,6 +184,7 @@ package final class Coordinator: @unchecked Sendable {
         alerts?.begin { [weak self] host in self?.hosts[host]?.whyUnknown ?? "" }
         home.execute { [self] in
             alertOwnExpiry()
+            marking = home.scheduleRepeatedTask(initialDelay: AliveMark.first, delay: AliveMark.every) { [aliveMark] _ in aliveMark.touch() }
             for past in fold.unfinished {
                 runs[past.id]?.api.state = .aborted
                 runs[past.id]?.api.blocked = "the coordinator ended during it; order again"
@@ -190,6 +197,7 @@ package final class Coordinator: @unchecked Sendable {
     /// Not on `home`: it waits for what that has to record.
     package func close() {
         let told = home.submit { [self] in
+            marking?.cancel()
             for (name, host) in hosts where host.connected && host.reportSession == table.session(name)?.id {
                 if let report = host.report { recordOpenLaunches(of: name, report, isLast: true) }
             }
@@ -219,13 +227,16 @@ package final class Coordinator: @unchecked Sendable {
         starting[id] = Set(workers)
     }
 
-    /// Services of which a start may still be carried out on `host`: by a run that is under way, or by a command of this session that has not
-    /// been answered.
+    /// Services of which a start may still be carried out on `host`: by a run that is under way, or by a command that has not been answered by
+    /// the instance that it was sent to, nor by one that answers for it.
     func startsPending(on host: HostName) -> Set<ServiceName> {
-        let session = table.session(host)?.id
-        startsOut[host] = startsOut[host]?.filter { $0.value.session == session }
+        if let session = table.session(host), let watch = hosts[host]?.watch {
+            startsOut.forget(on: host) { sent in
+                sent.instance == session.hello.agentInstance ? sent.session != session.id : watch.newestAnswers(for: sent.instance)
+            }
+        }
         let ofRuns = starting.values.joined().filter { $0.host == host }.map(\.service)
-        return Set(ofRuns).union((startsOut[host] ?? [:]).values.map(\.service))
+        return Set(ofRuns).union(startsOut.services(on: host))
     }
 
     // MARK: Clocks
@@ -257,7 +268,13 @@ package final class Coordinator: @unchecked Sendable {
         var envelope = WireEnvelope()
         envelope.command = command
         if let (slug, text) = session.refusal(of: envelope) { return .refused(slug: slug, text: "\(host): \(text)") }
-        if case .start? = command.what { startsOut[host, default: [:]][command.operation] = (session.id, ServiceName(command.service)) }
+        if case .start? = command.what {
+            startsOut.sent(
+                StartsOut.Sent(
+                    operation: command.operation, service: ServiceName(command.service), session: session.id, instance: session.hello.agentInstance),
+                to: host)
+            hosts[host]?.watch.reported(session: session.id, mayRun: true, now: now().boot)
+        }
         session.send(envelope)
         return .sent
     }

@@ -68,8 +68,16 @@ package struct CoordinatorFold: Equatable, Sendable {
         package var failed: String?
     }
 
+    /// When the coordinator was last seen alive by its own records but for those of a start, in microseconds of Unix time; 0: never.
+    package var aliveUnixMicroseconds: UInt64 = 0
+
     package init(_ records: [AuditRecord]) {
-        for record in records { take(record) }
+        for record in records {
+            take(record)
+            if let event = record.known, ![.coordinatorStart, .inventoryLoaded, .runInterrupted].contains(event) {
+                aliveUnixMicroseconds = max(aliveUnixMicroseconds, record.unixMicroseconds)
+            }
+        }
     }
 
     private mutating func take(_ record: AuditRecord) {
@@ -189,8 +197,11 @@ package struct CoordinatorFold: Equatable, Sendable {
 
 extension CoordinatorFold.Met {
     /// As an instance without a session, of which nothing is known but that something may run. `unixNow` and `bootNow` are one instant.
-    func instance(bootNow: BootTime, unixNow: UInt64) -> InstanceWatch.Instance {
-        let ago = Duration.microseconds(Int64(clamping: unixNow > unixMicroseconds ? unixNow - unixMicroseconds : 0))
+    ///
+    /// `heard`: when its host may have been heard last, in microseconds of Unix time. What was up by then is no later boot of it.
+    func instance(bootNow: BootTime, unixNow: UInt64, heard: UInt64) -> InstanceWatch.Instance {
+        let last = max(unixMicroseconds, heard)
+        let ago = Duration.microseconds(Int64(clamping: unixNow > last ? unixNow - last : 0))
         return InstanceWatch.Instance(
             id: "", bootID: bootID, machineID: machineID, journal: journal, address: "an earlier session", session: "", up: .zero, now: bootNow + (.zero - ago))
     }

@@ -58,28 +58,50 @@ extension Coordinator {
     }
 
     /// The word of an instance whose place another has taken.
-    func displacedReported(_ host: HostName, mayRun: Bool, on session: WireSession) {
+    func displacedReported(_ host: HostName, _ report: WireHostReport, on session: WireSession) {
         let wasDoubtful = hosts[host]?.watch.isDoubtful ?? false
-        hosts[host]?.watch.reported(session: session.id, mayRun: mayRun, now: now().boot)
+        hosts[host]?.watch.reported(session: session.id, mayRun: mayRun(report, on: session, of: host), now: now().boot)
+        recordOpenLaunches(of: host, report, endsNothing: true)
         if wasDoubtful, hosts[host]?.watch.isDoubtful == false { eachActiveRun { _ in .hostReturned(host) } }
     }
 
     /// What may run on a host by its own word outlives its session, and the coordinator. What is held back now stands in a later record.
     ///
-    /// `isLast`: of its session, or of this coordinator: nothing is held back.
-    func recordOpenLaunches(of host: HostName, _ report: WireHostReport, isLast: Bool = false) {
+    /// `isLast`: of its session, or of this coordinator: nothing is held back. `endsNothing`: the word of one of two instances, which says nothing of
+    /// what the other runs.
+    func recordOpenLaunches(of host: HostName, _ report: WireHostReport, isLast: Bool = false, endsNothing: Bool = false) {
+        recordOwed(of: host)
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
-        // What one of two says ends nothing of the other's.
-        guard hosts[host]?.watch.contested == nil, hosts[host]?.watch.isUndecided == false,
+        // What one of two says ends nothing of the other's, and yet it runs.
+        let isOne = hosts[host]?.watch.contested == nil && hosts[host]?.watch.isUndecided == false && !endsNothing
+        guard
             let whole = openLaunches.change(
                 by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax, pending: startsPending(on: host))
         else { return }
         // What begins is bounded by what may run there, and what begins anew by what ended.
-        let isWhole = isLast || whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false
+        let isWhole = isOne && (isLast || whole.ended.isEmpty || hosts[host]?.mayRecordWorkers(at: now().boot) ?? false)
         guard let change = isWhole ? whole : whole.begunAlone else { return }
         apply(change)
-        record([Self.record(of: change)])
+        keep(change)
     }
+
+    /// Records a change, again and again until it is on record: what began there must outlive this process.
+    private func keep(_ change: OpenLaunches.Change) {
+        journal?.append([Self.record(of: change)]) { [self] result in
+            guard case .failure(let error) = result else { return }
+            log.error("cannot write the audit: free space in the state directory", metadata: ["why": "\(error)"])
+            home.execute { [self] in changesOwed[change.host, default: []].append(change) }
+        }
+    }
+
+    /// Records what could not be recorded before, in its order.
+    private func recordOwed(of host: HostName) {
+        guard let owed = changesOwed.removeValue(forKey: host) else { return }
+        for change in owed.suffix(Self.changesOwedMax) { keep(change) }
+    }
+
+    /// Changes of one host that wait for a full disk; what a host reports ends and begins anew, so that the newest tell the most.
+    private static let changesOwedMax = 256
 
     static func record(of change: OpenLaunches.Change, how: String = "") -> AuditRecord {
         let names = [("begun", change.begun), ("ended", change.ended)].map { ($0.0, $0.1.map(\.raw).joined(separator: " ")) }
@@ -106,6 +128,11 @@ extension Coordinator {
 
     /// Whether something runs there by this report, or may.
     static func mayRun(_ report: WireHostReport) -> Bool { report.workers.contains { !ObservedWorker($0).isDown } }
+
+    /// The same of the instance behind `session`, which may carry out a start that it has not answered.
+    func mayRun(_ report: WireHostReport, on session: WireSession, of host: HostName) -> Bool {
+        Self.mayRun(report) || startsOut.isPending(on: host, at: session.hello.agentInstance)
+    }
 
     package func settle(_ request: APISettleRequest, by caller: Caller) async throws -> APIDone {
         let host = HostName(request.host)

@@ -62,7 +62,7 @@ extension Coordinator {
         let answered = Set(results.map(\.host))
         let unplaced = table.unplaced.filter { covers(scope, $0) }.map(\.host.raw)
         // What runs on a host that the inventory doesn't have, or on a silent one with nothing placed on it, nobody here can tell.
-        let unknown = isOfAll ? (table.outsiders + inventory.hosts.map(\.name)).map(\.raw) : scope.hosts.map(\.raw)
+        let unknown = (isOfAll ? table.outsiders + inventory.hosts.map(\.name) : (scope.services.isEmpty ? [] : table.outsiders) + scope.hosts).map(\.raw)
         answer.silentHosts = Set(silent + divided + (covered.map(\.raw) + unplaced + unknown).filter { !answered.contains($0) }).sorted()
         return answer
     }

@@ -162,7 +162,7 @@ extension Coordinator: WireSessionDelegate {
         case .pong?: onHome(session, host) { $0.watched(host, $0.hosts[host]?.watch.answered(session: session.id)) }
         case .report(let report)? where table.session(host) !== session:
             // A displaced instance's: what it runs is shown nowhere, and yet it runs.
-            onHome(session, host) { $0.displacedReported(host, mayRun: Self.mayRun(report), on: session) }
+            onHome(session, host) { $0.displacedReported(host, report, on: session) }
         case .report(let report)?:
             guard waiting.keep(report, of: host) else { return }
             home.execute { [self] in if let newest = waiting.takeReport(of: host) { reported(host, newest) } }
@@ -193,6 +193,8 @@ extension Coordinator: WireSessionDelegate {
         let host = HostName(session.hello.host)
         guard let closing = table.close(host, session) else { return }
         home.execute { [self] in
+            // Of two instances the end of one closes nothing of the other's, also where it settles them.
+            let wasOne = hosts[host]?.watch.contested == nil && hosts[host]?.watch.isUndecided == false
             watched(host, hosts[host]?.watch.closed(session: session.id))
             if case .other = closing { return }
             say("host is silent", of: host, ["why": "\(why)"])
@@ -203,7 +205,7 @@ extension Coordinator: WireSessionDelegate {
             }
             guard table.session(host) == nil else { return }
             hosts[host]?.connected = false
-            if let last = hosts[host]?.report, hosts[host]?.reportSession == session.id {
+            if wasOne, let last = hosts[host]?.report, hosts[host]?.reportSession == session.id {
                 recordOpenLaunches(of: host, last, isLast: hosts[host]?.mayRecordLastWord(at: now().boot) ?? false)
             }
             hosts[host]?.whyUnknown = why
@@ -245,7 +247,9 @@ extension Coordinator: WireSessionDelegate {
     /// Makes `report` the newest word on what runs at `host`.
     private func tookState(of host: HostName, from report: WireHostReport) {
         hosts[host]?.report = report
-        if let session = table.session(host) { hosts[host]?.watch.reported(session: session.id, mayRun: Self.mayRun(report), now: now().boot) }
+        if let session = table.session(host) {
+            hosts[host]?.watch.reported(session: session.id, mayRun: mayRun(report, on: session, of: host), now: now().boot)
+        }
         recordOpenLaunches(of: host, report)
         alerts?.reported(host, report)
         showFlight(host, report)
@@ -364,7 +368,7 @@ extension Coordinator: WireSessionDelegate {
     }
 
     private func answered(_ host: HostName, _ result: WireCommandResult, on session: WireSession) {
-        if result.outcome != .progress { startsOut[host]?[result.operation] = nil }
+        if result.outcome != .progress { startsOut.answered(result.operation, by: session.hello.agentInstance, on: host) }
         guard let awaited = awaiting[result.operation] else { return }
         guard awaited.host == host else { return forged("result", by: host, of: awaited.host, result.operation) }
         if result.hasWorker { tookState(of: result.worker, at: host, BootTime(nanoseconds: result.boottimeNs), on: session) }

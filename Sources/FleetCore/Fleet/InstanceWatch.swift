@@ -78,6 +78,10 @@ package struct InstanceWatch: Equatable, Sendable {
     /// Past this many, the instance that said hello first among those without a session is forgotten. How many have sessions the table bounds.
     package static let kept = 8
 
+    /// So often the end of one instance settles which lives; then only a person does.
+    package static let settledByEndsMax = 8
+    private var settledByEnds = 0
+
     /// Ordered by their last hello.
     package private(set) var instances: [Instance] = []
     /// Which two live; nil: one, or none.
@@ -105,6 +109,13 @@ package struct InstanceWatch: Equatable, Sendable {
     package var isDoubtful: Bool {
         guard contest == nil, let newest = instances.last else { return false }
         return instances.dropLast().contains { $0.isOpen && $0.mayRun && !newest.succeeds($0) }
+    }
+
+    /// True if the instance that said hello last answers for what `instance` was told: it has taken its place on that host, or nothing is known of it
+    /// any more because one that has did.
+    package func newestAnswers(for instance: String) -> Bool {
+        guard let newest = instances.last, let older = instances.first(where: { $0.id == instance }) else { return true }
+        return newest.id != older.id && newest.succeeds(older)
     }
 
     /// Two live and not both are heard: what the other runs nobody here can order.
@@ -167,6 +178,9 @@ package struct InstanceWatch: Equatable, Sendable {
         guard !instances[index].mayRun else { return [] }
         let gone = instances.remove(at: index)
         guard instances.count == 1, contest.instances.contains(gone.id), contest.instances.contains(instances[0].id) else { return [] }
+        // One that comes and goes on and on would fill the audit: a person looks.
+        guard settledByEnds < Self.settledByEndsMax else { return [] }
+        settledByEnds += 1
         self.contest = nil
         return [.settled("the instance of \(gone.words) has ended; its last word was that nothing runs there")]
     }
@@ -184,6 +198,7 @@ package struct InstanceWatch: Equatable, Sendable {
             return .failure(Refusal(slug: "host-contested", text: "both still answer: \(open.map(\.words).joined(separator: "; and ")). End one of them first"))
         }
         contest = nil
+        settledByEnds = 0
         instances = open
         return .success([.settled("\(Self.settledByPerson)\(person): \(reason)")])
     }

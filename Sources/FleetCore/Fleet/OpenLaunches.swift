@@ -76,9 +76,15 @@ package struct OpenLaunches: Equatable, Sendable {
     /// The journal of the agent that said that this worker runs, or was being started; nil: none has since a stop of it was proven last.
     package func ranUnder(_ worker: WorkerName) -> String? { everRan[worker.host]?[worker.service] }
 
-    /// A stop of these was proven.
+    /// A stop of these was proven: they were shown gone.
     package mutating func proven(_ workers: some Sequence<WorkerName>) {
-        for worker in workers { everRan[worker.host]?[worker.service] = nil }
+        for worker in workers {
+            everRan[worker.host]?[worker.service] = nil
+            services[worker.host]?.remove(worker.service)
+            ordered[worker.host]?.remove(worker.service)
+            if services[worker.host]?.isEmpty == true { services[worker.host] = nil }
+            if ordered[worker.host]?.isEmpty == true { ordered[worker.host] = nil }
+        }
     }
 
     /// What may run on a host.

@@ -207,6 +207,14 @@ package struct ObservedFleet: Equatable, Sendable {
             .map { Self.words(cut: $0.value, on: $0.key) }
     }
 
+    /// What a stop of a part, by tier or service, can't tell of: workers of a tier that nobody knows any more, and hosts outside the inventory.
+    package func untold(of scope: OperationScope, beside: [WorkerName], named: Set<WorkerName>, in inventory: Inventory) -> [String] {
+        let lost = scope.tiers.isEmpty ? [] : beside.filter { inventory.service($0.service) == nil && !named.contains($0) && !scope.leavesOut($0) }
+        let isAnywhere = !scope.tiers.isEmpty || scope.services.contains { WorkerName($0) == nil }
+        return lost.map { "\($0) runs and is no longer in the inventory: it may be of a tier that is named. trading stop \($0) --reason …" }
+            + (isAnywhere ? outsiders.filter { !scope.excludedHosts.contains($0) }.map(Self.words(outsider:)) : [])
+    }
+
     /// Hosts of these workers that go by another part of the inventory, one sentence each: they stop by that, and what they look at is that one's.
     package func otherParts(of workers: [WorkerName]) -> [String] {
         Set(workers.map(\.host)).sorted().compactMap { host in otherPart[host].map { "\(host) \($0): it stops and is looked at by that" } }

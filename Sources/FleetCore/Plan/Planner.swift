@@ -18,6 +18,7 @@ package struct Planner: Sendable {
         let named = all.filter { !unheard.contains($0) }
         // What nobody declares can be stopped, and nothing else.
         let covered = kind == .stop ? named : named.filter { !beside.contains($0) }
+        let untold = scope.all ? [] : fleet.untold(of: scope, beside: beside, named: Set(named), in: inventory)
         if named.isEmpty, let worker = unheard.first {
             throw PlanRefusal(
                 slug: "host-unknown", what: "REFUSED  \(kind.rawValue): \(worker.host) does not report",
@@ -74,6 +75,9 @@ package struct Planner: Sendable {
             locked[worker].map { "\(Self.leftAlone)\(worker) (\(fleet.state(worker).state.rawValue), locked \($0))" }
         }
         notes += copies.map { "\($0) may run beside what is started" }
+        if kind == .start {
+            notes += fleet.outsiders.map { "\($0) is not in the inventory and its agent has dialled in: what is started may run there already" }
+        }
         notes += covered.filter(beside.contains).map { "\($0) is no longer in the inventory and stops last" }
         steps.add("check", "\(Set(workers.map(\.host)).count) agents, \(workers.count) workers", .check)
         let acting: [WorkerName]
@@ -116,7 +120,7 @@ package struct Planner: Sendable {
             unseen: stops
                 ? (scope.all
                     ? fleet.unseen(in: inventory, without: Set(scope.excludedHosts)) : fleet.cut(on: cutHosts(scope), without: Set(scope.excludedHosts)))
-                    + unheard.map(ObservedFleet.words(unheard:))
+                    + unheard.map(ObservedFleet.words(unheard:)) + untold
                     + fleet.otherParts(of: covered) : [],
             isOfEverything: scope.all, excluded: excluded,
             excludedHosts: Set(scope.excludedHosts), beside: Set(beside), refusal: refusal)

@@ -46,11 +46,19 @@ package struct Verification: Equatable, Sendable {
             ], at: at)
     }
 
-    /// The launch that is in doubt once this was seen of `launch`, where `before` was: one stays so until its own tree is shown empty.
-    package func strays(_ launch: LaunchID, after before: LaunchID?) -> LaunchID? {
-        guard let tree = checks.first(where: { $0.what == .tree }) else { return before }
-        if tree.state == .unknown { return before ?? launch }
-        return tree.state == .clear && before == launch ? nil : before
+    /// The same where an earlier launch is in doubt: that nothing is found says nothing about what it may have left.
+    package func doubting(_ strayed: LaunchID?) -> Verification {
+        guard let strayed, let index = checks.firstIndex(where: { $0.what == .tree && $0.state == .clear }) else { return self }
+        var doubting = self
+        doubting.checks[index] = Self.doubt(strayed)
+        return doubting
+    }
+
+    package static func doubt(_ strayed: LaunchID) -> Check {
+        Check(
+            .tree, .unknown,
+            "the shim of its launch \(strayed) was lost, and it had no cgroup of its own: a process that had left its tree is not found. "
+                + "Until the host boots anew it is not known whether one lives")
     }
 
     package var left: [Check] { checks.filter { $0.state == .left } }

@@ -126,6 +126,7 @@ extension WorkerMachine {
         lastExit = exit
         wantDown(by: exit, now)
         lastLaunch = launch
+        if exit.isTreeInDoubt { strayed = strayed ?? launch }
         know(launch)
         history.end(launch, .ended(exit))
         doomed = false

@@ -197,6 +197,7 @@ extension WorkerMachine {
         if case .exited = exit.how { killedThisStop = false }
         wantDown(by: exit, now)
         lastLaunch = launch
+        if exit.isTreeInDoubt { strayed = strayed ?? launch }
         history.end(launch, .ended(exit))
         launchBy = nil
         actionBy = nil
@@ -239,8 +240,8 @@ extension WorkerMachine {
     }
 
     private mutating func settle(_ launch: LaunchID, _ result: Verification, _ now: BootTime) -> [Effect] {
+        let result = result.doubting(strayed)
         verification = result
-        strayed = result.strays(launch, after: strayed)
         let level = result.left.isEmpty && result.unknown.isEmpty ? [] : [Field("level", "warning")]
         let record = Effect.record(.workerVerified, order: slot, fields: [Field("launch", launch)] + result.fields + level)
         guard case .verifying = phase else { return [record] }

@@ -84,6 +84,8 @@ package struct WorkerExit: Equatable, Sendable {
     package var status: String
     /// Nil: not known, its shim is from before protocol 3 or was lost.
     package var tree: TreeEnd?
+    /// Its shim was lost and it had no cgroup of its own: a process that had left the tree by then was seen by nobody.
+    package var isTreeInDoubt = false
     package var at: BootTime
 
     package init(
@@ -98,6 +100,8 @@ package struct WorkerExit: Equatable, Sendable {
         self.tree = tree
         self.at = at
     }
+
+    package static let doubtField = "tree_in_doubt"
 
     package var isClean: Bool { how == .exited(0) }
 
@@ -117,6 +121,7 @@ package struct WorkerExit: Equatable, Sendable {
         var fields = [WorkerMachine.Field("exit", words)]
         if !status.isEmpty { fields.append(WorkerMachine.Field("status", status)) }
         if let tree { fields += tree.fields }
+        if isTreeInDoubt { fields.append(WorkerMachine.Field(Self.doubtField, true)) }
         if let killedByLatch { fields.append(WorkerMachine.Field("latch", killedByLatch)) }
         for (key, value) in notified.sorted(by: { $0.key < $1.key }) { fields.append(WorkerMachine.Field(key, value)) }
         return fields

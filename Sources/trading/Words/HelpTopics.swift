@@ -18,6 +18,7 @@ enum HelpTopics {
                 "Marks     ✓ as wanted   - stopped   ~ on its way, or quiesced   ! needs a person   ? unknown, with what it was",
                 "NOTE      LATCHED, LOCKED, health, what happens to it, a person's note, in flight, its own words",
                 "          ENDED BY ITSELF: the last order was to run it.  RUNS, was stopped: the last order was to stop it",
+                "          IN DOUBT: a shim was lost without a cgroup; what may be left is not known until the host boots",
                 "          RUN DIRECTORY REMOVED: its shim can't be reached; how it ends will not be known",
                 "BALANCE   exact, flowing; not counted: its ends declare no counters; SHORT n: trimmed before it was read; UNKNOWN",
                 "CERT      days of the certificate or the revocation list, what ends first; PAST",
