@@ -227,6 +227,15 @@ struct DoubtTests {
         }
         let emergency = try fleet.trading("emergency-stop", "--everything", "--yes", "--reason", "panic")
         #expect(emergency.status == 4 && flat(emergency.text).contains("its launch \(launch) was not shown to have ended"), "\(emergency.text)")
+        // Also without an agent, and by an agent that has lost its journal.
+        try fleet.killAgent("ex-1")
+        let local = try fleet.local("ex-1", "emergency-stop", "--everything", "--yes", "--reason", "panic")
+        #expect(local.status != 0 && flat(local.text).contains("launch \(launch) of one"), "\(local.text)")
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/run/ex-1/latch")
+        try FileManager.default.removeItem(atPath: "\(fleet.directory)/state/ex-1")
+        try fleet.startAgent("ex-1")
+        #expect(try eventually(within: 20) { try fleet.reportingHosts() == 1 && fleet.worker("one") != nil }, "\(fleet.logs)")
+        #expect(try eventually(within: 10) { flat(try fleet.trading("status").text).contains("one@ex-1: IN DOUBT") }, "\(fleet.logs)")
         // Nobody declares it any more, and it is in doubt all the same.
         #expect(try fleet.trading("emergency-stop", "release", "--reason", "over").status == 0)
         try String(contentsOfFile: fleet.inventory, encoding: .utf8).replacingOccurrences(of: "  one: {", with: "  two: {")

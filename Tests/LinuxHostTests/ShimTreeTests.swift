@@ -84,6 +84,15 @@ import Testing
         #expect(!Files.isDirectory(path))
     }
 
+    @Test("a cgroup that is gone was empty where its filesystem is mounted, and is unknown where it is not")
+    func unmounted() throws {
+        let gone = place.directory(service: "gone", launch: "0000000000000000")
+        #expect(try Cgroup.isEmpty(gone) && Cgroup.processes(gone).isEmpty)
+        let nowhere = "/tmp/no-cgroups/gone.0000000000000000"
+        #expect(throws: LinuxError.self) { try Cgroup.isEmpty(nowhere) }
+        #expect(throws: LinuxError.self) { try Cgroup.processes(nowhere) }
+    }
+
     @Test("a cgroup that is there already is never reused")
     func used() throws {
         let path = cgroup("used")

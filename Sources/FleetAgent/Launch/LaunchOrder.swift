@@ -145,6 +145,8 @@ struct LaunchOrder: Sendable {
         let old = try LaunchDirectory.all(runDirectory: paths.run, service: declaration.service.raw)
         guard let slot = old.first, try !slot.isSlotHeld else { return }
         for directory in old {
+            // It alone tells a local emergency stop, and an agent that has lost its journal, that something of it may live.
+            if try directory.isInDoubt { continue }
             // A shim that was killed can't remove its own; one that isn't empty stays.
             if let cgroup = try directory.cgroup { Cgroup.remove(cgroup) }
             try directory.remove()

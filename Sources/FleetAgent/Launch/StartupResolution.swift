@@ -26,6 +26,7 @@ final class StartupResolution: @unchecked Sendable {
         let isLive: Bool
         let descriptor: Int32?
         let note: ServiceNote?
+        var isInDoubt = false
     }
 
     /// A launch whose end is not on record and that has no directory.
@@ -59,7 +60,11 @@ final class StartupResolution: @unchecked Sendable {
         var found: [Found] = []
         do {
             for directory in try LaunchDirectory.all(runDirectory: agent.paths.run) {
-                do { found.append(try look(directory)) } catch {
+                do {
+                    var launch = try look(directory)
+                    launch.isInDoubt = try !launch.isLive && directory.isInDoubt
+                    found.append(launch)
+                } catch {
                     agent.log.error("a launch of the agent before can't be read", metadata: ["directory": "\(directory.path)", "error": "\(error)"])
                 }
             }
@@ -131,6 +136,13 @@ final class StartupResolution: @unchecked Sendable {
                 ready: isLast && folded?.ready == true, stopping: isLast && folded?.stopping == true,
                 quiesced: isLast && folded?.quiesced == true, directory: launch.directory, done: { [self] in adopted() })
             shell.adopt(launch.directory, descriptor: launch.descriptor)
+        }
+        for launch in found where launch.isInDoubt {
+            let service = launch.directory.service
+            let shell =
+                agent.shell(service)
+                ?? agent.addUndeclared(service, tier: launch.note?.tier ?? "", emergencyKilled: launch.note?.emergencyKilled ?? true)
+            shell.handle(.foundInDoubt(LaunchID(launch.directory.launch)))
         }
         // What nobody declares any more is in doubt all the same.
         for (service, folded) in agent.fold.workers.sorted(by: { $0.key < $1.key }) where folded.strayed != nil && !rebooted && agent.shell(service) == nil {

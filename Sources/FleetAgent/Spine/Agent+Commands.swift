@@ -216,6 +216,12 @@ extension Agent {
         if let verification = shell.machine.verification {
             return publish(operation, .done, shell: shell, killed: killed) { $0.take(verification) }
         }
+        // Of a launch that the journal has lost.
+        if let strayed = shell.machine.strayed {
+            return publish(operation, .done, shell: shell, killed: killed) {
+                $0.take(Verification([Verification.doubt(strayed)], at: Clock.boottime()))
+            }
+        }
         // Nothing of it has ever run, as far as the journal knows.
         let name = shell.service
         let accepted = queries.submit(lane: "tree \(name)") { [self] in

@@ -15,7 +15,7 @@ enum TreeCheck {
         do {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
                 if let left = try directory.remains(after: bound) { return "launch \(directory.launch) of \(service) is not over: \(left)" }
-                if let boot = try directory.worker?.bootID, try boot == BootID.read(), let doubt = try directory.doubt(nil) {
+                if try directory.isInDoubt, let doubt = try directory.doubt(nil) {
                     return "launch \(directory.launch) of \(service): \(doubt)"
                 }
             }

@@ -31,6 +31,8 @@ extension WorkerMachine {
         case foundGone(LaunchID, WorkerExit, wasStopping: Bool)
         /// A launch of an earlier agent was found to have run no process.
         case foundNever(LaunchID)
+        /// A launch of this boot that left a directory and of which it can't be told whether something lives.
+        case foundInDoubt(LaunchID)
         /// What the launch has left was looked at. The answer to `verify`, in time or late.
         case verified(LaunchID, Verification)
         /// True as often as one likes while it writes its core; `bytes` of it so far, 0 where that is unknown.

@@ -143,6 +143,12 @@ extension WorkerMachine {
         return goOn(after: launch, exit, wasStopping ? unhealthy : nil, wasQuiesced: false, ended: exit.at, [found], now)
     }
 
+    /// Its directory stays as long as it is in doubt: every agent finds it again, and no record is needed.
+    mutating func foundInDoubt(_ launch: LaunchID) -> [Effect] {
+        strayed = strayed ?? launch
+        return []
+    }
+
     /// The intent of an agent that ended before it let the launch go: every intent has its end on record.
     mutating func foundNever(_ launch: LaunchID) -> [Effect] {
         know(launch)

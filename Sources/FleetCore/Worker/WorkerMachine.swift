@@ -159,6 +159,7 @@ package struct WorkerMachine: Equatable, Sendable {
             adopted(launch, pid, ready: ready, stopping: stopping, quiesced: quiesced, trace, now)
         case .foundGone(let launch, let exit, let wasStopping): foundGone(launch, exit, wasStopping: wasStopping, now)
         case .foundNever(let launch): foundNever(launch)
+        case .foundInDoubt(let launch): foundInDoubt(launch)
         case .latched(let id): latched(id, now)
         case .unlatched: unlatched()
         case .timeReached(let launch): timeReached(launch, now)

@@ -140,6 +140,14 @@ package struct LaunchDirectory: Hashable, Sendable {
         return (group ?? trace?.cgroup ?? "").isEmpty ? Self.lostWithoutCgroup : nil
     }
 
+    /// True if nothing of a launch of this boot is found and it can't be told that nothing of it lives; false also while its shim lives.
+    package var isInDoubt: Bool {
+        get throws(LinuxError) {
+            guard let worker = try worker, try worker.bootID == BootID.read(), try doubt(nil) != nil else { return false }
+            return try identity?.isAlive() != true
+        }
+    }
+
     private static let lostWithoutCgroup =
         "its shim was lost, and it had no cgroup of its own: a process that has left its tree is not found. Until the host boots anew it is not known whether one lives"
 

@@ -19,7 +19,7 @@ package enum Cgroup {
     ///
     /// Throws where version 2 isn't mounted, can't be written to, or has no `cgroup.kill` (Linux before 5.14).
     package static func place(at declared: String? = nil) throws(LinuxError) -> Place {
-        guard let mount = try mountPoint() else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
+        guard let mount = try mountPoints().first else { throw LinuxError("find", "a cgroup2 filesystem", errno: ENOENT) }
         let own = "\(mount)\(try ownPath())"
         let base = declared ?? (isDelegated(own) ? own : "\(mount)/trading")
         if mkdir(base, 0o755) != 0, errno != EEXIST { throw .last("make the cgroup", base) }
@@ -45,7 +45,10 @@ package enum Cgroup {
     /// No process in it or below, zombies aside; also when there is no such cgroup.
     package static func isEmpty(_ path: String) throws(LinuxError) -> Bool {
         do {
-            guard let bytes = try Files.readIfPresent("\(path)/cgroup.events", limit: 4_096) else { return true }
+            guard let bytes = try Files.readIfPresent("\(path)/cgroup.events", limit: 4_096) else {
+                try demandVisible(path)
+                return true
+            }
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").contains("populated 0")
         } catch {
             if error.errno == ENODEV { return true }
@@ -67,11 +70,21 @@ package enum Cgroup {
 
     private static func numbers(_ path: String) throws(LinuxError) -> [Int32] {
         do {
-            guard let bytes = try Files.readIfPresent("\(path)/cgroup.procs", limit: 1 << 20) else { return [] }
+            guard let bytes = try Files.readIfPresent("\(path)/cgroup.procs", limit: 1 << 20) else {
+                try demandVisible(path)
+                return []
+            }
             return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { Int32($0) }
         } catch {
             if error.errno == ENODEV { return [] }
             throw error
+        }
+    }
+
+    /// A cgroup that is not there was empty and was removed, where its filesystem is there: what isn't mounted shows nothing.
+    private static func demandVisible(_ path: String) throws(LinuxError) {
+        guard try mountPoints().contains(where: { path.hasPrefix($0) }) else {
+            throw LinuxError("look at the cgroup", path, errno: ENOENT, detail: "no cgroup2 filesystem is mounted there: what is in it can't be seen")
         }
     }
 
@@ -85,14 +98,13 @@ package enum Cgroup {
         return geteuid() != 0 && access("\(path)/cgroup.procs", W_OK) == 0
     }
 
-    /// proc_mounts(5): device, mount point, type.
-    private static func mountPoint() throws(LinuxError) -> String? {
+    /// Of version 2, in the order of proc_mounts(5): device, mount point, type.
+    private static func mountPoints() throws(LinuxError) -> [String] {
         let text = String(decoding: try Files.read("/proc/self/mounts", limit: 4 << 20), as: UTF8.self)
-        for line in text.split(separator: "\n") {
+        return text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
-            if words.count > 2, words[2] == "cgroup2" { return String(words[1]) }
+            return words.count > 2 && words[2] == "cgroup2" ? String(words[1]) : nil
         }
-        return nil
     }
 
     /// The line of version 2 in /proc/self/cgroup (cgroups(7)).
