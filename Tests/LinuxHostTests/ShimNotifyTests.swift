@@ -117,6 +117,7 @@ import Testing
         let script = #"""
             exec perl -MSocket -e 'socket(S, AF_UNIX, SOCK_DGRAM, 0) or die; ($n = $ENV{NOTIFY_SOCKET}) =~ s/^@/\0/;
             $a = pack_sockaddr_un($n); connect(S, $a) or die; pipe(R, W); fcntl(R, 2, 0);
+            select(undef, undef, undef, 0.01) until -e "$ENV{OUT}/begin";
             for (1..20) { $t = "FDSTORE=1\nFDNAME=x"; $iov = pack("PQ", $t, length $t);
               $c = pack("Q l l l l", 20, 1, 1, fileno(R), 0);
               $m = pack("Q L x4 P Q P Q l x4", 0, 0, $iov, 1, $c, 24, 0);
@@ -124,6 +125,8 @@ import Testing
             $t = "READY=1"; send(S, $t, 0) or die; sleep 1000'
             """#
         let (directory, connection, _) = try fixture.launch("feed", script)
+        // What is said while it is launched is read there.
+        try Files.writeAtomically("\(fixture.runDirectory)/begin", [], sync: false)
         let messages = try fixture.expect(connection, "READY") { $0 == .notify(key: "READY", value: "1") }
         #expect(Self.values(messages, of: "FDSTORE") == ["refused"])
         #expect(Self.values(messages, of: "FDNAME").isEmpty)
