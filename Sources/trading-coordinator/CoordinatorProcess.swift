@@ -63,14 +63,15 @@ struct CoordinatorProcess {
         let listener = WireListener(
             group: network, address: try SocketAddress(ipAddress: agents.host, port: agents.port), trust: trust,
             welcome: { coordinator.welcome($0, $1) }, timing: .coordinator, delegate: coordinator, log: log)
+        // Before anybody is told that it runs: a reload that comes sooner would end it.
+        let signals = SignalSources(log: log, trust: trust, listener: listener)
+        let ends = signals.ends
         let bound = try await naming("the agents' listener", spec.address) { try await listener.start() }
         log.notice("agents may dial in", metadata: ["address": "\(bound)", "fleet": "\(inventory.fleet)", "relay": "\(options.relay)"])
         var settings = FleetServerSettings(
             tls: try spec.api.map(address).map { FleetServerSettings.Address(host: $0.host, port: $0.port) }, unixSocket: options.socket)
         settings.loopback = try loopback()
         let server = FleetServer(service: coordinator, settings: settings, trust: trust, log: log)
-        let signals = SignalSources(log: log, trust: trust, listener: listener)
-        let ends = signals.ends
         try await withThrowingTaskGroup(of: Void.self) { group in
             let places = [spec.api, options.plainHTTP].compactMap(\.self).joined(separator: " or ")
             group.addTask { try await naming("the API", places) { try await server.run() } }
