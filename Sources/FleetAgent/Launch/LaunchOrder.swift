@@ -146,7 +146,7 @@ struct LaunchOrder: Sendable {
         guard let slot = old.first, try !slot.isSlotHeld else { return }
         for directory in old {
             // It alone tells a local emergency stop, and an agent that has lost its journal, that something of it may live.
-            if try directory.isInDoubt { continue }
+            if try directory.doubt != nil { continue }
             // A shim that was killed can't remove its own; one that isn't empty stays.
             if let cgroup = try directory.cgroup { Cgroup.remove(cgroup) }
             try directory.remove()

@@ -62,7 +62,7 @@ final class StartupResolution: @unchecked Sendable {
             for directory in try LaunchDirectory.all(runDirectory: agent.paths.run) {
                 do {
                     var launch = try look(directory)
-                    launch.isInDoubt = try !launch.isLive && directory.isInDoubt
+                    launch.isInDoubt = try !launch.isLive && directory.doubt != nil
                     found.append(launch)
                 } catch {
                     agent.log.error("a launch of the agent before can't be read", metadata: ["directory": "\(directory.path)", "error": "\(error)"])
@@ -164,7 +164,7 @@ final class StartupResolution: @unchecked Sendable {
             } else if record != nil || rebooted || folded.wasSeen {
                 // Its shim was lost with it, or its directory, or the whole host was.
                 var unknown = WorkerExit(how: .unknown, at: Clock.boottime())
-                do { unknown.isTreeInDoubt = try !rebooted && record?.directory.doubt(folded.trace) != nil } catch { unknown.isTreeInDoubt = true }
+                unknown.isTreeInDoubt = record?.isInDoubt ?? false
                 exit = unknown
             } else {
                 // The intent got no further than the journal.

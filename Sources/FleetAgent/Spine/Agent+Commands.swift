@@ -332,7 +332,8 @@ extension Agent {
             return publish(operation, .done, text: "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell)
         }
         guard let launch = shell.machine.lastLaunch else { return stopped(shell, operation, killed: false) }
-        stopChecks.look(shell.look(at: launch), isEmergency: false) { [self] verification in
+        stopChecks.look(shell.look(at: launch), isEmergency: false) { [self] seen in
+            let verification = seen.doubting(shell.machine.strayed)
             let stillIdle = shell.machine.launch == nil
             let left = (verification.left + verification.unknown).first { $0.what == .tree }?.text ?? ""
             publish(operation, .done, text: stillIdle ? left : "\(shell.name) is \(ReportBuilder.word(shell.machine.phase))", shell: shell) { result in

@@ -15,8 +15,6 @@ struct StopLook: Sendable {
     let isOfEarlierBoot: Bool
     /// As the journal kept it; nil: it was never seen to run.
     let trace: LaunchTrace?
-    /// A launch of this boot whose tree was never shown empty.
-    let strayed: LaunchID?
     let exit: WorkerExit?
     /// Other live workers of this host have hugepages of their own, so the pools' counts are not this one's alone.
     let othersUsePages: Bool
@@ -69,12 +67,6 @@ struct StopLook: Sendable {
 
     /// By the identities that the launch recorded, its cgroup and its slot; a zombie counts as gone.
     private func tree() -> Verification.Check {
-        let own = ownTree()
-        guard own.state == .clear, let strayed, !isOfEarlierBoot else { return own }
-        return Verification.doubt(strayed)
-    }
-
-    private func ownTree() -> Verification.Check {
         do {
             if isOfEarlierBoot { return .init(.tree, .clear, "the host was restarted since") }
             if let left = try directory.remains(after: Self.shimBound) ?? trace?.remains() { return .init(.tree, .left, left) }

@@ -15,9 +15,7 @@ enum TreeCheck {
         do {
             for directory in try LaunchDirectory.all(runDirectory: runDirectory, service: service) {
                 if let left = try directory.remains(after: bound) { return "launch \(directory.launch) of \(service) is not over: \(left)" }
-                if try directory.isInDoubt, let doubt = try directory.doubt(nil) {
-                    return "launch \(directory.launch) of \(service): \(doubt)"
-                }
+                if let doubt = try directory.doubt { return "launch \(directory.launch) of \(service): \(doubt)" }
             }
             let slot = LaunchDirectory.slot(runDirectory: runDirectory, service: service)
             if let left = try Processes.holding(slot: slot).first { return "a process of \(service) is left (PID \(left.pid))" }

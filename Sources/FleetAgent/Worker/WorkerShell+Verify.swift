@@ -56,7 +56,6 @@ extension WorkerShell {
             service: service, directory: directory, release: declaration.release, known: evidence?.launch == launch ? evidence?.evidence : nil,
             captured: captured?.launch == launch ? captured?.sockets : nil, isOfEarlierBoot: agent.isOfEarlierBoot(launch, of: service),
             trace: trace(of: launch),
-            strayed: machine.strayed,
             exit: machine.lastExit,
             othersUsePages: others.contains { $0.machine.launch != nil && !$0.declaration.release.hugepages.isEmpty },
             sharesMount: sharesMount)

@@ -259,7 +259,7 @@ final class WorkerShell: @unchecked Sendable {
             case .answer(let order, let answer):
                 agent.answer(order, acknowledged(order, answer), from: self)
             }
-            Failpoint.afterEffect.pass(String("\(next.effect)".prefix { $0 != "(" }))
+            Failpoint.afterEffect.pass(caseOf: next.effect)
         }
     }
 

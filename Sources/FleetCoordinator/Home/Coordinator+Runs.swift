@@ -269,7 +269,7 @@ extension Coordinator {
             awaiting[wire.operation] = nil
             home.execute { [self] in handle(run: id, .answered(command, .refused(slug: slug, text: text))) }
         }
-        Failpoint.afterEffect.pass(String("\(ask)".prefix { $0 != "(" }))
+        Failpoint.afterEffect.pass(caseOf: ask)
     }
 
     /// The same for every repeat of one command, so that the agent carries it out once; with a part that is random for each run

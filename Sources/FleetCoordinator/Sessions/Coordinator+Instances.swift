@@ -73,7 +73,7 @@ extension Coordinator {
         recordOwed(of: host)
         let running = Set(report.workers.filter { !ObservedWorker($0).isDown }.map { ServiceName($0.service) })
         // What one of two says ends nothing of the other's, and yet it runs.
-        let isOne = hosts[host]?.watch.contested == nil && hosts[host]?.watch.isUndecided == false && !endsNothing
+        let isOne = hosts[host]?.watch.isOne == true && !endsNothing
         guard
             let whole = openLaunches.change(
                 by: host, running: running, declared: declared[host] ?? [], undeclaredMax: Self.undeclaredMax, pending: startsPending(on: host))
@@ -87,9 +87,7 @@ extension Coordinator {
 
     /// Records a change, again and again until it is on record: what began there must outlive this process.
     private func keep(_ change: OpenLaunches.Change) {
-        journal?.append([Self.record(of: change)]) { [self] result in
-            guard case .failure(let error) = result else { return }
-            log.error("cannot write the audit: free space in the state directory", metadata: ["why": "\(error)"])
+        record([Self.record(of: change)]) { [self] in
             home.execute { [self] in changesOwed[change.host, default: []].append(change) }
         }
     }

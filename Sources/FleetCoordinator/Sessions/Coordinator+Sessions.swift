@@ -194,7 +194,7 @@ extension Coordinator: WireSessionDelegate {
         guard let closing = table.close(host, session) else { return }
         home.execute { [self] in
             // Of two instances the end of one closes nothing of the other's, also where it settles them.
-            let wasOne = hosts[host]?.watch.contested == nil && hosts[host]?.watch.isUndecided == false
+            let wasOne = hosts[host]?.watch.isOne ?? false
             watched(host, hosts[host]?.watch.closed(session: session.id))
             if case .other = closing { return }
             say("host is silent", of: host, ["why": "\(why)"])
@@ -387,12 +387,12 @@ extension Coordinator: WireSessionDelegate {
             "a host sent what only another can say; ignored", metadata: ["host": "\(host)", "what": "\(what)", "of": "\(other)", "operation": "\(operation)"])
     }
 
-    /// Appends records that no effect waits for; a failure is an error in the log, for a person.
-    func record(_ records: [AuditRecord]) {
+    /// Appends records that no effect waits for; a failure is an error in the log, for a person, and is told to `failed` on the journal's thread.
+    func record(_ records: [AuditRecord], failed: @escaping @Sendable () -> Void = {}) {
         journal?.append(records) { [log] result in
-            if case .failure(let error) = result {
-                log.error("cannot write the audit: free space in the state directory", metadata: ["why": "\(error)"])
-            }
+            guard case .failure(let error) = result else { return }
+            log.error("cannot write the audit: free space in the state directory", metadata: ["why": "\(error)"])
+            failed()
         }
     }
 }

@@ -104,6 +104,9 @@ package struct InstanceWatch: Equatable, Sendable {
     /// An older instance was asked whether it lives, and has not answered yet.
     package var isUndecided: Bool { contest == nil && instances.dropLast().contains(where: \.isOpen) }
 
+    /// One lives, or none: what it says is true of its host.
+    package var isOne: Bool { contest == nil && !isUndecided }
+
     /// An older instance that may run something is asked whether it lives, and the newest can't answer for what it runs: until it has answered, or
     /// its session has ended, it is unknown what runs on this host.
     package var isDoubtful: Bool {

@@ -88,6 +88,9 @@ package struct OperationScope: Equatable, Sendable {
         services.contains { WorkerName($0) == worker || $0 == worker.service.raw }
     }
 
+    /// True if a worker of any host falls under it by its service, or its service's tier, wherever that runs.
+    package var reachesAnyHost: Bool { all || !tiers.isEmpty || services.contains { WorkerName($0) == nil } }
+
     private static func unknown(_ kind: String, _ name: String, _ known: [String]) -> PlanRefusal {
         PlanRefusal(
             slug: kind == "worker" ? "unknown-service" : "unknown-\(kind)", what: "REFUSED  no \(kind) is called \(name)",
@@ -210,9 +213,8 @@ package struct ObservedFleet: Equatable, Sendable {
     /// What a stop of a part, by tier or service, can't tell of: workers of a tier that nobody knows any more, and hosts outside the inventory.
     package func untold(of scope: OperationScope, beside: [WorkerName], named: Set<WorkerName>, in inventory: Inventory) -> [String] {
         let lost = scope.tiers.isEmpty ? [] : beside.filter { inventory.service($0.service) == nil && !named.contains($0) && !scope.leavesOut($0) }
-        let isAnywhere = !scope.tiers.isEmpty || scope.services.contains { WorkerName($0) == nil }
         return lost.map { "\($0) runs and is no longer in the inventory: it may be of a tier that is named. trading stop \($0) --reason …" }
-            + (isAnywhere ? outsiders.filter { !scope.excludedHosts.contains($0) }.map(Self.words(outsider:)) : [])
+            + (scope.reachesAnyHost ? outsiders.filter { !scope.excludedHosts.contains($0) }.map(Self.words(outsider:)) : [])
     }
 
     /// Hosts of these workers that go by another part of the inventory, one sentence each: they stop by that, and what they look at is that one's.

@@ -131,7 +131,7 @@ package struct Planner: Sendable {
 
     /// Where a worker that is not known here would be in the scope: on a host that is named, or anywhere by its service or its service's tier; nil.
     private func cutHosts(_ scope: OperationScope) -> Set<HostName>? {
-        scope.all || !scope.tiers.isEmpty || scope.services.contains { WorkerName($0) == nil } ? nil : Set(scope.hosts)
+        scope.reachesAnyHost ? nil : Set(scope.hosts)
     }
 
     /// Stopped workers outside the scope at the other end of a stream that ends in it.

@@ -118,7 +118,7 @@ package enum LocalEmergencyStop {
         report.problems += stop.problems
         for launch in looked where !stop.outcomes.contains(where: { $0.service == launch.service && !$0.gone }) {
             do throws(LinuxError) {
-                guard try launch.isInDoubt, let doubt = try launch.doubt(nil) else { continue }
+                guard let doubt = try launch.doubt else { continue }
                 report.problems.append(LinuxError("tell what is left of", "launch \(launch.launch) of \(launch.service)", errno: ESRCH, detail: doubt))
             } catch {
                 report.problems.append(error)

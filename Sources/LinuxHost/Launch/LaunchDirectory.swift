@@ -140,11 +140,11 @@ package struct LaunchDirectory: Hashable, Sendable {
         return (group ?? trace?.cgroup ?? "").isEmpty ? Self.lostWithoutCgroup : nil
     }
 
-    /// True if nothing of a launch of this boot is found and it can't be told that nothing of it lives; false also while its shim lives.
-    package var isInDoubt: Bool {
+    /// The same of a launch of this boot whose shim no longer lives; nil of any other.
+    package var doubt: String? {
         get throws(LinuxError) {
-            guard let worker = try worker, try worker.bootID == BootID.read(), try doubt(nil) != nil else { return false }
-            return try identity?.isAlive() != true
+            guard let worker = try worker, try worker.bootID == BootID.read(), try identity?.isAlive() != true else { return nil }
+            return try doubt(nil)
         }
     }
 

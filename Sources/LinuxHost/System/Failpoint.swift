@@ -38,6 +38,9 @@ package enum Failpoint: String, CaseIterable, Sendable {
         private static let passes = Atomic(0)
     #endif
 
+    /// The same, named after an enum's case without what it carries.
+    package func pass(caseOf value: @autoclosure () -> some Any) { pass(String("\(value())".prefix { $0 != "(" })) }
+
     /// Says that the process is at this place; where the environment asks for it, nothing after this call happens.
     package func pass(_ name: @autoclosure () -> String) {
         #if DEBUG
